@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
-from kappi_chassis.clock import Clock, utc_now
+from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, below, leads_to_archive, leads_to_rendition, with_cors, with_hsts
-from kappi_gateway.base_urls import BaseUrls
-from kappi_gateway.client_address import ClientAddresses
-from kappi_gateway.credentials import Credentials
+from kappi_gateway.auth.credentials import Credentials
+from kappi_gateway.auth.gallery_lookup import GalleryLookup
+from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
+from kappi_gateway.auth.grant_client import GrantClient
+from kappi_gateway.auth.owner_grants import OwnerGrants
 from kappi_gateway.errors import (
     TooManyAccounts,
     TooManyArchives,
@@ -32,21 +33,32 @@ from kappi_gateway.errors import (
     TooManySlow,
     TooManyUploads,
 )
-from kappi_gateway.gallery_lookup import GalleryLookup
-from kappi_gateway.grant_cache import GrantCache, SecretDigests
-from kappi_gateway.grant_client import GrantClient
-from kappi_gateway.limits import ConcurrencyLimit, GuessLimit, Monotonic, RateLimit, TokenBuckets
-from kappi_gateway.openapi import OpenApi
-from kappi_gateway.owner_grants import OwnerGrants
-from kappi_gateway.passthrough import leads_to_panel, leads_to_store, panel_passthrough, store_passthrough
-from kappi_gateway.proxy import ProxyLimits, ProxyRoute
-from kappi_gateway.request import Endpoint
-from kappi_gateway.router import Router
-from kappi_gateway.routes import ROUTES, Carries, Limit, Service
+from kappi_gateway.http.app import Gateway, below, with_cors, with_hsts
+from kappi_gateway.http.base_urls import BaseUrls
+from kappi_gateway.http.client_address import ClientAddresses
+from kappi_gateway.http.request import Endpoint
+from kappi_gateway.http.router import Router
+from kappi_gateway.http.slow_clients import with_slow_client_limits
+from kappi_gateway.limits.concurrency import ConcurrencyLimit
+from kappi_gateway.limits.guesses import GuessLimit
+from kappi_gateway.limits.rate import RateLimit
+from kappi_gateway.limits.token_buckets import TokenBuckets
+from kappi_gateway.limits.transfers import Transfers
+from kappi_gateway.openapi.endpoint import OpenApi
+from kappi_gateway.proxy.passthrough import panel_passthrough, store_passthrough
+from kappi_gateway.proxy.route import ProxyLimits, ProxyRoute
+from kappi_gateway.proxy.store_errors import in_s3_form
+from kappi_gateway.routes import (
+    ROUTES,
+    Carries,
+    Limit,
+    Service,
+    leads_to_archive,
+    leads_to_panel,
+    leads_to_rendition,
+    leads_to_store,
+)
 from kappi_gateway.settings import GatewaySettings
-from kappi_gateway.slow_clients import with_slow_client_limits
-from kappi_gateway.store_errors import in_s3_form
-from kappi_gateway.transfers import Transfers
 from kappi_gateway.upstream import Timeouts, Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,8 @@ from kappi_chassis.settings import ServiceSettings
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kappi_gateway.public_url import checked_public_url
-
-Network = IPv4Network | IPv6Network
+from kappi_gateway.http.client_address import Network
+from kappi_gateway.http.public_url import checked_public_url
 
 
 def _split(read: Callable[[str], Any]) -> Callable[[Any], Any]:

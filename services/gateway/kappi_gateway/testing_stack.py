@@ -12,7 +12,7 @@ import msgspec
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 
-from kappi_gateway.grant_cache import GrantCache
+from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.testing import FakeService, RawAnswer, Reply, Seen, exchange, request
 from kappi_gateway.upstream import Upstreams
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import ClientResponse
+from kappi_chassis.clock import Monotonic
 from kappi_chassis.http.internal import CHALLENGE
+from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 from yarl import URL
 
@@ -72,7 +74,7 @@ class Upstreams:
         timeout: Timeouts,
         connections: int,
         introduction: Mapping[str, str],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._addresses = dict(addresses)
         self._connections = connections
@@ -168,6 +170,24 @@ class Upstreams:
         reachable = proven or await _accepts_connections(self._addresses[service])
         metrics.UPSTREAM_REACHABLE.labels(service.value).set(reachable)
         return reachable
+
+
+def traced() -> list[tuple[str, str]]:
+    """Returns the headers that tie an internal request to the client's request."""
+    return [
+        ("x-request-id", context.request_id.get()),
+        ("traceparent", context.traceparent.get() or ""),
+    ]
+
+
+async def whole(response: ClientResponse) -> bytes:
+    """Returns the whole body of an answer. Raises UpstreamUnavailable when it breaks off."""
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+    finally:
+        response.release()
 
 
 async def _accepts_connections(address: str) -> bool:

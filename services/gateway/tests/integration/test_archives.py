@@ -11,7 +11,7 @@ import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.errors import TooManyArchives
-from kappi_gateway.limits import ConcurrencyLimit
+from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.testing import DEADLINE_S, Reply, exchange, request
 from kappi_gateway.testing_stack import Stack, StackFactory
 

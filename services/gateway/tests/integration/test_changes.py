@@ -16,8 +16,8 @@ from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
+from kappi_gateway.auth.grant_cache import GrantCache, GrantKey, KeptGrant
 from kappi_gateway.consumers import GalleryChanges
-from kappi_gateway.grant_cache import GrantCache, GrantKey, KeptGrant
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
