@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
@@ -61,6 +62,35 @@ from kappi_gateway.routes import (
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Timeouts, Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
+
+_RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
+    # A reused idempotency key and a taken email address reveal something about another call, so neither is
+    # free.
+    Limit.CREATION: partial(
+        RateLimit,
+        name="galleries",
+        refusal=TooManyGalleries,
+        is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
+    ),
+    Limit.SIGN_UP: partial(
+        RateLimit,
+        name="accounts",
+        refusal=TooManyAccounts,
+        is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
+    ),
+    Limit.POST: partial(
+        RateLimit, name="posts", refusal=TooManyPosts, is_free=lambda status, _: status in (401, 503)
+    ),
+    Limit.COMMENT: partial(
+        RateLimit, name="comments", refusal=TooManyComments, is_free=lambda status, _: status != 201
+    ),
+    Limit.SIGNING: partial(
+        RateLimit, name="uploads", refusal=TooManyUploads, is_free=lambda status, _: status >= 500
+    ),
+    Limit.GUESS: partial(
+        RateLimit, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
+    ),
+}
 
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
@@ -248,45 +278,15 @@ class _Wiring:
 
     def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, RateLimit]:
         settings = self.settings
-        creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
-        signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
-        return {
-            # A reused idempotency key and a taken email address reveal something about another call, so
-            # neither is free.
-            Limit.CREATION: RateLimit(
-                creating,
-                name="galleries",
-                refusal=TooManyGalleries,
-                is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
-            ),
-            Limit.SIGN_UP: RateLimit(
-                signing_up,
-                name="accounts",
-                refusal=TooManyAccounts,
-                is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
-            ),
-            Limit.POST: RateLimit(
-                self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
-                name="posts",
-                refusal=TooManyPosts,
-                is_free=lambda status, _: status in (401, 503),
-            ),
-            Limit.COMMENT: RateLimit(
-                self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
-                name="comments",
-                refusal=TooManyComments,
-                is_free=lambda status, _: status != 201,
-            ),
-            Limit.SIGNING: RateLimit(
-                self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
-                name="uploads",
-                refusal=TooManyUploads,
-                is_free=lambda status, _: status >= 500,
-            ),
-            Limit.GUESS: RateLimit(
-                guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
-            ),
+        buckets = {
+            Limit.CREATION: self._buckets(settings.creation_burst, settings.creations_per_hour / 3600),
+            Limit.SIGN_UP: self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600),
+            Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
+            Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
+            Limit.SIGNING: self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
+            Limit.GUESS: guessing,
         }
+        return {limit: make(buckets[limit]) for limit, make in _RATE_LIMITS.items()}
 
     def _buckets(self, burst: int, per_second: float) -> TokenBuckets:
         return TokenBuckets(

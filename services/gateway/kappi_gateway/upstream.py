@@ -132,16 +132,8 @@ class Upstreams:
                 timeout=self._timeout if silence is None else self._with_timeout(silence),
                 read_bufsize=READ_AHEAD_BYTES if service is Service.STORE else None,
             )
-        except aiohttp.SocketTimeoutError as error:
-            metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
-            _log.warning("upstream.timeout", upstream=service.value)
-            raise UpstreamTimeout("Try again later.", retry_after_s=RETRY_AFTER_S) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if body is not None and not isinstance(body, bytes) and body.failure is not None:
-                raise body.failure from error
-            metrics.UPSTREAM_FAILURES.labels(service.value, "unreachable").inc()
-            _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
-            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
+            raise _failure(error, service=service, body=body) from error
         self._answered_at[service] = self._monotonic()
         if response.status == 401 and response.headers.get("www-authenticate") == CHALLENGE:
             response.release()
@@ -170,6 +162,19 @@ class Upstreams:
         reachable = proven or await _accepts_connections(self._addresses[service])
         metrics.UPSTREAM_REACHABLE.labels(service.value).set(reachable)
         return reachable
+
+
+def _failure(error: Exception, *, service: Service, body: Body) -> Exception:
+    """Returns the error to raise for a request without an answer, and counts a fault of the service."""
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
+        _log.warning("upstream.timeout", upstream=service.value)
+        return UpstreamTimeout("Try again later.", retry_after_s=RETRY_AFTER_S)
+    if body is not None and not isinstance(body, bytes) and body.failure is not None:
+        return body.failure
+    metrics.UPSTREAM_FAILURES.labels(service.value, "unreachable").inc()
+    _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
+    return UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
 
 
 def traced() -> list[tuple[str, str]]:

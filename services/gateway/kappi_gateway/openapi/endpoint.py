@@ -15,7 +15,8 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.http.request import Request
 from kappi_gateway.http.static import Page, send_page
-from kappi_gateway.openapi.merge import Document, merge
+from kappi_gateway.openapi.document import Document
+from kappi_gateway.openapi.merge import merge
 from kappi_gateway.routes import ROUTES, Service
 from kappi_gateway.upstream import Upstreams
 

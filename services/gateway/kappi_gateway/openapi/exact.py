@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import cleandoc
-from typing import Any
 
-Document = dict[str, Any]
+from kappi_gateway.openapi.document import Document
 
 _GREATEST_INT32 = 2**31 - 1
 _NULL: Document = {"type": "null"}

@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 from kappi_chassis.problems import PROBLEM_JSON
 
+from kappi_gateway.openapi.document import Document
 from kappi_gateway.openapi.failures import failures_of
-
-Document = dict[str, Any]
 
 _JSON = "application/json"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.auth.verifier import KeysUnavailable
@@ -11,9 +11,8 @@ from kappi_chassis.http.app import PROBLEM_TITLES, listed_problems
 from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem, UnknownField
 
 from kappi_gateway import errors
+from kappi_gateway.openapi.document import Document
 from kappi_gateway.routes import Credential, Limit, Route
-
-Document = dict[str, Any]
 
 
 class Failure(NamedTuple):

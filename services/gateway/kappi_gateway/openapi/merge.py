@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document
 from kappi_gateway.openapi.exact import make_exact
 from kappi_gateway.openapi.examples import add_examples
 from kappi_gateway.openapi.failures import responses
 from kappi_gateway.openapi.problems import add_problems, share_problems
 from kappi_gateway.routes import ROUTES, Credential, Route, Service
-
-Document = dict[str, Any]
 
 _SCHEMES: Document = {
     "AccessToken": {
@@ -91,19 +90,7 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     }
     named = {service: _without_suffixes(document) for service, document in parts.items()}
     renamed = {service: _renamed(service, named) for service in named}
-    described = {service: _by_shape(document) for service, document in renamed.items()}
-    meant = {service: _meant_schemes(document) for service, document in renamed.items()}
-    paths: dict[str, Document] = {}
-    for route in ROUTES:
-        template, operations = described.get(route.service, {}).get(_shape(route.template), ("", {}))
-        operation = operations.get(route.method.lower())
-        if operation:
-            names = dict(zip(_NAMES.findall(template), _NAMES.findall(route.template), strict=True))
-            public = _public(operation, route, names=names)
-            ways = _security(operation, route, meant=meant[route.service])
-            public["security"] = [way for way in ways if way.keys() <= schemes.keys()]
-            public["responses"] = responses(operation, route, with_accounts="AccessToken" in schemes)
-            paths.setdefault(route.template, {})[route.method.lower()] = public
+    paths = _public_paths(renamed, schemes=schemes)
     every_schema = {
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
@@ -125,6 +112,24 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     add_examples(document)
     share_problems(document)
     return document
+
+
+def _public_paths(parts: Mapping[Service, Document], *, schemes: Document) -> dict[str, Document]:
+    """Returns the public operations by path and method. schemes: the security schemes of this deployment."""
+    described = {service: _by_shape(document) for service, document in parts.items()}
+    meant = {service: _meant_schemes(document) for service, document in parts.items()}
+    paths: dict[str, Document] = {}
+    for route in ROUTES:
+        template, operations = described.get(route.service, {}).get(_shape(route.template), ("", {}))
+        operation = operations.get(route.method.lower())
+        if operation:
+            names = dict(zip(_NAMES.findall(template), _NAMES.findall(route.template), strict=True))
+            public = _public(operation, route, names=names)
+            ways = _security(operation, route, meant=meant[route.service])
+            public["security"] = [way for way in ways if way.keys() <= schemes.keys()]
+            public["responses"] = responses(operation, route, with_accounts="AccessToken" in schemes)
+            paths.setdefault(route.template, {})[route.method.lower()] = public
+    return paths
 
 
 def _shape(template: str) -> str:
@@ -207,8 +212,9 @@ def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
     }
     if not clashing:
         return parts[service]
-    prefix = "#/components/schemas/"
-    references = {prefix + name: f"{prefix}{service.value.capitalize()}{name}" for name in clashing}
+    references = {
+        SCHEMA_PREFIX + name: f"{SCHEMA_PREFIX}{service.value.capitalize()}{name}" for name in clashing
+    }
     document: Document = _substituted(parts[service], references)
     schemas = _schemas(document)
     for name in clashing:
@@ -222,8 +228,8 @@ def _without_suffixes(document: Document) -> Document:
     shorter = {name: _SUFFIX.sub("", name) for name in own if _SUFFIX.search(name)}
     if clashing := {name for name in shorter.values() if name in own}:
         raise ValueError(f"two schemas would be called {sorted(clashing)}")
-    prefix = "#/components/schemas/"
-    short: Document = _substituted(document, {prefix + name: prefix + to for name, to in shorter.items()})
+    references = {SCHEMA_PREFIX + name: SCHEMA_PREFIX + to for name, to in shorter.items()}
+    short: Document = _substituted(document, references)
     schemas = _schemas(short)
     for name, to in shorter.items():
         schemas[to] = schemas.pop(name)
@@ -257,5 +263,5 @@ def _referenced(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from _referenced(value)
-    elif isinstance(node, str) and node.startswith("#/components/schemas/"):
+    elif isinstance(node, str) and node.startswith(SCHEMA_PREFIX):
         yield node.rpartition("/")[2]

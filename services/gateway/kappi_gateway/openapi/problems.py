@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from kappi_chassis.http.app import PROBLEM_SCHEMA, PROBLEM_TITLES
 from kappi_chassis.problems import PROBLEM_JSON
 
+from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document
 from kappi_gateway.openapi.failures import failures_of
 
-Document = dict[str, Any]
-
-_PREFIX = "#/components/schemas/"
 _PROBLEM, _FIELD_ERROR = "Problem", "FieldError"
 
 
@@ -24,7 +21,7 @@ def add_problems(paths: Mapping[str, Document], schemas: Document) -> None:
     """
     errors = PROBLEM_SCHEMA["properties"]["errors"]
     schemas[_FIELD_ERROR] = errors["items"]
-    fields = {**errors, "items": {"$ref": _PREFIX + _FIELD_ERROR}}
+    fields = {**errors, "items": {"$ref": SCHEMA_PREFIX + _FIELD_ERROR}}
     schemas[_PROBLEM] = {
         **PROBLEM_SCHEMA,
         "properties": {**PROBLEM_SCHEMA["properties"], "errors": fields},
@@ -38,10 +35,10 @@ def add_problems(paths: Mapping[str, Document], schemas: Document) -> None:
                 content = answer.get("content", {}).get(PROBLEM_JSON)
                 if content is None:
                     continue
-                content["schema"] = {"$ref": _PREFIX + _PROBLEM}
+                content["schema"] = {"$ref": SCHEMA_PREFIX + _PROBLEM}
                 found |= dict.fromkeys(failure.code for failure in failures_of(status, answer))
             if found:
-                operation["x-problem-codes"] = {"$ref": _PREFIX + codes}
+                operation["x-problem-codes"] = {"$ref": SCHEMA_PREFIX + codes}
                 schemas[codes] = {
                     "type": "string",
                     "description": f"Codes of the problems that `{name}` answers with.",

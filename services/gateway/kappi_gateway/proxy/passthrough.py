@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from kappi_chassis.http.edge import LASTS, PACED, App, Receive, Scope, Send
@@ -157,18 +158,6 @@ def panel_passthrough(
     address.
     """
 
-    def introduce(scope: Scope) -> Headers:
-        address = addresses.of_request(scope)
-        # The panel compares this URL with the origin of a form, and builds absolute URLs from it.
-        base = base_urls.of_page(scope)
-        return [
-            ("traceparent", context.traceparent.get() or ""),
-            ("x-forwarded-for", address),
-            ("x-forwarded-host", base.netloc),
-            ("x-forwarded-prefix", base.path),
-            ("x-forwarded-proto", base.scheme),
-        ]
-
     @contextmanager
     def under_way(scope: Scope) -> Iterator[MinimumRate]:
         with places.held(addresses.of_request(scope)):
@@ -180,17 +169,32 @@ def panel_passthrough(
         methods=("GET", "HEAD", "POST"),
         passing=TO_PANEL,
         body_limit_bytes=body_limit_bytes,
-        introduces=introduce,
+        introduces=partial(_describe_client, addresses=addresses, base_urls=base_urls),
         under_way=under_way,
     )
-    passthrough = Passthrough(route, upstreams=upstreams)
+    return _without_climbing_paths(Passthrough(route, upstreams=upstreams))
 
-    async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
+
+def _describe_client(scope: Scope, *, addresses: ClientAddresses, base_urls: BaseUrls) -> Headers:
+    address = addresses.of_request(scope)
+    # The panel compares this URL with the origin of a form, and builds absolute URLs from it.
+    base = base_urls.of_page(scope)
+    return [
+        ("traceparent", context.traceparent.get() or ""),
+        ("x-forwarded-for", address),
+        ("x-forwarded-host", base.netloc),
+        ("x-forwarded-prefix", base.path),
+        ("x-forwarded-proto", base.scheme),
+    ]
+
+
+def _without_climbing_paths(app: App) -> App:
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if _climbs(scope["raw_path"]):
             raise NotFound("There is nothing of that name.")
-        await passthrough(scope, receive, send)
+        await app(scope, receive, send)
 
-    return below_admin
+    return checked
 
 
 def _climbs(raw_path: bytes) -> bool:
