@@ -61,6 +61,13 @@ Password = Annotated[
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password's line from the standard input.")
 ]
+Connection = Annotated[
+    Literal["slow", "normal", "fast"] | None,
+    typer.Option(
+        metavar="SPEED",
+        help="How good the line is: slow, normal or fast. On a slow one, files go in the smallest parts.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -96,13 +103,7 @@ def share(
     ] = False,
     password: Password = None,
     url: Url = None,
-    connection: Annotated[
-        Literal["slow", "normal", "fast"] | None,
-        typer.Option(
-            metavar="SPEED",
-            help="How good the line is: slow, normal or fast. On a slow one, files go in the smallest parts.",
-        ),
-    ] = None,
+    connection: Connection = None,
     wait: Annotated[bool, typer.Option(help="Wait until every item is ready.")] = True,
     afresh: Annotated[
         bool, typer.Option("--new", help="Begin anew, whatever an earlier call has uploaded.")
@@ -118,21 +119,26 @@ def share(
 
     from kappi_embedded.commands.share import ShareRequest
     from kappi_embedded.commands.share import share as run
-    from kappi_embedded.time_args import BadMoment, parse_duration
 
-    try:
-        expires_in_s = int(parse_duration(expires_in).total_seconds()) if expires_in is not None else None
-    except BadMoment as error:
-        raise typer.BadParameter(str(error), param_hint="--expires-in") from error
+    lifetime_s = None if expires_in is None else _seconds(expires_in, option="--expires-in")
     request = ShareRequest(
         paths=files,
-        gallery=NewGallery(title=title, expires_in_s=expires_in_s, private=private, password=password),
+        gallery=NewGallery(title=title, expires_in_s=lifetime_s, private=private, password=password),
         connection=connection,
         wait=wait,
         afresh=afresh,
         as_json=as_json,
     )
     raise typer.Exit(run(request, url=url, environ=os.environ))
+
+
+def _seconds(duration: str, *, option: str) -> int:
+    from kappi_embedded.time_args import BadMoment, parse_duration
+
+    try:
+        return int(parse_duration(duration).total_seconds())
+    except BadMoment as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 @app.command()
