@@ -98,11 +98,6 @@ class Route:
         )
 
     @property
-    def reserves(self) -> bool:
-        """Whether it reserves an upload, which the media service counts for the client's address."""
-        return self.limit is Limit.SIGNING or self.carries is Carries.SMALL_FILE
-
-    @property
     def collection(self) -> str:
         """The kind of id in the path's first parameter: `galleries`, `media`, `uploads`, `links`."""
         return self.template.split("/")[2]
