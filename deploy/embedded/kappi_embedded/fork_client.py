@@ -61,7 +61,7 @@ class ForkClient:
         return self._process.pid if self._process is not None else None
 
     async def start(self, log: ChildLog, environ: Mapping[str, str]) -> None:
-        """Start the process. It imports while the caller continues; the first `fork` waits for it."""
+        """Starts the process. It imports while the caller continues; the first `fork` waits for it."""
         ours, theirs = socket.socketpair()
         output = await log.open_pipe()
         try:
@@ -84,7 +84,7 @@ class ForkClient:
         self._reading = asyncio.create_task(self._read(ours), name="forkserver")
 
     async def fork(self, name: str, module: str, *, env: Mapping[str, str], log: ChildLog) -> int:
-        """Start a child that runs module.main(). Returns its pid. Raises ForkserverLost."""
+        """Starts a child that runs module.main(). Returns its pid. Raises ForkserverLost."""
         async with self._turn:
             if not self._is_ready:
                 await self._reply()
@@ -109,7 +109,7 @@ class ForkClient:
             return pid
 
     async def close(self) -> None:
-        """End the forkserver; children that still run are killed."""
+        """Ends the forkserver; children that still run are killed."""
         self._closing = True
         if self._control is not None:
             self._control.close()

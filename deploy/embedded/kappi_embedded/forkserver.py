@@ -66,7 +66,7 @@ class Order:
     output: int
 
     def become(self) -> None:
-        """Run the module's `main()` in this process."""
+        """Runs the module's `main()` in this process."""
         devnull = os.open(os.devnull, os.O_RDONLY)
         os.dup2(devnull, 0)
         os.dup2(self.output, 1)
@@ -91,7 +91,7 @@ class Forkserver:
         os.set_blocking(self._wake_read, False)
 
     def serve(self) -> Order | None:
-        """Run the loop.
+        """Runs the loop.
 
         In the server, returns None when the supervisor is gone; in a child, returns its order.
         """
@@ -163,13 +163,13 @@ class Forkserver:
             raise
 
     def _end_all(self) -> None:
-        """Kill all children, for systems whose kernel does not do it (see `die_with`)."""
+        """Kills all children, for systems whose kernel does not do it (see `die_with`)."""
         for pid in self._names:
             os.kill(pid, signal.SIGKILL)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends for any reason (Linux)."""
+    """Has the kernel kill this process when its parent ends for any reason (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # the parent died before the line above
@@ -177,7 +177,7 @@ def die_with(parent: int) -> None:
 
 
 def send_frame(control: socket.socket, message: object, *, descriptor: int | None = None) -> None:
-    """Send one JSON message, with a file descriptor if given. Raises OSError."""
+    """Sends one JSON message, with a file descriptor if given. Raises OSError."""
     body = json.dumps(message).encode()
     data = _HEADER.pack(len(body)) + body
     ancillary = []
@@ -212,7 +212,7 @@ def _exactly(control: socket.socket, length: int) -> bytes:
 
 
 def _noticed(_: int, __: FrameType | None) -> None:
-    """Do nothing: the wake-up descriptor informs the loop."""
+    """Does nothing: the wake-up descriptor informs the loop."""
 
 
 def main() -> None:

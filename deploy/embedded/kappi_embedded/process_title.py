@@ -14,7 +14,7 @@ _ARG_START, _ARG_END = 48, 49  # proc_pid_stat(5), counted from 1
 
 
 def set_title(title: str, *, short: str) -> None:
-    """Set the process's name. title: for `ps -f`. short: at most 15 bytes, for `top` and `comm`."""
+    """Sets the process's name. title: for `ps -f`. short: at most 15 bytes, for `top` and `comm`."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_NAME, short.encode()[:15], 0, 0, 0)

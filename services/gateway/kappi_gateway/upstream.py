@@ -39,7 +39,10 @@ _log = get_logger(__name__)
 
 
 class Stream(Protocol):
-    """A body that is sent on while it arrives. failure: why it ended early through the client, else None."""
+    """A body that is sent on while it arrives.
+
+    failure: the error of a client that ended it early, else None.
+    """
 
     @property
     def failure(self) -> Exception | None: ...

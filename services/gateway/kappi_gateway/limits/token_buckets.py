@@ -21,7 +21,7 @@ class TokenBuckets:
     """One bucket per key; an unknown key has a full bucket.
 
     capacity: tokens of a full bucket. refill_per_s: tokens a second. max_keys: the least recently used key is
-    forgotten first. A client with enough addresses to push others out has no need to.
+    forgotten first. A client with enough addresses to push out others gains nothing: each has its own bucket.
     """
 
     def __init__(self, *, capacity: float, refill_per_s: float, max_keys: int, monotonic: Monotonic) -> None:
