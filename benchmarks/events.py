@@ -134,7 +134,7 @@ async def _told(end: Connection) -> Any:
 
 
 async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, float], float]:
-    """Commit `count` times one event each, at a fixed rate, whatever the earlier commits take.
+    """Commits `count` times one event each, at a fixed rate, whatever the earlier commits take.
 
     Returns the instants of the commits by event, in their order, and the elapsed time in seconds.
     """
@@ -168,7 +168,7 @@ def _consume_in_process(end: Connection, services: Services, count: int) -> None
 
 
 async def _consume(end: Connection, services: Services, count: int) -> None:
-    """Report when the consumer has its part in the group, and in the end when each event arrived and was
+    """Reports when the consumer has its part in the group, and in the end when each event arrived and was
     handled, by id.
     """
     began: dict[UUID, float] = {}
@@ -201,7 +201,7 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
 
 
 async def _no_effect(_: UnitOfWork, __: Envelope[Any]) -> None:
-    """Do nothing: only the inbox is written, as by every consumer."""
+    """Does nothing: only the inbox is written, as by every consumer."""
 
 
 class _Service:

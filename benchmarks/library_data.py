@@ -42,7 +42,7 @@ def word(number: int) -> str:
 
 
 async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
-    """Fill the media database and return the galleries. The account must have no data before."""
+    """Fills the media database and returns the galleries. The account must have no data before."""
     chooser = random.Random(owner_id.int)
     galleries = [_id(chooser, _FIRST) for _ in range(GALLERIES)]
     pool = await asyncpg.create_pool(
@@ -71,7 +71,7 @@ async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
 
 
 async def _enter(pool: Any, galleries: list[UUID]) -> None:
-    """Write what the triggers would write, in chunks, and create the indexes afterwards; both are faster in
+    """Writes what the triggers would write, in chunks, and creates the indexes afterwards; both are faster in
     bulk.
     """
     await pool.execute("DROP INDEX ix_library_grams, ix_library_terms_term_taken_at_item_id")

@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error or ConnectionResetError("closed in the middle"))
 
     async def ask(self, request: bytes) -> int:
-        """Send a request and wait for the whole answer. Returns its status."""
+        """Sends a request and waits for the whole answer. Returns its status."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._buffer.clear()
@@ -107,7 +107,7 @@ async def closed_loop(
     seconds: float,
     warmup_s: float = 0.5,
 ) -> Outcome:
-    """Measure a closed loop: every connection sends its next request as soon as it was answered."""
+    """Measures a closed loop: every connection sends its next request as soon as it was answered."""
     outcome = Outcome()
     clients = [await connect(host, port) for _ in range(connections)]
     numbers = iter(range(1 << 60))
@@ -130,7 +130,7 @@ async def closed_loop(
 
 
 async def counted(host: str, port: int, requests: list[bytes], *, connections: int) -> Outcome:
-    """Measure each of the given requests once, spread over the connections."""
+    """Measures each of the given requests once, spread over the connections."""
     outcome = Outcome()
     waiting = iter(requests)
     clients = [await connect(host, port) for _ in range(connections)]
@@ -158,7 +158,7 @@ async def fixed_rate(
     seconds: float,
     connections: int = 64,
 ) -> Outcome:
-    """Measure requests that are sent on a schedule, whether or not earlier ones were answered.
+    """Measures requests that are sent on a schedule, whether or not earlier ones were answered.
 
     Latency counts from the scheduled instant, so that a stall is not hidden by fewer requests during it.
     """

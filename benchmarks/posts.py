@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import random
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -51,17 +51,14 @@ _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def load(url: str, accounts: list[UUID], *, posts: int, comments: int) -> list[UUID]:
-    """Fill the galleries database and return the posts' ids.
+    """Fills the galleries database and returns the posts' ids.
 
     The k-th post has a number of comments in proportion to 1/k.
     """
     chooser = random.Random(posts)
     ids = [_id(chooser, number) for number in range(posts)]
     authors = [*accounts, *(_id(chooser, number) for number in range(AUTHORS))]
-    weights = [1 / (rank + 1) for rank in range(posts)]
-    counts = [int(comments * weight / sum(weights)) for weight in weights]
-    counts[0] += comments - sum(counts)
-    chooser.shuffle(counts)
+    counts = _comment_counts(chooser, posts=posts, comments=comments)
     connection = await asyncpg.connect(url, command_timeout=3_600)
     try:
         await connection.executemany(
@@ -77,20 +74,13 @@ async def load(url: str, accounts: list[UUID], *, posts: int, comments: int) -> 
                 for number, (post, count) in enumerate(zip(ids, counts, strict=True))
             ),
         )
-        numbers = itertools.count()
+        commented = (post for post, count in zip(ids, counts, strict=True) for _ in range(count))
         await connection.copy_records_to_table(
             "comments",
             columns=["id", "post_id", "author_id", "text", "created_at"],
             records=(
-                (
-                    _id(chooser, next(numbers)),
-                    post,
-                    chooser.choice(authors),
-                    _TEXT,
-                    _FIRST,
-                )
-                for post, count in zip(ids, counts, strict=True)
-                for _ in range(count)
+                (_id(chooser, number), post, chooser.choice(authors), _TEXT, _FIRST)
+                for number, post in enumerate(commented)
             ),
         )
         for table in ("posts", "comments", "authors"):
@@ -100,19 +90,18 @@ async def load(url: str, accounts: list[UUID], *, posts: int, comments: int) -> 
     return ids
 
 
+def _comment_counts(chooser: random.Random, *, posts: int, comments: int) -> list[int]:
+    weights = [1 / (rank + 1) for rank in range(posts)]
+    counts = [int(comments * weight / sum(weights)) for weight in weights]
+    counts[0] += comments - sum(counts)
+    chooser.shuffle(counts)
+    return counts
+
+
 async def measure(stack: EmbeddedStack, options: argparse.Namespace) -> list[Row]:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
     pids = partial(stack_pids, stack.note)
     rows: list[Row] = []
-
-    def told(found: Row) -> None:
-        rows.append(found)
-        print(
-            f"{found.scenario:<34} {found.load:<18} {found.per_second:>9,.1f} {found.p50_ms:>8.2f}"
-            f" {found.p99_ms:>8.2f} {found.failed:>6}  {found.note}",
-            flush=True,
-        )
-
     gateway = Endpoint("127.0.0.1", stack.port)
     async with World(gateway, services, introduction=stack.introduction, pids=pids) as world:
         accounts = [await Account.sign_up(world) for _ in range(ACCOUNTS)]
@@ -122,31 +111,50 @@ async def measure(stack: EmbeddedStack, options: argparse.Namespace) -> list[Row
         )
         print(f"{options.posts:,} posts, {options.comments:,} comments; per second, p50 and p99 ms, failed")
         pages, writes = await _pages(world), _comments(world, accounts, ids)
-        together = f"{RATE}/s each"
-        listed, added = await asyncio.gather(
-            _paced(world, pages, per_second=RATE, seconds=options.seconds),
-            _paced(world, writes, per_second=RATE, seconds=options.seconds),
-        )
-        told(row("list of posts", "gateway", together, listed, expected=200))
-        told(row("new comment", "gateway", together, added, expected=201))
-        for connections in (1, 16):
-            gateway = world.gateway
-            for name, make, expected in (("list of posts", pages, 200), ("new comment", writes, 201)):
-                for account in accounts:
-                    await account.log_in()
-                outcome = await closed_loop(
-                    gateway.host, gateway.port, make, connections=connections, seconds=4
-                )
-                told(row(name, "gateway", f"{connections} conn", outcome, expected=expected))
-        many = 20 * FORECAST_PER_S
-        for account in accounts:
-            await account.log_in()
-        outcome = await _paced(world, writes, per_second=many, seconds=options.storm)
-        told(row("new comment", "gateway", f"{many:.0f}/s", outcome, expected=201))
+        async for found in _rows(world, accounts, pages=pages, writes=writes, options=options):
+            rows.append(found)
+            print(
+                f"{found.scenario:<34} {found.load:<18} {found.per_second:>9,.1f} {found.p50_ms:>8.2f}"
+                f" {found.p99_ms:>8.2f} {found.failed:>6}  {found.note}",
+                flush=True,
+            )
         wrong = await _wrong_counts(url)
         print(f"posts whose count is not the number of their comments: {wrong}")
         await _print_plans(url, ids)
     return rows
+
+
+async def _rows(
+    world: World,
+    accounts: list[Account],
+    *,
+    pages: MakeRequest,
+    writes: MakeRequest,
+    options: argparse.Namespace,
+) -> AsyncIterator[Row]:
+    """Yields a row for each load: pages and comments together, each alone, then very many comments."""
+    together = f"{RATE}/s each"
+    listed, added = await asyncio.gather(
+        _paced(world, pages, per_second=RATE, seconds=options.seconds),
+        _paced(world, writes, per_second=RATE, seconds=options.seconds),
+    )
+    yield row("list of posts", "gateway", together, listed, expected=200)
+    yield row("new comment", "gateway", together, added, expected=201)
+    gateway = world.gateway
+    for connections in (1, 16):
+        for name, make, expected in (("list of posts", pages, 200), ("new comment", writes, 201)):
+            await _log_in(accounts)
+            outcome = await closed_loop(gateway.host, gateway.port, make, connections=connections, seconds=4)
+            yield row(name, "gateway", f"{connections} conn", outcome, expected=expected)
+    many = 20 * FORECAST_PER_S
+    await _log_in(accounts)
+    outcome = await _paced(world, writes, per_second=many, seconds=options.storm)
+    yield row("new comment", "gateway", f"{many:.0f}/s", outcome, expected=201)
+
+
+async def _log_in(accounts: list[Account]) -> None:
+    for account in accounts:
+        await account.log_in()
 
 
 async def _pages(world: World) -> MakeRequest:
@@ -197,7 +205,7 @@ async def _wrong_counts(url: str) -> int:
 
 
 async def _print_plans(url: str, ids: list[UUID]) -> None:
-    """Print PostgreSQL's plans of the statements of these calls."""
+    """Prints PostgreSQL's plans of the statements of these calls."""
     connection = await asyncpg.connect(url)
     try:
         snapshot = await connection.fetchval("SELECT pg_current_snapshot()::text")

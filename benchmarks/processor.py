@@ -16,8 +16,8 @@ _DECODER: Final = "kappi_media.rendering.worker"
 
 
 class ProcessorTime:
-    """Use as `async with ProcessorTime(pids) as busy: …`, then `busy.seconds()`. pids: returns the current
-    pids.
+    """Measures within `async with ProcessorTime(pids) as busy: …`; `busy.seconds()` returns the result. pids:
+    returns the current pids.
     """
 
     def __init__(self, pids: Callable[[], set[int]]) -> None:

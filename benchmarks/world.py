@@ -74,7 +74,7 @@ class World:
     async def ask(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, body: Any = None
     ) -> Any:
-        """Send JSON and return JSON. Raises RuntimeError with the answer when it is no success."""
+        """Sends JSON and returns JSON. Raises RuntimeError with the answer when it is no success."""
         assert self._session is not None
         sent = {"content-type": "application/json", **(headers or {})}
         data = None if body is None else msgspec.json.encode(body)
@@ -89,7 +89,7 @@ class World:
         return Gallery(made["id"], made["code"], made["access_key"])
 
     async def sign(self, gallery: Gallery, pictures: list[bytes]) -> list[Any]:
-        """Sign a batch for these pictures. Returns the uploads of the answer."""
+        """Signs a batch for these pictures. Returns the uploads of the answer."""
         answer = await self.ask(
             "POST",
             f"{self.gateway.url}/v1/galleries/{gallery.id}/uploads",
@@ -109,7 +109,7 @@ class World:
                 raise RuntimeError(f"the store answered {answer.status}")
 
     async def uploaded(self, gallery: Gallery, pictures: list[bytes]) -> list[str]:
-        """Sign and upload, without completing. Returns upload ids."""
+        """Signs and uploads, without completing. Returns upload ids."""
         ids: list[str] = []
         for start in range(0, len(pictures), 100):
             page = pictures[start : start + 100]

@@ -19,7 +19,7 @@ from kappi_gateway.routes import ROUTES
 
 REFRESH = "KAPPI_TEST_REFRESH_EXAMPLES"
 _ROOT = Path(__file__).parents[2]
-COMMITTED = _ROOT / "services/gateway/kappi_gateway/openapi_examples.json"
+COMMITTED = _ROOT / "services/gateway/kappi_gateway/openapi/examples.json"
 HOST = "https://kappi.example"
 STAND_INS: Mapping[str, str] = {
     "access_key": "kappi_…",

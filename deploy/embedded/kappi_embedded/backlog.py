@@ -29,7 +29,8 @@ _POLL_S = 0.05
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """The pending work. unsent: events in outboxes. behind: records that no group has finished, and uploads
-    that wait for media's worker. produced: all records ever sent.
+    that wait for media's worker. produced: all records ever sent; equal in two backlogs if nothing was
+    sent between them.
     """
 
     unsent: int
@@ -109,7 +110,7 @@ class BacklogReader:
         return now
 
     async def settle(self, *, timeout_s: float) -> bool:
-        """Wait until two successive reads show no pending work. Returns whether that happened in time."""
+        """Waits until two successive reads show no pending work. Returns whether that happened in time."""
         deadline = time.monotonic() + timeout_s
         before: Backlog | None = None
         while time.monotonic() < deadline:

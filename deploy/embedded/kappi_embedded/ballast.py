@@ -40,7 +40,7 @@ class Ballast:
         return self._space().free_bytes < NEEDED_BYTES
 
     async def make_room(self) -> None:
-        """Return once PostgreSQL has space to start. On a full disk this removes the ballast or waits."""
+        """Returns once PostgreSQL has space to start. On a full disk this removes the ballast or waits."""
         if not await asyncio.to_thread(self.is_short):
             return
         space = await asyncio.to_thread(self._space)
@@ -53,7 +53,7 @@ class Ballast:
             await asyncio.sleep(_POLL_S)
 
     def keep(self) -> None:
-        """Create the file if it is missing and as much space remains after it. Blocks. Raises OSError."""
+        """Creates the file if it is missing and as much space remains after it. Blocks. Raises OSError."""
         if self._path.exists() or self._space().free_bytes < 2 * BALLAST_BYTES:
             return
         draft = self._path.with_suffix(".new")

@@ -55,7 +55,7 @@ class ChildLog:
         return write_end
 
     def close(self) -> None:
-        """Stop reading; later output is lost."""
+        """Stops reading; later output is lost."""
         for pipe in list(self._pipes):
             pipe.close()
         self._close_file()
@@ -64,7 +64,7 @@ class ChildLog:
         self._pipes.discard(pipe)
 
     def take(self, line: bytes) -> None:
-        """Write a line, given without its end, or count it as dropped."""
+        """Writes a line, given without its end, or counts it as dropped."""
         try:
             self._write(line + b"\n" if not self._dropped else self._gap() + line + b"\n")
         except OSError as error:
@@ -78,7 +78,7 @@ class ChildLog:
             self._warn(f"{self._name}: {brief(line)}")
 
     def _write(self, text: bytes) -> None:
-        """Write all of the text or nothing. Raises OSError."""
+        """Writes all of the text or nothing. Raises OSError."""
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)
             self._size = self._file.tell()

@@ -37,29 +37,38 @@ def _typer(help_text: str | None = None) -> typer.Typer:
 
 
 app = _typer(
-    "Share photos and videos in original quality by a short link: run the stack, use it, look after it."
+    "Share photos and videos in original quality by a short link. Run the system, use it, maintain it."
 )
 dlq = _typer("Records that could not be handled.")
 app.add_typer(dlq, name="dlq")
-admin = _typer("People who may use the admin panel.")
+admin = _typer("Accounts that may use the admin panel.")
 app.add_typer(admin, name="admin")
 keys = _typer("Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
 Url = Annotated[
-    str | None, typer.Option(help="Address of another deployment (KAPPI_URL); default: the one running here.")
+    str | None,
+    typer.Option(help="Address of another deployment (or KAPPI_URL). Default: the one that runs here."),
 ]
 
 
 Password = Annotated[
     str | None,
     typer.Option(
-        help="Password of the gallery. `-` asks for it, or reads a line of the standard input: what is on "
-        "the command line is seen in the list of processes.",
+        help="Password of the gallery. `-` asks for it, or reads the first line of the standard input. A "
+        "password on the command line is visible in the list of processes.",
     ),
 ]
 PasswordStdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password's line from the standard input.")
+    bool,
+    typer.Option("--password-stdin", help="Read the password from the first line of the standard input."),
+]
+Connection = Annotated[
+    Literal["slow", "normal", "fast"] | None,
+    typer.Option(
+        metavar="SPEED",
+        help="Speed of the network: slow, normal or fast. On a slow one, the parts of files are smallest.",
+    ),
 ]
 
 
@@ -76,8 +85,8 @@ def kappi(
 def up() -> None:
     """Start all of Kappi on this machine; Ctrl-C stops it.
 
-    KAPPI_DATA_DIR (./data) holds everything, KAPPI_PORT (8000) and KAPPI_HOST (127.0.0.1) are the one public
-    address. KAPPI_<SERVICE>_DATABASE_URL, KAPPI_KAFKA_BOOTSTRAP and KAPPI_S3_* replace the embedded pieces.
+    All data is in KAPPI_DATA_DIR (./data). KAPPI_PORT (8000) and KAPPI_HOST (127.0.0.1) are the public
+    address. KAPPI_<SERVICE>_DATABASE_URL, KAPPI_KAFKA_BOOTSTRAP and KAPPI_S3_* replace the embedded servers.
     """
     from kappi_embedded.up import up as run
 
@@ -89,44 +98,39 @@ def share(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Photos, videos, or folders of them.")
     ],
-    title: Annotated[str | None, typer.Option(help="What the gallery is called.")] = None,
-    expires_in: Annotated[str | None, typer.Option(help="Life of the gallery, e.g. 7d; at most 30d.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the gallery.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option(help="Lifetime of the gallery, e.g. 7d; at most 30d.")
+    ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="For the account that is logged in alone: no link opens it.")
+        bool,
+        typer.Option(
+            "--private", help="Only the account that is logged in can see the gallery; no link opens it."
+        ),
     ] = False,
     password: Password = None,
     url: Url = None,
-    connection: Annotated[
-        Literal["slow", "normal", "fast"] | None,
-        typer.Option(
-            metavar="SPEED",
-            help="How good the line is: slow, normal or fast. On a slow one, files go in the smallest parts.",
-        ),
-    ] = None,
+    connection: Connection = None,
     wait: Annotated[bool, typer.Option(help="Wait until every item is ready.")] = True,
     afresh: Annotated[
-        bool, typer.Option("--new", help="Begin anew, whatever an earlier call has uploaded.")
+        bool, typer.Option("--new", help="Start again, without the uploads of an earlier call.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Create a gallery from files; prints its link and, without an account, its access key.
+    """Create a gallery from files, and print its link and, without an account, its access key.
 
-    After `kappi login` the gallery is the account's and does not expire. Interrupted, by whatever it may
-    be, the same command goes on where it stopped.
+    After `kappi login` the gallery belongs to the account and does not expire. After an interruption, the
+    same command continues where it stopped.
     """
     from kappi_client import NewGallery
 
     from kappi_embedded.commands.share import ShareRequest
     from kappi_embedded.commands.share import share as run
-    from kappi_embedded.time_args import BadMoment, parse_duration
 
-    try:
-        expires_in_s = int(parse_duration(expires_in).total_seconds()) if expires_in is not None else None
-    except BadMoment as error:
-        raise typer.BadParameter(str(error), param_hint="--expires-in") from error
+    lifetime_s = None if expires_in is None else _seconds(expires_in, option="--expires-in")
     request = ShareRequest(
         paths=files,
-        gallery=NewGallery(title=title, expires_in_s=expires_in_s, private=private, password=password),
+        gallery=NewGallery(title=title, expires_in_s=lifetime_s, private=private, password=password),
         connection=connection,
         wait=wait,
         afresh=afresh,
@@ -135,10 +139,19 @@ def share(
     raise typer.Exit(run(request, url=url, environ=os.environ))
 
 
+def _seconds(duration: str, *, option: str) -> int:
+    from kappi_embedded.time_args import BadMoment, parse_duration
+
+    try:
+        return int(parse_duration(duration).total_seconds())
+    except BadMoment as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
 @app.command()
 def get(
     code: Annotated[
-        str, typer.Argument(help="A gallery's code, or its link, or the id of one of your account.")
+        str, typer.Argument(help="Code or link of a gallery, or the id of a gallery of your account.")
     ],
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Default: named after the code.")
@@ -146,7 +159,7 @@ def get(
     password: Password = None,
     url: Url = None,
 ) -> None:
-    """Download everything in a gallery; called again, it goes on where it stopped."""
+    """Download all originals of a gallery. Called again, the command continues where it stopped."""
     from kappi_embedded.commands.get import get as run
 
     raise typer.Exit(run(code, folder, url=url, password=password, environ=os.environ))
@@ -158,7 +171,7 @@ def login(
     password_stdin: PasswordStdin = False,
     url: Url = None,
 ) -> None:
-    """Log in, so that `kappi share` makes galleries of the account. A token is kept, not the password."""
+    """Log in, so that `kappi share` makes galleries of the account. A token is stored, not the password."""
     from kappi_embedded.commands.login import login as run
     from kappi_embedded.commands.passwords import from_stdin, prompted
 
@@ -168,7 +181,7 @@ def login(
 
 @app.command()
 def logout(url: Url = None) -> None:
-    """End the log-in, here and at the deployment."""
+    """Log out, on this machine and at the deployment."""
     from kappi_embedded.commands.login import logout as run
 
     raise typer.Exit(run(url=url, environ=os.environ))
@@ -177,17 +190,19 @@ def logout(url: Url = None) -> None:
 @app.command()
 def tick(
     at: Annotated[
-        str | None, typer.Option(help="2027-01-31T12:00:00Z, or +31d from now; default: now.")
+        str | None,
+        typer.Option(help="Time to act as of: 2027-01-31T12:00:00Z, or +31d from now. Default: now."),
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, max=86_400, help="Seconds to wait for the effects.")] = 30,
     wait: Annotated[bool, typer.Option(help="Wait for the effects.")] = True,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before galleries go that are not due yet.")
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before galleries are deleted that are not due yet."),
     ] = False,
 ) -> None:
-    """Have the janitor do what is due, now or as if it were later.
+    """Have the janitor process what is due now, or what will be due at a later time.
 
-    Galleries that would be deleted before their time are listed, and it asks first.
+    Galleries that would be deleted early are listed, and the command asks before it continues.
     """
     from kappi_embedded.commands import tick as command
 
@@ -199,9 +214,11 @@ def tick(
 
 @dlq.command("list")
 def dlq_list(
-    include_replayed: Annotated[bool, typer.Option("--all", help="Those already sent back, too.")] = False,
+    include_replayed: Annotated[
+        bool, typer.Option("--all", help="Include records that were already sent back.")
+    ] = False,
 ) -> None:
-    """Show dead letters; exit status 1 while there are any."""
+    """List dead letters. The exit status is 1 while there are any."""
     from kappi_embedded.commands.dlq import list_letters
 
     raise typer.Exit(list_letters(include_replayed=include_replayed, environ=os.environ))
@@ -209,7 +226,7 @@ def dlq_list(
 
 @dlq.command("replay")
 def dlq_replay() -> None:
-    """Send dead letters back to their topics, once what made them fail is mended."""
+    """Send dead letters back to their topics, after the cause of their failure was fixed."""
     from kappi_embedded.commands.dlq import replay_letters
 
     raise typer.Exit(replay_letters(environ=os.environ))
@@ -225,10 +242,10 @@ def acls() -> None:
 
 @admin.command("create")
 def admin_create(
-    email: Annotated[str, typer.Argument(help="Their email address.")],
+    email: Annotated[str, typer.Argument(help="Email address of the administrator.")],
     password_stdin: PasswordStdin = False,
 ) -> None:
-    """Make an administrator: a new account, or the one that has the address, with this password."""
+    """Create an administrator: a new account, or the existing one with this address. It gets the password."""
     from kappi_embedded.commands.admin import create
     from kappi_embedded.commands.passwords import from_stdin, prompted_twice
 
@@ -239,10 +256,13 @@ def admin_create(
 @keys.command("rotate")
 def keys_rotate(
     now: Annotated[
-        bool, typer.Option("--now", help="Sign with it at once: the old one must not sign any more.")
+        bool,
+        typer.Option(
+            "--now", help="Sign with the new key at once, because the old one must not sign any more."
+        ),
     ] = False,
 ) -> None:
-    """Bring in a new key. Nobody is logged out: the old one is known until its last token expires."""
+    """Add a new key. All log-ins stay valid: the old key is published until its last token expires."""
     from kappi_embedded.commands.keys import rotate, rotate_now
 
     raise typer.Exit((rotate_now if now else rotate)(os.environ))
@@ -251,12 +271,13 @@ def keys_rotate(
 @app.command()
 def replay(
     since: Annotated[
-        str | None, typer.Option(help="2027-01-31T12:00:00Z, or -2h; default: everything kept.")
+        str | None,
+        typer.Option(help="Start: 2027-01-31T12:00:00Z, or -2h. Default: all events that are kept."),
     ] = None,
-    topic: Annotated[list[str] | None, typer.Option(help="Only these topics.")] = None,
-    service: Annotated[list[str] | None, typer.Option(help="Only these services' events.")] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Only events of these topics.")] = None,
+    service: Annotated[list[str] | None, typer.Option(help="Only events of these services.")] = None,
 ) -> None:
-    """Have events sent again from the outboxes; consumers that had them do nothing."""
+    """Send the events in the outboxes again. Consumers ignore events that they have already handled."""
     from kappi_embedded.commands.replay import replay as run
 
     raise typer.Exit(run(since=since, topics=topic or (), services=service or (), environ=os.environ))
@@ -264,7 +285,7 @@ def replay(
 
 @app.command()
 def doctor() -> None:
-    """Say what runs, what can be reached and which versions; exit status 1 if anything is not well."""
+    """Show what runs, what can be reached, and the versions. The exit status is 1 if there is a problem."""
     from kappi_embedded.commands.doctor import doctor as run
 
     raise typer.Exit(run(os.environ))

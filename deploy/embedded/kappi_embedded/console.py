@@ -43,7 +43,7 @@ class Console:
             return  # the reader is gone, the disk full, or the encoding too small: the stack runs on
 
     def done(self, what: str, detail: str = "") -> None:
-        """Report a finished step of the start-up."""
+        """Reports a finished step of the start-up."""
         timing = self._in(_DIM, f"{self.elapsed_s:5.1f} s")
         self.say(f"  {self._in(_GREEN, self._tick)} {what:<12} {timing}  {detail}".rstrip())
 
@@ -54,14 +54,11 @@ class Console:
         self.say(f"{self._in(_RED, 'Error:')} {text}")
 
     def draw(self, lines: str) -> None:
-        """Print light blocks on dark, even where the terminal shows dark text on light."""
+        """Prints light blocks on dark, even where the terminal shows dark text on light."""
         self.say("\n".join(f"  {self._in(_LIGHT_ON_DARK, line)}" for line in lines.splitlines()))
 
     def strong(self, text: str) -> str:
         return self._in(_BOLD, text)
-
-    def dim(self, text: str) -> str:
-        return self._in(_DIM, text)
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._colours else text

@@ -1,13 +1,14 @@
 """The data folder: its lock, its secrets, and the note by which other commands find the stack.
 
-lock            held by the running supervisor
-run.json        addresses and pids while it runs (owner only: it holds database passwords and a secret)
-secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets, and those of
-                internal calls and of events
-mail/           what would be sent where there is no SMTP server, as .eml files
-shares/         of `kappi share`: what it needs to go on with one that was interrupted
-ballast         nothing but space, given up where a full disk keeps PostgreSQL from starting
-objects/files/  what was uploaded, as plain files, and what was made of it
+lock            locked by the running supervisor
+run.json        addresses and pids while it runs (only for its owner: it contains database passwords and a
+                secret)
+secrets/        made once: the grant key, the seal of identity's keys, the secrets of idempotency, of the
+                store, of internal calls and of events
+mail/           emails as .eml files, if there is no SMTP server
+shares/         the journals of `kappi share`, with which it continues after an interruption
+ballast         reserved space, released when a full disk keeps PostgreSQL from starting
+objects/files/  the uploaded files as plain files, and their renditions
 postgres/ logs/ signals/
 """
 
@@ -50,8 +51,8 @@ class RunNote:
     """The content of `run.json`, written once everything is ready. s3_endpoint: None where the store is a
     folder.
 
-    phone_url: what reaches it from elsewhere in the network, if anything does. event_secret: of the services
-    that run, as their environment has it.
+    phone_url: address for other machines in the network, None if they cannot reach it. event_secret: the one
+    in the environment of the running services.
     """
 
     pid: int
@@ -86,7 +87,7 @@ class DataDir:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Create the folder and hold its lock within the context. Raises DataDirInUse, DataDirUnusable."""
+        """Creates the folder and holds its lock within the context. Raises DataDirInUse, DataDirUnusable."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for private in (self.objects, self.logs, self.signals, self.mail, self.secrets):
@@ -160,7 +161,7 @@ class DataDir:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner can read it from the first byte on."""
+    """Replaces a file in one step; only its owner can read it from the first byte on."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from kappi_chassis.settings import is_loopback
 from kappi_contracts import services
 from kappi_contracts.services import Service
-from kappi_gateway.public_url import checked_public_url
+from kappi_gateway.http.public_url import checked_public_url
 
 DEFAULT_PORT = 8000
 GATEWAY = "gateway"

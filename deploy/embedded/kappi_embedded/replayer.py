@@ -44,7 +44,7 @@ class Replayer:
         self._data = data
 
     async def run(self) -> None:
-        """Run until cancelled. After a lost database or broker it waits and begins again."""
+        """Runs until cancelled. After a lost database or broker it waits and begins again."""
         while True:
             try:
                 async with BacklogReader(self._connection, self._databases) as reader:
@@ -93,7 +93,7 @@ class Replayer:
             _log.info("replayer.gap_closed", topic=topic, events=count)
 
     async def _note_settled(self, reader: BacklogReader) -> None:
-        """Store an instant before which everything is consumed, so that the next start replays less."""
+        """Stores an instant before which everything is consumed, so that the next start replays less."""
         clocks = [await reader.clock(service) for service in self._databases]
         if not (await reader.read()).empty or any(self._data.signals.iterdir()):
             return

@@ -30,7 +30,7 @@ async def replay_paced(
     topics: Sequence[str] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Replay one service's outbox.
+    """Replays one service's outbox.
 
     Returns the number of events. progress: called with the count of each page.
     """
@@ -55,7 +55,7 @@ def owners(topics: Iterable[str]) -> dict[str, list[str]]:
 
 
 async def _consumed(reader: BacklogReader) -> None:
-    """Wait, without a limit, until the consumers are at most a page behind.
+    """Waits, without a limit, until the consumers are at most a page behind.
 
     Sending more while a consumer waits for its database would fill the broker's memory, and records would be
     lost.

@@ -49,7 +49,10 @@ class EmbeddedServers:
         return self.broker.bootstrap
 
     async def start_postgres(self) -> None:
-        """Start PostgreSQL in a thread, for up to a minute. Raises PostgresUnavailable and its subclasses."""
+        """Starts PostgreSQL in a thread, which may take a minute.
+
+        Raises PostgresUnavailable or a subclass.
+        """
         if self.postgres is None:
             return
         starting = asyncio.create_task(asyncio.to_thread(self.postgres.start))
@@ -70,7 +73,7 @@ class EmbeddedServers:
         return urls
 
     async def restart_postgres(self) -> None:
-        """Start PostgreSQL again after its death, on another port. Raises PostgresUnavailable."""
+        """Starts PostgreSQL again after its death, on another port. Raises PostgresUnavailable."""
         if self.postgres is not None:
             await asyncio.to_thread(self.postgres.stop)
             await self.start_postgres()

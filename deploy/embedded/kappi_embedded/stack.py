@@ -64,9 +64,9 @@ def find_url(environ: Mapping[str, str], given: str | None) -> str:
 
 
 def find_phone_url(environ: Mapping[str, str], given: str | None) -> str | None:
-    """Where others in this network reach what `find_url` finds, if it runs here and is open to them.
+    """Returns the address for other machines in this network of the deployment that `find_url` finds.
 
-    Raises NotRunning.
+    Returns None if it runs elsewhere or is closed to other machines. Raises NotRunning.
     """
     if given or environ.get("KAPPI_URL"):
         return None

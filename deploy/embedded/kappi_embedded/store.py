@@ -33,7 +33,7 @@ class SpaceWatch:
         self._full = False
 
     async def run(self) -> None:
-        """Check the space until cancelled."""
+        """Checks the space until cancelled."""
         while True:
             with suppress(StorageUnavailable):  # readiness reports it
                 await self.look()

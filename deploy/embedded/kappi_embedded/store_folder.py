@@ -1,4 +1,4 @@
-"""The folder of the local store, before the store and those who use it are started."""
+"""Prepares the folder of the local store before the store and its users start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kappi_embedded.console import Console
 
 
 async def prepare_store_folder(folder: Path, console: Console) -> None:
-    """Check that the folder can be used, and migrate it where an older version wrote it.
+    """Checks that the folder can be used, and migrates it if an older version wrote it.
 
-    The start waits for that. Cancelling ends the migration after a batch; the next start goes on.
+    The start waits for that. Cancelling ends the migration after a batch, and the next start continues it.
     Raises StorageUnavailable, OSError.
     """
     await asyncio.to_thread(check_attributes, folder)

@@ -58,7 +58,7 @@ class SupervisedService:
         self._wanted_again = False
 
     async def run(self) -> None:
-        """Run the service until `stop`.
+        """Runs the service until `stop`.
 
         Raises ServiceFailed when it never became ready, since further attempts would not help.
         """
@@ -83,12 +83,12 @@ class SupervisedService:
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
     async def stop(self, *, grace_s: float) -> None:
-        """Drain for good: SIGTERM, then SIGKILL after grace_s seconds."""
+        """Drains for good: SIGTERM, then SIGKILL after grace_s seconds."""
         self._stopping = True
         await self._end(grace_s)
 
     async def restart(self, *, grace_s: float) -> None:
-        """Drain and start again at once, with the environment current at that time."""
+        """Drains and starts again at once, with the environment current at that time."""
         self._wanted_again = True
         await self._end(grace_s)
 
@@ -96,7 +96,7 @@ class SupervisedService:
         return self._stopping
 
     def kill(self) -> None:
-        """Send SIGKILL; the service is not restarted."""
+        """Sends SIGKILL; the service is not restarted."""
         self._stopping = True
         self._signal(signal.SIGKILL)
 

@@ -74,7 +74,7 @@ class Supervisor:
         self._noted = True
 
     async def start(self) -> None:
-        """Return when every service is ready. Raises StartFailed and what the servers raise."""
+        """Returns when every service is ready. Raises StartFailed and what the servers raise."""
         # The forkserver imports while the servers start.
         start_forkserver()
         starting = asyncio.create_task(self._start_postgres())
@@ -99,7 +99,7 @@ class Supervisor:
         self._note()
 
     async def watch(self) -> None:
-        """Watch, until cancelled, for failures that no service detects. Raises StartFailed."""
+        """Watches, until cancelled, for failures that no service detects. Raises StartFailed."""
         postgres = self._servers.postgres
         for number in itertools.count():
             await asyncio.sleep(_POSTGRES_POLL_S)
@@ -113,7 +113,7 @@ class Supervisor:
                 await self._revive_postgres()
 
     async def stop(self) -> None:
-        """Drain in order: the gateway, the services, then the servers below them."""
+        """Drains in order: the gateway, the services, then the servers below them."""
         self._stopping = True
         for names in _DRAIN_ORDER:
             grace_s = _REPLAYER_GRACE_S if names == ("replayer",) else _DRAIN_GRACE_S
@@ -128,7 +128,7 @@ class Supervisor:
             log.close()
 
     def kill(self) -> None:
-        """Kill all services at once. `stop` then has little left to do."""
+        """Kills all services at once. `stop` then has little left to do."""
         for service in self._services.values():
             service.kill()
 
@@ -192,7 +192,7 @@ class Supervisor:
         return await start_child(spec.name, spec.module, env=env, log=self._log(spec.name))
 
     async def _keep_house(self) -> None:
-        """Write the note and the ballast that a full disk prevented before, and trim PostgreSQL's log."""
+        """Writes the note and the ballast that a full disk prevented before, and trims PostgreSQL's log."""
         if not self._noted:
             self._note()
         if self._servers.postgres is not None:
@@ -206,7 +206,7 @@ class Supervisor:
         await self._servers.start_postgres()
 
     async def _revive_postgres(self) -> None:
-        """Restart PostgreSQL, repeatedly if needed. Meanwhile services report that the database is away."""
+        """Restarts PostgreSQL, repeatedly if needed. Meanwhile services report that the database is away."""
         self._console.warn("postgres ended; starting it again")
         backoff_s = FIRST_BACKOFF_S
         while True:
@@ -245,7 +245,7 @@ class Supervisor:
         return self._logs[name]
 
     def _note(self) -> None:
-        """Write the note of what runs, for the other commands. On a full disk it is written later."""
+        """Writes the note of what runs, for the other commands. On a full disk it is written later."""
         if self._addresses is None or not self._up or self._stopping:
             return
         try:

@@ -43,7 +43,7 @@ class TickReport:
 
 
 async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) -> None:
-    """Publish a tick and return once the broker has it. at: UTC, the janitor's current time for this tick.
+    """Publishes a tick and returns once the broker has it. at: UTC, the janitor's current time for this tick.
     trace: a W3C traceparent by which its effects are found. Raises KafkaError, OSError.
     """
     now = utc_now()
@@ -71,7 +71,7 @@ class Ticker:
         self._reader = reader
 
     async def tick(self, at: datetime, *, timeout_s: float) -> TickReport:
-        """Send a tick and follow its effects. at: as for `send_tick`. Raises KafkaError, OSError."""
+        """Sends a tick and follows its effects. at: as for `send_tick`. Raises KafkaError, OSError."""
         report = TickReport(at)
         trace = continue_trace(None)
         async with self._listening() as consumer:
@@ -106,7 +106,7 @@ class Ticker:
 
 
 async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str, deadline: float) -> None:
-    """Note all records present now. An empty poll may come between two partitions' records."""
+    """Notes all records present now. An empty poll may come between two partitions' records."""
     ends = await consumer.end_offsets(consumer.assignment())
     while time.monotonic() < deadline and await _is_behind(consumer, ends):
         found = await consumer.getmany(timeout_ms=_POLL_MS)

@@ -49,7 +49,7 @@ class PortTaken(StartFailed):
 
 
 def up(environ: Mapping[str, str]) -> int:
-    """Run the whole stack until the process is told to stop. Returns the exit status."""
+    """Runs the whole stack until the process is told to stop. Returns the exit status."""
     console = Console()
     os.umask(0o077)  # only the owner may read the stack's files, whichever of its processes writes them
     try:
@@ -75,7 +75,7 @@ async def _run(plan: Plan, data: DataDir, *, console: Console, environ: Mapping[
 async def _run_once(
     plan: Plan, data: DataDir, ballast: Ballast, *, console: Console, environ: Mapping[str, str]
 ) -> bool:
-    """Run the stack once.
+    """Runs the stack once.
 
     Returns whether it was told to stop; False where it failed because the disk is full.
     """
@@ -103,7 +103,7 @@ async def _work(supervisor: Supervisor, plan: Plan, console: Console) -> None:
 
 
 def _listen(console: Console, working: asyncio.Task[None], supervisor: Supervisor) -> asyncio.Event:
-    """Handle signals: the first one drains, the second one stops without waiting."""
+    """Handles signals: the first one drains, the second one stops without waiting."""
     asked = asyncio.Event()
 
     def hear() -> None:

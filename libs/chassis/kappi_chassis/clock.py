@@ -9,6 +9,8 @@ from uuid import UUID, SafeUUID
 from uuid_utils import uuid7
 
 Clock = Callable[[], datetime]
+Monotonic = Callable[[], float]
+"""Seconds of a clock that never goes back, for durations."""
 NewId = Callable[[], UUID]
 
 _IS_SAFE = SafeUUID.unknown

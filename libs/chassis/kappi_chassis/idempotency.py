@@ -144,7 +144,7 @@ class SecretIdempotentCall(IdempotentCall):
 async def answer_once(
     outbox: Outbox, call: IdempotentCall | None, act: Callable[[UnitOfWork], Awaitable[StoredAnswer]]
 ) -> StoredAnswer:
-    """Store the answer of `act` in its own transaction, or return the answer stored before without acting.
+    """Stores the answer of `act` in its own transaction, or returns the answer stored before without acting.
 
     call: None where the client sent no key. Raises what `act` does, and IdempotencyKeyReused.
     """

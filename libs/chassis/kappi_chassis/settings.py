@@ -55,27 +55,32 @@ class PlatformSettings(BaseSettings):
     kafka_sasl_password: SecretStr | None = None
     kafka_ca_file: Path | None = None
     kafka_create_topics: bool = True
-    kafka_replication_factor: int = Field(default=-1, description="-1: the broker's default")
+    kafka_replication_factor: int = Field(
+        default=-1, description="Copies of each topic. -1 means the broker's default"
+    )
     kafka_fetch_max_wait_ms: int = 500
     kafka_session_timeout_ms: int = Field(
-        default=10_000, description="After how long a consumer that died gives up its partitions"
+        default=10_000,
+        description="Time after which the partitions of a consumer that died go to another one",
     )
     topic_prefix: str = ""
     gap_signal_dir: Path | None = Field(
         default=None,
-        description="Where a consumer leaves a note when the broker lost records before it read them",
+        description="Folder for a file that a consumer writes when the broker removed records before it "
+        "read them",
     )
     internal_secret: Secrets = Field(
         default=(),
-        description="What services show one another with each call: a call without it is refused, so that "
-        "only the gateway is a way in. A long random text; two while it is replaced, the first is shown. "
-        "Required where a service listens on more than the loopback interface",
+        description="Secret that services send with each call to another service. A call without it is "
+        "refused, so that the gateway is the only way in. A long random text, or two while it is replaced: "
+        "the first is sent, both are accepted. Required if a service listens on more than the loopback "
+        "interface",
     )
     event_secret: Secrets = Field(
         default=(),
-        description="Makes and checks the MAC of every event: consumers act on no record without a good one. "
-        "A long random text; two while it is replaced, the first makes MACs. Required where the broker "
-        "is another machine and does not ask who writes (`SASL_…`)",
+        description="Secret of the MAC of every event. Consumers ignore records without a valid MAC. A "
+        "long random text, or two while it is replaced: the first makes MACs, both are accepted. Required "
+        "if the broker is on another machine and does not authenticate its clients (`SASL_…`)",
     )
 
 
@@ -88,26 +93,29 @@ class ServiceSettings(BaseSettings):
     port: int
     ops_port: int
     ops_host: str | None = Field(
-        default=None, description="Where health and metrics listen, if not on `host`"
+        default=None, description="Address for health and metrics, if it is not `host`"
     )
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words), Field(min_length=1)] = ALL_ROLES
-    max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
+    max_in_flight: int = Field(
+        default=256, description="Concurrent requests. Further ones are answered 503 at once"
+    )
     max_connections: int = Field(
         default=10_000,
         gt=0,
-        description="Connections at once, at most half of the descriptors the process may have. Beyond it "
-        "the one that has waited longest for a request is closed: clients that connect and say nothing "
-        "keep no place",
+        description="Concurrent connections, at most half of the file descriptors of the process. For a "
+        "further one, the connection that has waited longest for a request is closed, so that clients that "
+        "send nothing keep no place",
     )
     drain_delay: timedelta = Field(
         default=timedelta(0),
-        description="How long to serve after readiness went false, so that routes forget us",
+        description="Time for which requests are still accepted after readiness became false, until load "
+        "balancers have noticed",
     )
     drain_timeout: timedelta = timedelta(seconds=20)
     keep_alive: timedelta = Field(
         default=timedelta(seconds=75),
-        description="How long an idle connection is kept: longer than a load balancer in front keeps it, or "
-        "it sends a request into one that is being closed",
+        description="Time for which an idle connection is kept. It must be longer than that of a load "
+        "balancer in front, which would otherwise send a request into a connection that is being closed",
     )
 
 
@@ -119,6 +127,6 @@ class DatabaseSettings(ServiceSettings):
     outbox_retention: timedelta = timedelta(days=7)
     inbox_retention: timedelta = timedelta(days=14)
     idempotency_secret: SecretStr = Field(
-        description="Any long random text, the same in every replica; hides stored answers"
+        description="Secret that encrypts stored answers: a long random text, the same in every replica"
     )
     idempotency_retention: timedelta = timedelta(days=1)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
-from kappi_chassis.clock import Clock, utc_now
+from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, below, leads_to_archive, leads_to_rendition, with_cors, with_hsts
-from kappi_gateway.base_urls import BaseUrls
-from kappi_gateway.client_address import ClientAddresses
-from kappi_gateway.credentials import Credentials
+from kappi_gateway.auth.credentials import Credentials
+from kappi_gateway.auth.gallery_lookup import GalleryLookup
+from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
+from kappi_gateway.auth.grant_client import GrantClient
+from kappi_gateway.auth.owner_grants import OwnerGrants
 from kappi_gateway.errors import (
     TooManyAccounts,
     TooManyArchives,
@@ -32,23 +34,63 @@ from kappi_gateway.errors import (
     TooManySlow,
     TooManyUploads,
 )
-from kappi_gateway.gallery_lookup import GalleryLookup
-from kappi_gateway.grant_cache import GrantCache, SecretDigests
-from kappi_gateway.grant_client import GrantClient
-from kappi_gateway.limits import ConcurrencyLimit, GuessLimit, Monotonic, RateLimit, TokenBuckets
-from kappi_gateway.openapi import OpenApi
-from kappi_gateway.owner_grants import OwnerGrants
-from kappi_gateway.passthrough import leads_to_panel, leads_to_store, panel_passthrough, store_passthrough
-from kappi_gateway.proxy import ProxyLimits, ProxyRoute
-from kappi_gateway.request import Endpoint
-from kappi_gateway.router import Router
-from kappi_gateway.routes import ROUTES, Carries, Limit, Service
+from kappi_gateway.http.app import Gateway, below, with_cors, with_hsts
+from kappi_gateway.http.base_urls import BaseUrls
+from kappi_gateway.http.client_address import ClientAddresses
+from kappi_gateway.http.request import Endpoint
+from kappi_gateway.http.router import Router
+from kappi_gateway.http.slow_clients import with_slow_client_limits
+from kappi_gateway.limits.concurrency import ConcurrencyLimit
+from kappi_gateway.limits.guesses import GuessLimit
+from kappi_gateway.limits.rate import RateLimit
+from kappi_gateway.limits.token_buckets import TokenBuckets
+from kappi_gateway.limits.transfers import Transfers
+from kappi_gateway.openapi.endpoint import OpenApi
+from kappi_gateway.proxy.passthrough import panel_passthrough, store_passthrough
+from kappi_gateway.proxy.route import ProxyLimits, ProxyRoute
+from kappi_gateway.proxy.store_errors import in_s3_form
+from kappi_gateway.routes import (
+    ROUTES,
+    Carries,
+    Limit,
+    Service,
+    leads_to_archive,
+    leads_to_panel,
+    leads_to_rendition,
+    leads_to_store,
+)
 from kappi_gateway.settings import GatewaySettings
-from kappi_gateway.slow_clients import with_slow_client_limits
-from kappi_gateway.store_errors import in_s3_form
-from kappi_gateway.transfers import Transfers
 from kappi_gateway.upstream import Timeouts, Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
+
+_RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
+    # A reused idempotency key and a taken email address reveal something about another call, so neither is
+    # free.
+    Limit.CREATION: partial(
+        RateLimit,
+        name="galleries",
+        refusal=TooManyGalleries,
+        is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
+    ),
+    Limit.SIGN_UP: partial(
+        RateLimit,
+        name="accounts",
+        refusal=TooManyAccounts,
+        is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
+    ),
+    Limit.POST: partial(
+        RateLimit, name="posts", refusal=TooManyPosts, is_free=lambda status, _: status in (401, 503)
+    ),
+    Limit.COMMENT: partial(
+        RateLimit, name="comments", refusal=TooManyComments, is_free=lambda status, _: status != 201
+    ),
+    Limit.SIGNING: partial(
+        RateLimit, name="uploads", refusal=TooManyUploads, is_free=lambda status, _: status >= 500
+    ),
+    Limit.GUESS: partial(
+        RateLimit, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
+    ),
+}
 
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
@@ -236,45 +278,15 @@ class _Wiring:
 
     def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, RateLimit]:
         settings = self.settings
-        creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
-        signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
-        return {
-            # A reused idempotency key and a taken email address reveal something about another call, so
-            # neither is free.
-            Limit.CREATION: RateLimit(
-                creating,
-                name="galleries",
-                refusal=TooManyGalleries,
-                is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
-            ),
-            Limit.SIGN_UP: RateLimit(
-                signing_up,
-                name="accounts",
-                refusal=TooManyAccounts,
-                is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
-            ),
-            Limit.POST: RateLimit(
-                self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
-                name="posts",
-                refusal=TooManyPosts,
-                is_free=lambda status, _: status in (401, 503),
-            ),
-            Limit.COMMENT: RateLimit(
-                self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
-                name="comments",
-                refusal=TooManyComments,
-                is_free=lambda status, _: status != 201,
-            ),
-            Limit.SIGNING: RateLimit(
-                self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
-                name="uploads",
-                refusal=TooManyUploads,
-                is_free=lambda status, _: status >= 500,
-            ),
-            Limit.GUESS: RateLimit(
-                guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
-            ),
+        buckets = {
+            Limit.CREATION: self._buckets(settings.creation_burst, settings.creations_per_hour / 3600),
+            Limit.SIGN_UP: self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600),
+            Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
+            Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
+            Limit.SIGNING: self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
+            Limit.GUESS: guessing,
         }
+        return {limit: make(buckets[limit]) for limit, make in _RATE_LIMITS.items()}
 
     def _buckets(self, burst: int, per_second: float) -> TokenBuckets:
         return TokenBuckets(

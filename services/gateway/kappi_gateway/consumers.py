@@ -21,7 +21,7 @@ from kappi_contracts.events import AccountDeleted, GalleryDeleted, GalleryUpdate
 from kappi_contracts.topics import consumed_by
 
 from kappi_gateway import metrics
-from kappi_gateway.grant_cache import GrantCache
+from kappi_gateway.auth.grant_cache import GrantCache
 
 POLL_MS = 1_000
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0

@@ -38,8 +38,9 @@ class UpstreamTimeout(Problem):
 
 
 class UpstreamBroke(CutOff):
-    """The service stopped in the middle of its answer: the gateway's must be cut off too, not end
-    normally."""
+    """The service stopped in the middle of its answer, so the gateway's answer is cut off and does not end
+    normally.
+    """
 
 
 class ClientStalled(CutOff):

@@ -12,10 +12,10 @@ from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 
+from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.bootstrap import build_app, build_upstreams
-from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
-from kappi_gateway.grant_cache import GrantCache
+from kappi_gateway.http.client_address import ClientAddresses
 from kappi_gateway.settings import GatewaySettings
 
 

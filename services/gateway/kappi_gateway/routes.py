@@ -10,6 +10,10 @@ from enum import Enum, auto
 
 Method = str
 
+STORE_PREFIX = b"/store/"
+PANEL_PREFIX = b"/admin"
+RESET_PAGE = b"/reset-password"  # target of the link in password reset mails
+
 
 class Service(Enum):
     """A service behind the gateway. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
@@ -92,11 +96,6 @@ class Route:
             and self.method == "GET"
             and self.credential is not Credential.ACCOUNT
         )
-
-    @property
-    def reserves(self) -> bool:
-        """Whether it reserves an upload, which the media service counts for the client's address."""
-        return self.limit is Limit.SIGNING or self.carries is Carries.SMALL_FILE
 
     @property
     def collection(self) -> str:
@@ -187,3 +186,19 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/posts/{id}/comments", _G, accepts_body=True, limit=Limit.COMMENT),
     Route("DELETE", "/v1/comments/{id}", _G),
 )
+
+
+def leads_to_panel(raw_path: bytes) -> bool:
+    return raw_path in (PANEL_PREFIX, RESET_PAGE) or raw_path.startswith(PANEL_PREFIX + b"/")
+
+
+def leads_to_store(raw_path: bytes) -> bool:
+    return raw_path.startswith(STORE_PREFIX)
+
+
+def leads_to_archive(raw_path: bytes) -> bool:
+    return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
+
+
+def leads_to_rendition(raw_path: bytes) -> bool:
+    return b"/renditions/" in raw_path and raw_path.startswith(b"/v1/media/")

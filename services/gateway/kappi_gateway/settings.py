@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,8 @@ from kappi_chassis.settings import ServiceSettings
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kappi_gateway.public_url import checked_public_url
-
-Network = IPv4Network | IPv6Network
+from kappi_gateway.http.client_address import Network
+from kappi_gateway.http.public_url import checked_public_url
 
 
 def _split(read: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -66,168 +65,214 @@ class GatewaySettings(ServiceSettings):
     public_url: Annotated[str, AfterValidator(checked_public_url)] | None = Field(
         default=None,
         validation_alias=AliasChoices("KAPPI_GATEWAY_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
-        description="Where clients reach the gateway: URLs in answers begin with it, the admin panel takes "
-        "forms from it, and a path in it is taken off requests, where a proxy in front leaves it there. "
-        "Without one the panel is where `Host` says",
+        description="Public address of the gateway. URLs in answers begin with it, and the admin panel "
+        "accepts forms only from it. If it has a path, the path is removed from requests in which the "
+        "proxy in front leaves it. If it is not set, the address of the panel is taken from `Host`",
     )
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_host))] = Field(
         default=(),
-        description="Further hosts by which clients reach the gateway, with their port, as in `Host`: the "
-        "URLs in an answer begin with the one that its request named. Any other is ignored, as a client "
-        "could name a host of its own",
+        description="Further hosts by which clients reach the gateway, as in `Host`, with their port. The "
+        "URLs in an answer then begin with the host that the request named. Other hosts are ignored, "
+        "because a client can write any name there",
     )
     own_addresses: bool = Field(
         default=False,
         description="Whether the address of this machine that a client is connected to counts as one of "
-        "`hosts`, and `localhost` where it is a loopback address. Not behind a proxy",
+        "`hosts`; `localhost` counts, too, if that is a loopback address. Do not set it behind a proxy",
     )
 
     identity_url: BaseUrl | None = Field(
-        default=None, description="The identity service; without it there are no accounts here"
+        default=None,
+        description="Address of the identity service. Without it, the deployment has no accounts",
     )
     account_jwks_url: BaseUrl | None = Field(
         default=None,
-        description="Where the keys of access tokens are published, when not at the identity service",
+        description="URL of the public keys of access tokens, if it is not the identity service's",
     )
     galleries_url: BaseUrl = "http://127.0.0.1:8002"
     media_url: BaseUrl = "http://127.0.0.1:8003"
     store_url: BaseUrl | None = Field(
-        default=None, description="The local object store's process; serves /store/ when set"
+        default=None,
+        description="Address of the local object store's process. If it is set, the gateway serves `/store/`",
     )
     media_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_origin))] = Field(
-        default=(), description="Origins of the object store that the web page may load pictures from"
+        default=(),
+        description="Origins of the object store from which the web pages may load pictures and films",
     )
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(
         default=(),
-        description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed: those of the proxies "
-        "in front and no others, since a client that is believed gets around every limit per address",
+        description="Networks of the proxies in front of the gateway. Their X-Forwarded-For and "
+        "X-Forwarded-Proto are believed. List no other network: a client whose headers are believed evades "
+        "every limit per address",
     )
     hsts_max_age: timedelta = Field(
         default=timedelta(days=365),
         ge=timedelta(0),
-        description="`Strict-Transport-Security` of answers to requests that came over HTTPS, which a "
-        "trusted proxy tells: keeps browsers from being led to plain HTTP. 0 for none",
+        description="`max-age` of `Strict-Transport-Security` in answers over HTTPS, with which browsers "
+        "refuse plain HTTP. Only a trusted proxy can report HTTPS. 0 sends no such header",
     )
 
     connect_timeout: timedelta = timedelta(seconds=2)
     read_timeout: timedelta = Field(
-        default=timedelta(seconds=30), description="Longest silence of a service, not length of an answer"
+        default=timedelta(seconds=30),
+        description="Longest time for which a service may send nothing. A long answer may take longer in all",
     )
     client_silence: timedelta = Field(
         default=timedelta(seconds=60),
-        description="Longest pause of a client that sends a body or reads one, and how long it may fall "
-        "behind 4 KiB a second",
+        description="Longest pause of a client that sends a body or reads an answer, and the time for "
+        "which it may fall behind 4 KiB a second",
     )
     upstream_connections: int = Field(
-        default=2048, gt=0, description="To all services: no less than all the requests at once together"
+        default=2048,
+        gt=0,
+        description="Connections to all services together: at least the number of all concurrent requests",
     )
     json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
     file_body_limit_bytes: int = Field(
-        default=22 << 20, gt=0, description="Of a body that carries a small file, perhaps as base64"
+        default=22 << 20, gt=0, description="Largest body that carries a small file, also as base64"
     )
     picture_body_limit_bytes: int = Field(
-        default=101 << 20, gt=0, description="Of a body that carries the picture of a post"
+        default=101 << 20, gt=0, description="Largest body that carries the picture of a post"
     )
     picture_silence: timedelta = Field(
         default=timedelta(minutes=2),
-        description="How long the answer to the picture of a post may take, once all of it has come",
+        description="Longest wait for the answer to the picture of a post, after the last byte was sent",
     )
     files_per_address: int = Field(
-        default=16, gt=0, description="Files being posted at once for one address: half of what media takes"
+        default=16,
+        gt=0,
+        description="Concurrent uploads of small files of one address: half of what the media service "
+        "accepts",
     )
     pictures_per_address: int = Field(
         default=4,
         gt=0,
-        description="Posts with a picture at once for one address: a quarter of what media takes",
+        description="Concurrent posts with a picture of one address: a quarter of what the media service "
+        "accepts",
     )
     pictures_per_account: int = Field(
-        default=2, gt=0, description="Posts with a picture at once for one account, whatever its addresses"
+        default=2, gt=0, description="Concurrent posts with a picture of one account, from all its addresses"
     )
     connections_per_address: int = Field(
         default=512,
         gt=0,
-        description="Connections at once from one address, which is not that of a trusted proxy. Beyond it "
-        "its longest waiting one is closed",
+        description="Concurrent connections of one address, except those of a trusted proxy. For a further "
+        "one, the connection of the address that has waited longest is closed",
     )
     requests_per_address: int = Field(
         default=64,
         gt=0,
-        description="Requests of one address at once: a quarter of max_in_flight, so that a client cannot "
-        "take the places of others",
+        description="Concurrent requests of one address: a quarter of `max_in_flight`, so that one client "
+        "cannot take all places",
     )
     rendition_requests_per_address: int = Field(
-        default=250, gt=0, description="As requests_per_address, of max_rendition_requests"
+        default=250,
+        gt=0,
+        description="Concurrent requests of one address for renditions, out of `max_rendition_requests`",
     )
     slow_per_address: int = Field(
-        default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
+        default=32,
+        gt=0,
+        description="Clients of one address for which the gateway waits at the same time, because they "
+        "send or read slowly: an eighth of `max_in_flight`",
     )
-    max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
+    max_transfers: int = Field(default=512, gt=0, description="Concurrent requests to `/store/`")
     transfers_per_address: int = Field(
         default=64,
         gt=0,
-        description="Uploads to /store/ at once for one address, and as many downloads: ten telephones with "
-        "six each. No address can take the places of all",
+        description="Concurrent uploads to `/store/` of one address, and as many downloads: enough for ten "
+        "telephones with six each. One address cannot take all places",
     )
     transfer_bytes_per_s: int = Field(
         default=24 << 10,
         gt=0,
-        description="Of the transfers to or from /store/ of one address together, at least 4 KiB of each; of "
-        "each when over half of max_transfers are under way. It is reached step by step, 4 KiB a minute; a "
-        "transfer that falls client_silence behind is cut, and may resume. None can hold a place by crawling",
+        description="Minimum rate of all transfers of one address to or from `/store/` together, at least "
+        "4 KiB a second for each. It applies to each transfer alone when more than half of `max_transfers` "
+        "are taken. The required rate rises by 4 KiB a second each minute. A transfer that falls "
+        "`client_silence` behind is ended and can be resumed, so that slow clients cannot hold all places",
     )
 
     max_rendition_requests: int = Field(
         default=1_000,
         gt=0,
-        description="Requests for renditions at once, beside max_in_flight: many may wait for one to be made",
+        description="Concurrent requests for renditions, counted apart from `max_in_flight`, because many "
+        "may wait for a rendition that is being made",
     )
     max_archives: int = Field(
-        default=256, gt=0, description="ZIPs of galleries on their way at once, beside max_in_flight"
+        default=256, gt=0, description="Concurrent ZIPs of galleries, counted apart from `max_in_flight`"
     )
-    archives_per_address: int = Field(default=8, gt=0, description="Of them, for one address")
+    archives_per_address: int = Field(
+        default=8, gt=0, description="Concurrent ZIPs of galleries of one address"
+    )
     archive_silence: timedelta = Field(
         default=timedelta(minutes=10),
-        description="Longest pause in a ZIP: a large original may be read once before it is sent",
+        description="Longest pause of the media service in a ZIP, because it may read a large original "
+        "once before it sends it",
     )
     archive_bytes_per_s: int = Field(
         default=16 << 10,
         gt=0,
-        description="Of a client that reads a ZIP: who falls client_silence behind is cut, and may resume",
+        description="Minimum rate of a client that reads a ZIP. A client that falls `client_silence` "
+        "behind is disconnected and can resume",
     )
 
     grant_lifetime: timedelta = Field(
-        default=timedelta(seconds=45), description="How long a grant is reused; grants live 60 s"
+        default=timedelta(seconds=45),
+        description="Longest time for which a grant is reused. A grant is valid for 60 s",
     )
     grants_cached: int = Field(default=10_000, gt=0)
     locations_cached: int = Field(
-        default=50_000, gt=0, description="Items, uploads and links whose gallery is remembered"
+        default=50_000, gt=0, description="Items, uploads and links whose gallery is cached"
     )
 
-    guess_burst: int = Field(default=40, gt=0, description="Failed look-ups an address has at once")
-    guesses_per_minute: float = Field(default=20.0, gt=0, description="How fast they come back")
+    guess_burst: int = Field(
+        default=40, gt=0, description="Failed lookups of codes that one address may make at once"
+    )
+    guesses_per_minute: float = Field(
+        default=20.0, gt=0, description="Failed lookups that one address may make each minute after that"
+    )
     found_codes: int = Field(
         default=100_000,
         gt=0,
-        description="Codes found by addresses, in all: they pass while the same address guesses others",
+        description="Codes remembered as found by an address, for all addresses together. An address may "
+        "still open them while its failed lookups are limited",
     )
-    creation_burst: int = Field(default=60, gt=0, description="Galleries an address or account makes at once")
-    creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
-    sign_up_burst: int = Field(default=20, gt=0, description="Accounts an address makes at once")
-    sign_ups_per_hour: float = Field(default=20.0, gt=0, description="How fast they come back")
-    post_burst: int = Field(default=60, gt=0, description="Posts an account makes at once")
-    posts_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
-    comment_burst: int = Field(default=30, gt=0, description="Comments an account writes at once")
-    comments_per_minute: float = Field(default=30.0, gt=0, description="How fast they come back")
+    creation_burst: int = Field(
+        default=60, gt=0, description="Galleries that one address or account may create at once"
+    )
+    creations_per_hour: float = Field(
+        default=120.0,
+        gt=0,
+        description="Galleries that one address or account may create each hour after that",
+    )
+    sign_up_burst: int = Field(default=20, gt=0, description="Accounts that one address may create at once")
+    sign_ups_per_hour: float = Field(
+        default=20.0, gt=0, description="Accounts that one address may create each hour after that"
+    )
+    post_burst: int = Field(default=60, gt=0, description="Posts that one account may make at once")
+    posts_per_hour: float = Field(
+        default=120.0, gt=0, description="Posts that one account may make each hour after that"
+    )
+    comment_burst: int = Field(default=30, gt=0, description="Comments that one account may write at once")
+    comments_per_minute: float = Field(
+        default=30.0, gt=0, description="Comments that one account may write each minute after that"
+    )
     signing_burst: int = Field(
         default=10_000,
         gt=0,
-        description="Files an address has signed at once: each is a row in the database and a URL. A call "
-        "for parts counts as one",
+        description="Files for which one address may request signed URLs at once, because each needs a row "
+        "in the database and a URL. A request for parts counts as one",
     )
-    signings_per_minute: float = Field(default=3_000.0, gt=0, description="How fast they come back")
+    signings_per_minute: float = Field(
+        default=3_000.0,
+        gt=0,
+        description="Files for which one address may request signed URLs each minute after that",
+    )
     limited_addresses: int = Field(
-        default=100_000, gt=0, description="Addresses remembered per limit, the longest unseen go first"
+        default=100_000,
+        gt=0,
+        description="Addresses remembered by each limit. The one unused for longest is forgotten first",
     )
 
     openapi_refresh: timedelta = timedelta(seconds=60)

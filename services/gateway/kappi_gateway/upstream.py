@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import ClientResponse
+from kappi_chassis.clock import Monotonic
 from kappi_chassis.http.internal import CHALLENGE
+from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 from yarl import URL
 
@@ -37,7 +39,10 @@ _log = get_logger(__name__)
 
 
 class Stream(Protocol):
-    """A body that is sent on while it arrives. failure: why it ended early through the client, else None."""
+    """A body that is sent on while it arrives.
+
+    failure: the error of a client that ended it early, else None.
+    """
 
     @property
     def failure(self) -> Exception | None: ...
@@ -72,7 +77,7 @@ class Upstreams:
         timeout: Timeouts,
         connections: int,
         introduction: Mapping[str, str],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._addresses = dict(addresses)
         self._connections = connections
@@ -130,16 +135,8 @@ class Upstreams:
                 timeout=self._timeout if silence is None else self._with_timeout(silence),
                 read_bufsize=READ_AHEAD_BYTES if service is Service.STORE else None,
             )
-        except aiohttp.SocketTimeoutError as error:
-            metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
-            _log.warning("upstream.timeout", upstream=service.value)
-            raise UpstreamTimeout("Try again later.", retry_after_s=RETRY_AFTER_S) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if body is not None and not isinstance(body, bytes) and body.failure is not None:
-                raise body.failure from error
-            metrics.UPSTREAM_FAILURES.labels(service.value, "unreachable").inc()
-            _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
-            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
+            raise _failure(error, service=service, body=body) from error
         self._answered_at[service] = self._monotonic()
         if response.status == 401 and response.headers.get("www-authenticate") == CHALLENGE:
             response.release()
@@ -168,6 +165,37 @@ class Upstreams:
         reachable = proven or await _accepts_connections(self._addresses[service])
         metrics.UPSTREAM_REACHABLE.labels(service.value).set(reachable)
         return reachable
+
+
+def _failure(error: Exception, *, service: Service, body: Body) -> Exception:
+    """Returns the error to raise for a request without an answer, and counts a fault of the service."""
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
+        _log.warning("upstream.timeout", upstream=service.value)
+        return UpstreamTimeout("Try again later.", retry_after_s=RETRY_AFTER_S)
+    if body is not None and not isinstance(body, bytes) and body.failure is not None:
+        return body.failure
+    metrics.UPSTREAM_FAILURES.labels(service.value, "unreachable").inc()
+    _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
+    return UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
+
+
+def traced() -> list[tuple[str, str]]:
+    """Returns the headers that tie an internal request to the client's request."""
+    return [
+        ("x-request-id", context.request_id.get()),
+        ("traceparent", context.traceparent.get() or ""),
+    ]
+
+
+async def whole(response: ClientResponse) -> bytes:
+    """Returns the whole body of an answer. Raises UpstreamUnavailable when it breaks off."""
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+    finally:
+        response.release()
 
 
 async def _accepts_connections(address: str) -> bool:

@@ -12,7 +12,7 @@ _NAMED = {"topic": "--topic", "group": "--group"}
 
 
 def acls(*, environ: Mapping[str, str]) -> int:
-    """Print the commands. Returns the exit status. environ: the deployment's, for the names of its topics."""
+    """Prints the commands. Returns the exit status. environ: of the deployment, for its topics."""
     store = environ.get("KAPPI_MEDIA_STORE_EVENTS_TOPIC")
     for line in lines(prefix=environ.get("KAPPI_TOPIC_PREFIX", ""), foreign=[store] if store else []):
         sys.stdout.write(f"{line}\n")

@@ -19,7 +19,7 @@ from kappi_embedded.stack import NotRunning, find_database, find_url
 
 
 def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str, str]) -> int:
-    """Create an administrator. read_password: `prompted_twice` or `from_stdin`. Returns the exit status."""
+    """Creates an administrator. read_password: `prompted_twice` or `from_stdin`. Returns the exit status."""
     configure_logging(service="kappi", level="WARNING", renderer="console")
     try:
         url = find_database(environ, "identity")

@@ -16,7 +16,7 @@ _LONGEST_ERROR = 120
 
 
 def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
-    """Print the dead letters. Returns the exit status: 1 while there are unreplayed letters, for scripts."""
+    """Prints the dead letters. Returns the exit status: 1 while there are unreplayed letters, for scripts."""
     try:
         letters = asyncio.run(_letters(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
@@ -37,7 +37,7 @@ def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
 
 
 def replay_letters(*, environ: Mapping[str, str]) -> int:
-    """Send the dead letters back. Returns the exit status."""
+    """Sends the dead letters back. Returns the exit status."""
     try:
         count = asyncio.run(_replay(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
@@ -69,7 +69,7 @@ async def _replay(stack: Stack, foreign: Sequence[str]) -> int:
 
 
 def _print(letter: DeadLetter) -> None:
-    """Print a letter in two lines, which a narrow terminal wraps."""
+    """Prints a letter in two lines, which a narrow terminal wraps."""
     key = (letter.key or b"").decode(errors="replace")
     where = f"{letter.why('topic')} {letter.why('partition')}/{letter.why('offset')}"
     replayed = ", replayed" if letter.replayed else ""

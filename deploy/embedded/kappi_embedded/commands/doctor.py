@@ -54,7 +54,7 @@ class Finding:
 
 
 def doctor(environ: Mapping[str, str]) -> int:
-    """Print the report. Returns the exit status: 1 when there is any problem."""
+    """Prints the report. Returns the exit status: 1 when there is any problem."""
     out.print(f"kappi {version('kappi-embedded')}, Python {platform.python_version()}, {platform.platform()}")
     out.print(f"[dim]{', '.join(_versions())}[/dim]")
     try:

@@ -25,7 +25,7 @@ HINTS: Mapping[str, str] = {
 
 
 def explained(error: ApiError) -> str:
-    """Returns what went wrong with a call and what to do next."""
+    """Returns the fault of a call, and the next step of the user."""
     hint = HINTS.get(error.code)
     if hint is None and error.retry_after_s is not None:
         hint = f"try again in {duration(error.retry_after_s)}"

@@ -21,7 +21,7 @@ _SECRET, _LIFETIME = "KAPPI_IDENTITY_KEY_SECRET", "KAPPI_IDENTITY_ACCESS_TOKEN_L
 
 
 def rotate(environ: Mapping[str, str]) -> int:
-    """Publish the next key; it takes over automatically, and all logins stay valid.
+    """Publishes the next key; it takes over automatically, and all logins stay valid.
 
     Returns the exit status.
     """
@@ -29,7 +29,7 @@ def rotate(environ: Mapping[str, str]) -> int:
 
 
 def rotate_now(environ: Mapping[str, str]) -> int:
-    """Sign with a new key at once, where the old key must not sign any more. Returns the exit status."""
+    """Signs with a new key at once, where the old key must not sign any more. Returns the exit status."""
     return _rotated(environ, at_once=True)
 
 

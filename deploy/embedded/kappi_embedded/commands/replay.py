@@ -31,7 +31,7 @@ class NoSuchDatabase(ValueError):
 def replay(
     *, since: str | None, topics: Sequence[str], services: Sequence[str], environ: Mapping[str, str]
 ) -> int:
-    """Replay events. since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
+    """Replays events. since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
     try:
         moment = parse_moment(since, now=utc_now()) if since is not None else BEGINNING
         stack = find_stack(environ)

@@ -38,7 +38,7 @@ from kappi_embedded.commands.terminal import ShareBars, err, fail, failed, out, 
 from kappi_embedded.stack import NotRunning, find_phone_url, find_url
 
 _WAIT_S = 600.0
-_INTERRUPTED = 130  # as a shell says it of a program that Ctrl-C ended
+_INTERRUPTED = 130  # the status that a shell reports for a program that Ctrl-C ended
 _AGAIN = "Call the same command again to go on."
 
 
@@ -48,10 +48,11 @@ class LoginNeeded(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRequest:
-    """What to upload and how.
+    """The uploads of one call.
 
-    gallery: to create; its password as `read_password` takes it. connection: how good the network is; None
-    adapts. wait: until every item is ready. afresh: without what an earlier call left. as_json: for scripts.
+    gallery: to create; its password as `read_password` takes it. connection: speed of the network; None is
+    normal, and slow after a cut. wait: until every item is ready. afresh: the uploads of an earlier call do
+    not count. as_json: prints the result for scripts.
     """
 
     paths: Sequence[Path]

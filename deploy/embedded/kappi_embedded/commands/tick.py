@@ -25,10 +25,10 @@ Confirm = Callable[[str], bool]
 
 
 def tick(at: str | None, *, timeout_s: float, confirm: Confirm, environ: Mapping[str, str]) -> int:
-    """Send a tick and follow it. at: RFC 3339 or `+31d`; None: now. confirm: `asked` or `agreed`, called
-    before galleries are deleted early.
+    """Sends a tick and follows it.
 
-    Returns the exit status: 1 when the effects did not settle in time.
+    at: RFC 3339 or `+31d`; None: now. confirm: `asked` or `agreed`, called before galleries are deleted
+    early. Returns the exit status: 1 when the effects did not settle in time.
     """
 
     async def follow(stack: Stack, moment: datetime) -> int:
@@ -51,12 +51,12 @@ def tick_unwatched(at: str | None, *, confirm: Confirm, environ: Mapping[str, st
 
 
 def agreed(_: str) -> bool:
-    """Agree without a question, for scripts."""
+    """Agrees without a question, for scripts."""
     return True
 
 
 def asked(question: str) -> bool:
-    """Ask on the terminal. Raises NotConfirmed where there is none."""
+    """Asks on the terminal. Raises NotConfirmed where there is none."""
     if not sys.stdin.isatty():
         raise NotConfirmed("add --yes to have them deleted")
     err.print(f"{question} [y/N] ", end="", markup=False)
@@ -85,7 +85,7 @@ def _at(at: str | None, act: _Act, *, confirm: Confirm, environ: Mapping[str, st
 
 
 def _confirm_early_ends(stack: Stack, now: datetime, moment: datetime, confirm: Confirm) -> None:
-    """List the galleries that would be deleted early, and ask. Raises NotConfirmed."""
+    """Lists the galleries that would be deleted early, and asks. Raises NotConfirmed."""
     url = stack.databases.get("galleries")
     if url is None:
         raise NotConfirmed(

@@ -41,7 +41,7 @@ async def ask(stack: EmbeddedStack, service: str, statement: str) -> Any:
 
 
 async def replayed(stack: EmbeddedStack, count: int) -> None:
-    """Wait until so many events of the galleries were replayed; the stack is ready before that."""
+    """Waits until so many events of the galleries were replayed; the stack is ready before that."""
     log = stack.data_dir / "logs" / "replayer.log"
 
     def told() -> None:

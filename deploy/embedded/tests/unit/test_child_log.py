@@ -25,7 +25,7 @@ def log(tmp_path: Path, shown: list[str]) -> Iterator[ChildLog]:
 
 
 async def fed(log: ChildLog, *chunks: bytes) -> None:
-    """Write the chunks through a pipe and wait for its end."""
+    """Writes the chunks through a pipe and waits for its end."""
     end = await log.open_pipe()
     for chunk in chunks:
         await asyncio.to_thread(os.write, end, chunk)
@@ -34,7 +34,7 @@ async def fed(log: ChildLog, *chunks: bytes) -> None:
 
 
 async def fed_beside(log: ChildLog, chunk: bytes) -> None:
-    """Write the chunk through a pipe of its own, while another pipe is open."""
+    """Writes the chunk through a pipe of its own, while another pipe is open."""
     end = await log.open_pipe()
     await asyncio.to_thread(os.write, end, chunk)
     os.close(end)

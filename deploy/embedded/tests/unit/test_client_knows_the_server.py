@@ -1,4 +1,4 @@
-"""The client is a package of its own, so what it repeats of the media service is compared here."""
+"""The client is a separate package, so its copies of facts of the media service are compared here."""
 
 from typing import Literal
 

@@ -13,6 +13,7 @@ import jwt
 import msgspec
 
 from kappi_chassis.auth.keys import ALGORITHM
+from kappi_chassis.clock import Monotonic
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import Unavailable
 
@@ -57,7 +58,7 @@ class JwksSource:
     invented keys together cause one fetch every few seconds.
     """
 
-    def __init__(self, fetch: Fetch, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, fetch: Fetch, *, monotonic: Monotonic = time.monotonic) -> None:
         self._fetch = fetch
         self._monotonic = monotonic
         self._keys: dict[str, jwt.PyJWK] = {}

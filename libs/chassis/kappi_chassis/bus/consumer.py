@@ -81,7 +81,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             raise ConsumerStuck(f"{self._processor.group}: did not poll for {still_s:.0f} s")
 
     async def run(self) -> None:
-        """Run until cancelled; an unavailable broker is waited for.
+        """Runs until cancelled; an unavailable broker is waited for.
 
         Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
         silently.
@@ -100,7 +100,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             await asyncio.sleep(RETRY_S)
 
     async def _session(self) -> Exception:
-        """Run from connecting until the broker fails. Returns the failure. A queue that fails ends the
+        """Runs from connecting until the broker fails. Returns the failure. A queue that fails ends the
         session.
         """
         kafka = self._connect()
@@ -121,7 +121,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         return error
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something until the session ends."""
+        """Runs something until the session ends."""
         task = self._spawn(work)
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
@@ -249,7 +249,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         return queue
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Add queues for new partitions. aiokafka calls this, and ignores what it raises."""
+        """Adds queues for new partitions. aiokafka calls this, and ignores what it raises."""
         partitions = [partition for partition in assigned if partition not in self._queues]
         for partition in partitions:
             self._add_queue(partition)
@@ -259,7 +259,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._beside(self._look_for_gaps_at_start(self._queues))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Stop the queues of revoked partitions. aiokafka calls this before other consumers get them."""
+        """Stops the queues of revoked partitions. aiokafka calls this before other consumers get them."""
         await self._stop_queues(revoked)
 
     async def _stop_queues(self, partitions: Iterable[TopicPartition]) -> None:

@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 
 
 async def create_topics(settings: PlatformSettings, *, foreign: Sequence[str] = ()) -> None:
-    """Create the topics. Existing ones are left as they are. Raises KafkaError, OSError, TimeoutError."""
+    """Creates the topics. Existing ones are left as they are. Raises KafkaError, OSError, TimeoutError."""
     connection = KafkaConnection.from_settings(settings)
     await declare_topics(connection, replication_factor=settings.kafka_replication_factor, foreign=foreign)
 

@@ -34,7 +34,7 @@ class DeadLetters:
         self._clock = clock
 
     async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        """Send a record to its dead-letter topic. Raises KafkaError or OSError when the broker does not take
+        """Sends a record to its dead-letter topic. Raises KafkaError or OSError when the broker does not take
         it.
         """
         why = {
@@ -122,7 +122,7 @@ class DeadLetterAdmin:
                     yield self._letter(message, replayed=message.offset < committed)
 
     async def replay(self, producer: Producer) -> int:
-        """Send every authentic letter not yet replayed back to its topic, in order. Returns the number sent.
+        """Sends every authentic letter not yet replayed back to its topic, in order. Returns the number sent.
 
         Each keeps its MAC. The position moves after each acknowledgement, so a crash repeats at most one
         letter.

@@ -57,7 +57,7 @@ class PartitionQueue:
         return 0 if reached is None else max(0, end - reached)
 
     def submit(self, records: Iterable[Record]) -> None:
-        """Start processing records, in the order of their offsets."""
+        """Starts processing records, in the order of their offsets."""
         for record in records:
             place = PendingOffset(record.offset)
             self._open.append(place)
@@ -71,7 +71,7 @@ class PartitionQueue:
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Cancel what is being processed; it stays not done."""
+        """Cancels what is being processed; it stays not done."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -60,7 +60,7 @@ class Record:
 
 class DeadLetterSink(Protocol):
     async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        """Keep the record where an operator finds it; returns once the broker acknowledged it."""
+        """Keeps the record where an operator finds it; returns once the broker acknowledged it."""
         ...
 
 

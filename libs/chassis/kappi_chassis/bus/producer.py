@@ -44,17 +44,17 @@ class Producer:
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connect now; otherwise the first record does. Raises KafkaError, OSError."""
+        """Connects now; otherwise the first record does. Raises KafkaError, OSError."""
         await self._started()
 
     async def close(self) -> None:
-        """Close, bounded in time: records that the broker does not take by then stay with the caller."""
+        """Closes, bounded in time: records that the broker does not take by then stay with the caller."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _end(producer)
 
     async def send_batch(self, rows: Sequence[Any]) -> list[BaseException | None]:
-        """Send outbox rows in order. Returns per row None once acknowledged, else the failure. Source:
+        """Sends outbox rows in order. Returns per row None once acknowledged, else the failure. Source:
         EventSink.
         """
         outcomes = await self._send_all(
@@ -71,14 +71,14 @@ class Producer:
         return [_in_relay_words(outcome) for outcome in outcomes]
 
     async def send_event(self, envelope: Envelope[Event]) -> None:
-        """Send one event, signed and acknowledged. Raises KafkaError, OSError, TimeoutError."""
+        """Sends one event, signed and acknowledged. Raises KafkaError, OSError, TimeoutError."""
         topic = type(envelope.data).topic_name()
         key, value = envelope.key.encode(), envelope.value()
         headers = self._connection.mac.signed(topic=topic, key=key, value=value, headers=envelope.headers())
         await self.send(self._connection.topic(topic), key=key, value=value, headers=headers)
 
     async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Send one record unchanged to a full topic name, acknowledged.
+        """Sends one record unchanged to a full topic name, acknowledged.
 
         Raises KafkaError, OSError, TimeoutError.
         """
@@ -154,7 +154,7 @@ async def _hand_over(
     *,
     into: list[asyncio.Future[Any] | BaseException],
 ) -> None:
-    """Queue records in order. An unreachable topic does not delay the other topics."""
+    """Queues records in order. An unreachable topic does not delay the other topics."""
     unreachable: dict[str, KafkaError] = {}
     for topic, key, value, headers in records:
         if topic in unreachable:
@@ -184,7 +184,7 @@ def _in_relay_words(outcome: BaseException | None) -> BaseException | None:
 
 
 def _look_at(handed_over: Iterable[asyncio.Future[Any] | BaseException]) -> None:
-    """Retrieve the failures of futures that are not awaited any more, which would be reported as bugs
+    """Retrieves the failures of futures that are not awaited any more, which would be reported as bugs
     otherwise.
     """
     for found in handed_over:
@@ -193,7 +193,7 @@ def _look_at(handed_over: Iterable[asyncio.Future[Any] | BaseException]) -> None
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """End the producer without sending what it still holds; `stop` alone would wait for the broker to take
+    """Ends the producer without sending what it still holds; `stop` alone would wait for the broker to take
     that.
 
     It uses internals of aiokafka, which has no such function. The sender task ends first and the connections

@@ -32,7 +32,7 @@ class TopicDeclaration:
         self._foreign: list[str] = []
 
     def also(self, topic: str) -> None:
-        """Also declare an external topic that this process reads, and its dead letters."""
+        """Also declares an external topic that this process reads, and its dead letters."""
         self._foreign.append(topic)
 
     async def done(self) -> None:
@@ -57,7 +57,7 @@ class TopicDeclaration:
 async def declare_topics(
     connection: KafkaConnection, *, replication_factor: int = -1, foreign: Sequence[str] = ()
 ) -> None:
-    """Create every missing topic of the registry and its dead letters; existing ones are left unchanged.
+    """Creates every missing topic of the registry and its dead letters; existing ones are left unchanged.
 
     replication_factor: -1 for the broker's default. foreign: topics beside those of the registry. Raises
     KafkaError.

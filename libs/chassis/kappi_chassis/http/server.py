@@ -75,10 +75,8 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """Does nothing, because signals belong to the runtime, which drains in order."""
-
     def capture_signals(self) -> Any:
+        """Captures none, because signals belong to the runtime, which drains in order."""
         return nullcontext()
 
 

@@ -22,6 +22,8 @@ _SECRET_NAMES = re.compile(
     r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|access[_-]?key|gallery[_-]?key|token|signature|grant))$",
     re.IGNORECASE,
 )
+_NOISY = ("PIL", "aiokafka", "boto3", "botocore", "faust", "libav", "mode", "urllib3", "uvicorn.access")
+"""Libraries of whose logs only warnings are shown."""
 _PLAIN = (int, float, bool, type(None), datetime, UUID)
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -85,24 +87,7 @@ def _to_json(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 def configure_logging(*, service: str, level: str, renderer: Literal["json", "console"]) -> None:
     """Sends all logs, the standard library's included, through one redacting pipeline to stdout."""
-
-    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        return event
-
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        add_service,
-        _add_ids,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info,
-        redact,
-    ]
-    final: list[Processor] = [_to_json]
-    if renderer == "console":
-        # The default formatter of exceptions shows local variables, which hold secrets.
-        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        final = [_one_line, console]
+    shared = _shared_processors(service)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -117,24 +102,39 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(renderer)],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in (
-        "aiokafka",
-        "botocore",
-        "boto3",
-        "urllib3",
-        "uvicorn.access",
-        "faust",
-        "mode",
-        "PIL",
-        "libav",
-    ):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel("WARNING")
+
+
+def _shared_processors(service: str) -> list[Processor]:
+    """Returns the steps that every log event passes, from structlog or from the standard library."""
+
+    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return [
+        structlog.stdlib.add_log_level,
+        add_service,
+        _add_ids,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+
+
+def _renderers(renderer: Literal["json", "console"]) -> list[Processor]:
+    if renderer == "json":
+        return [_to_json]
+    # The default formatter of exceptions shows local variables, which hold secrets.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return [_one_line, console]
 
 
 def get_logger(name: str) -> Any:

@@ -259,7 +259,10 @@ class LocalObjectStore:
             raise ObjectDeleted
 
     async def publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
-        """Make the written file the object. Raises ObjectExistsAlready, ObjectDeleted (deleted meanwhile)."""
+        """Makes the written file the object.
+
+        Raises ObjectExistsAlready; ObjectDeleted if deleted meanwhile.
+        """
         return await self.blocking(lambda: self._publish_upload(writer, key))
 
     def _publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
@@ -291,7 +294,7 @@ class LocalObjectStore:
         await self.blocking(lambda: self._multiparts.check(key, upload_id))
 
     async def publish_part(self, writer: ObjectWriter, key: str, *, upload_id: str, number: int) -> str:
-        """Make the written file part `number`. Returns its ETag. Raises MultipartMissing."""
+        """Makes the written file part `number`. Returns its ETag. Raises MultipartMissing."""
         place = partial(self._multiparts.place_part, key=key, upload_id=upload_id, number=number)
         return await self.blocking(lambda: writer.publish_to(place))
 

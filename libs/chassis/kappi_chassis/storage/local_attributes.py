@@ -28,7 +28,7 @@ if sys.platform == "darwin":  # Python has no functions for attributes there
         ]
 
     def write_attribute(file: int, value: bytes) -> None:
-        """Set the attribute of an open file or folder. Raises OSError when the file system has no
+        """Sets the attribute of an open file or folder. Raises OSError when the file system has no
         attributes.
         """
         if _libc.fsetxattr(file, NAME.encode(), value, len(value), 0, 0) < 0:
@@ -47,7 +47,7 @@ if sys.platform == "darwin":  # Python has no functions for attributes there
 else:
 
     def write_attribute(file: int, value: bytes) -> None:
-        """Set the attribute of an open file or folder. Raises OSError when the file system has no
+        """Sets the attribute of an open file or folder. Raises OSError when the file system has no
         attributes.
         """
         os.setxattr(file, NAME, value)

@@ -32,7 +32,7 @@ class UploadBody:
         return 0.0 if self._waiting is None else asyncio.get_running_loop().time() - self._waiting_since
 
     def give_up(self) -> None:
-        """Stop waiting for the sender: reading is refused as after too long a silence."""
+        """Stops waiting for the sender: reading is refused as after too long a silence."""
         self._given_up = True
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(0.0)
@@ -58,7 +58,7 @@ class UploadBody:
             yield buffered
 
     async def drained(self) -> bool:
-        """Read and drop a short rest of the body. Returns False when the rest is long or does not arrive at
+        """Reads and drops a short rest of the body. Returns False when the rest is long or does not arrive at
         once.
 
         A connection closed with unread bytes is reset, and the client may not see the refusal. For a small
@@ -70,7 +70,7 @@ class UploadBody:
         return self._finished
 
     async def linger(self) -> None:
-        """Drop what was on its way when the refusal was sent, so that a reset does not lose the refusal.
+        """Drops what was on its way when the refusal was sent, so that a reset does not lose the refusal.
 
         A client that reads the refusal stops sending; others are disconnected after a while.
         """
@@ -79,7 +79,7 @@ class UploadBody:
                 await self._drop(_LINGER_BYTES)
 
     async def _drop(self, limit_bytes: int) -> None:
-        """Read to the end, or until more than `limit_bytes` were dropped."""
+        """Reads to the end, or until more than `limit_bytes` were dropped."""
         dropped = 0
         while not self._finished and dropped <= limit_bytes:
             dropped += len(await self._next())

@@ -18,11 +18,10 @@ _CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno
 def append(
     source: BinaryIO, length: int, *, whole: BinaryIO, given_up: Callable[[], bool] = lambda: False
 ) -> None:
-    """Copy the first `length` bytes of `source` to the current position of `whole`; neither may have buffered
-    bytes.
+    """Copies the first `length` bytes of `source` to the current position of `whole`.
 
-    given_up: whether the result is no longer wanted; called before each step. Raises StorageUnavailable when
-    `source` is shorter, and when the copy was given up.
+    Neither file may have buffered bytes. given_up: whether the result is no longer wanted; called before each
+    step. Raises StorageUnavailable when `source` is shorter, and when the copy was given up.
     """
     done = 0
     while done < length:
@@ -36,7 +35,7 @@ def append(
 
 
 def _copy(source: int, target: int, *, offset: int, length: int) -> int:
-    """Copy up to `length` bytes to the current position of `target`. Returns the number copied."""
+    """Copies up to `length` bytes to the current position of `target`. Returns the number copied."""
     if hasattr(os, "copy_file_range"):  # Linux: the file system copies, or shares the blocks
         try:
             return os.copy_file_range(source, target, length, offset_src=offset)

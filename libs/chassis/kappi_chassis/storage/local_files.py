@@ -87,7 +87,7 @@ class ObjectWriter:
         self.size_bytes = 0
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Write a chunk. Raises StorageFull."""
+        """Writes a chunk. Raises StorageFull."""
         self._room.spend(len(chunk))
         self._file.write(chunk)
         self._digest.update(chunk)
@@ -98,7 +98,7 @@ class ObjectWriter:
         return self._digest.digest()
 
     def publish(self, *, replace: bool) -> ObjectHead:
-        """Make the file durable and visible as the object. Raises ObjectExistsAlready unless `replace`."""
+        """Makes the file durable and visible as the object. Raises ObjectExistsAlready unless `replace`."""
         metadata, modified = self._finish()
         self._tree.place(self._temporary, self._key, replace=replace)
         return ObjectHead(
@@ -111,13 +111,13 @@ class ObjectWriter:
         )
 
     def publish_to(self, place: Callable[[Path], None]) -> str:
-        """Make the file durable and let `place` move it to its final path. Returns the ETag."""
+        """Makes the file durable and lets `place` move it to its final path. Returns the ETag."""
         metadata, _ = self._finish()
         place(self._temporary)
         return metadata.etag
 
     def discard(self) -> None:
-        """Remove what was written; harmless after publishing."""
+        """Removes what was written; harmless after publishing."""
         self._room.release()
         with contextlib.suppress(OSError):  # closing writes the buffer, for which there may be no room
             self._file.close()
@@ -150,7 +150,7 @@ class ObjectTree:
         self.incoming = root / "incoming"
 
     def prepare(self, *, stale_before: datetime) -> None:
-        """Create the folders and remove what writers left that died before `stale_before`.
+        """Creates the folders and removes what writers left that died before `stale_before`.
 
         Raises StorageUnavailable for a folder that cannot be used, OSError.
         """
@@ -183,7 +183,7 @@ class ObjectTree:
         self._files.path(key)
 
     def place(self, finished: Path, key: str, *, replace: bool) -> None:
-        """Make a finished file the object. Raises ObjectExistsAlready when there is one and `replace` is
+        """Makes a finished file the object. Raises ObjectExistsAlready when there is one and `replace` is
         false.
         """
         if replace:
@@ -246,7 +246,7 @@ class ObjectTree:
         return self._files.path(key).exists()
 
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
-        """Delete objects; missing ones count as deleted. Returns key -> reason for those that could not be
+        """Deletes objects; missing ones count as deleted. Returns key -> reason for those that could not be
         deleted.
         """
         keys = list(keys)
@@ -266,7 +266,7 @@ class ObjectTree:
         return kept.tags if kept.etag == head.etag else {}
 
     def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
-        """Replace the tags of an object. Raises ObjectMissing."""
+        """Replaces the tags of an object. Raises ObjectMissing."""
         self._write_tags(key, _Tags(etag=self.head(key).etag, tags=dict(tags)))
         if not self.exists(key):  # deleted meanwhile, with its tags removed before these were written
             self._forget_tags([key])

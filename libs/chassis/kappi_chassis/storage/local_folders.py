@@ -36,7 +36,7 @@ class KeyedFolder:
         return object_path(self._root, key)
 
     def place(self, source: Path, target: Path, step: Callable[[Path, Path], None]) -> None:
-        """Move a finished file to its name with `step`, and make the name durable."""
+        """Moves a finished file to its name with `step`, and makes the name durable."""
         for _ in range(_PLACE_ATTEMPTS):
             try:
                 _make_folders(target.parent, below=self._root)
@@ -51,7 +51,7 @@ class KeyedFolder:
         raise StorageUnavailable("the folder of an object keeps vanishing")
 
     def remove(self, keys: Iterable[str]) -> dict[str, str]:
-        """Remove files; missing ones count as removed. Returns key -> reason for those that could not be
+        """Removes files; missing ones count as removed. Returns key -> reason for those that could not be
         removed.
         """
         failed: dict[str, str] = {}
@@ -73,7 +73,7 @@ class KeyedFolder:
         return failed
 
     def _prune(self, folder: Path) -> Path:
-        """Remove `folder` and the folders above it as far as they are empty. Returns the first that stays."""
+        """Removes `folder` and the folders above it while they are empty. Returns the first that stays."""
         while folder != self._root:
             try:
                 folder.rmdir()
@@ -100,7 +100,7 @@ def translated_os_errors() -> Iterator[None]:
 
 
 def link_and_unlink(source: Path, target: Path) -> None:
-    """Rename a file, without ever replacing another. Raises ObjectExistsAlready."""
+    """Renames a file, without ever replacing another. Raises ObjectExistsAlready."""
     # link() refuses an existing name atomically; rename() does not.
     try:
         os.link(source, target)
@@ -110,7 +110,7 @@ def link_and_unlink(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Makes the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -119,7 +119,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _make_folders(folder: Path, *, below: Path) -> None:
-    """Create a folder and its parents, and make every new name durable."""
+    """Creates a folder and its parents, and makes every new name durable."""
     if folder.is_dir():
         return
     below.mkdir(parents=True, exist_ok=True)

@@ -68,14 +68,14 @@ def metadata_of(head: ObjectHead) -> Metadata:
 
 
 def finish(file: BinaryIO, metadata: Metadata) -> None:
-    """Make the bytes of a file durable, with their metadata."""
+    """Makes the bytes of a file durable, with their metadata."""
     file.flush()
     write_metadata(file.fileno(), metadata)
     os.fsync(file.fileno())
 
 
 def write_metadata(file: int, metadata: Metadata) -> None:
-    """Set the attribute of an open file. It is not durable before an fsync."""
+    """Sets the attribute of an open file. It is not durable before an fsync."""
     if metadata.sha256 is not None and metadata.etag == etag_of(metadata.sha256):
         # ext4 has some 60 bytes for attributes in the inode, and uses a block of 4 KiB for longer ones.
         metadata = replace(metadata, etag="")

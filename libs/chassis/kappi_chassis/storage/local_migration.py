@@ -42,7 +42,7 @@ def needs_migration(root: Path) -> bool:
 
 
 def migrate(root: Path) -> Iterator[int]:
-    """Make the objects of an older version plain files. Yields the number done so far, after each batch.
+    """Makes the objects of an older version plain files. Yields the number done so far, after each batch.
 
     No other process may use the folder meanwhile. The iteration may be stopped, or killed, at any point:
     another one continues. It needs no room for copies, and memory for the names of one batch. Raises OSError,
@@ -73,7 +73,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _describe(path: Path) -> int | None:
-    """Write the metadata of a footer into the attribute. Returns the size without the footer, if there is
+    """Writes the metadata of a footer into the attribute. Returns the size without the footer, if there is
     one.
     """
     with path.open("rb", buffering=0) as file:

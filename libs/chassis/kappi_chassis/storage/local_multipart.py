@@ -61,7 +61,7 @@ class MultipartTree:
         self._objects = objects
 
     def prepare(self, *, stale_before: datetime) -> None:
-        """Create the folder and remove uploads without a new part since `stale_before`."""
+        """Creates the folder and removes uploads without a new part since `stale_before`."""
         self._root.mkdir(parents=True, exist_ok=True)
         for folder in self._folders():
             # It ended meanwhile, or is in use and so not stale.
@@ -70,7 +70,7 @@ class MultipartTree:
                     self._drop(folder)
 
     def create(self, key: str, *, content_type: str) -> str:
-        """Begin an upload. Returns its id."""
+        """Begins an upload. Returns its id."""
         self._objects.check(key)
         upload_id = secrets.token_hex(16)
         self._root.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class MultipartTree:
         self._described(key, upload_id)
 
     def place_part(self, finished: Path, key: str, *, upload_id: str, number: int) -> None:
-        """Make a finished file part `number`, in place of an earlier one.
+        """Makes a finished file part `number`, in place of an earlier one.
 
         Raises MultipartMissing, StorageUnavailable (it is being completed now).
         """
@@ -112,7 +112,7 @@ class MultipartTree:
         return planned
 
     def complete(self, key: str, *, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
-        """Join the parts to the object. Raises as `ObjectStore.complete_multipart` does."""
+        """Joins the parts to the object. Raises as `ObjectStore.complete_multipart` does."""
         folder, upload = self._described(key, upload_id)
         with _locked(folder, fcntl.LOCK_EX):
             if self._objects.exists(key):
@@ -132,7 +132,7 @@ class MultipartTree:
         return self._objects.head(key)
 
     def abort(self, key: str, *, upload_id: str) -> bool:
-        """Remove an upload. Returns whether there was one. Raises StorageUnavailable while it is being
+        """Removes an upload. Returns whether there was one. Raises StorageUnavailable while it is being
         completed.
         """
         try:
@@ -143,7 +143,7 @@ class MultipartTree:
         return True
 
     def abort_all(self, prefix: str) -> int:
-        """Remove the uploads whose key begins with `prefix`. Returns the number removed."""
+        """Removes the uploads whose key begins with `prefix`. Returns the number removed."""
         dropped = 0
         for folder in self._folders():
             with contextlib.suppress(MultipartMissing):
@@ -232,7 +232,7 @@ def _planned(folder: Path) -> tuple[StoredPart, ...] | None:
 
 
 def _plan(folder: Path, wanted: Sequence[StoredPart]) -> tuple[StoredPart, ...]:
-    """Record the parts of the object. Returns the plan. Raises StorageRefused for a missing part."""
+    """Records the parts of the object. Returns the plan. Raises StorageRefused for a missing part."""
     there = {part.number: part for part in _stored(folder)}
     names = _named(wanted)
     if not names or len({number for number, _ in names}) != len(names):
@@ -249,7 +249,7 @@ def _named(parts: Sequence[StoredPart]) -> list[tuple[int, str]]:
 
 
 def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
-    """Append the parts of the plan that `whole` lacks, from where an earlier attempt stopped. Returns its
+    """Appends the parts of the plan that `whole` lacks, from where an earlier attempt stopped. Returns its
     size.
     """
     offset = 0
@@ -280,7 +280,7 @@ def _etag(plan: Sequence[StoredPart]) -> str:
 
 
 def _write_durably(path: Path, content: object) -> None:
-    """Write a file that appears whole or not at all."""
+    """Writes a file that appears whole or not at all."""
     written = path.with_suffix(".new")
     with written.open("wb") as file:
         file.write(msgspec.json.encode(content))

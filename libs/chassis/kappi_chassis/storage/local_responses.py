@@ -62,14 +62,14 @@ class Abandoned(Exception):
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
-    """Send an answer in one piece."""
+    """Sends an answer in one piece."""
     length: Headers = [] if status in {204, 304} else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_refusal(send: Send, refused: Refused) -> None:
-    """Send an error document in S3's form; it contains nothing of the request or the machine."""
+    """Sends an error document in S3's form; it contains nothing of the request or the machine."""
     await send_whole(send, refused.status, _refusal_headers(refused), _refusal_body(refused))
 
 

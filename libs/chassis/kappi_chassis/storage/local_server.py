@@ -274,7 +274,7 @@ async def _departure(receive: Receive) -> None:
 
 
 def _check_upload_headers(headers: dict[str, str], binding: ContentBinding) -> None:
-    """Refuse an upload that differs from the signed one, before any byte of the body is read."""
+    """Refuses an upload that differs from the signed one, before any byte of the body is read."""
     _check_length(headers, binding.size_bytes)
     expected = {"content-type": binding.content_type, "if-none-match": "*"}
     for name, value in expected.items():

@@ -68,7 +68,7 @@ class LocalSpace:
         return self._space.default_reserve_bytes
 
     def look(self) -> None:
-        """Measure, unless that was done within the last second. Blocks. Raises OSError."""
+        """Measures, unless that was done within the last second. Blocks. Raises OSError."""
         with self._measuring:
             if self.is_fresh:
                 return
@@ -94,7 +94,7 @@ class LocalSpace:
         return reserve
 
     def spend(self, size_bytes: int, use: Use) -> None:
-        """Count bytes that are about to be written. Blocks. Raises StorageFull, OSError; then they must not
+        """Counts bytes that are about to be written. Blocks. Raises StorageFull, OSError; then they must not
         be written.
         """
         self.look()
@@ -128,12 +128,12 @@ class SpaceReservation:
         self._use: Use = use
 
     def spend(self, size_bytes: int) -> None:
-        """Count bytes that are about to be written. Blocks. Raises StorageFull, OSError."""
+        """Counts bytes that are about to be written. Blocks. Raises StorageFull, OSError."""
         self._space.spend(size_bytes, self._use)
         self.left_bytes = max(0, self.left_bytes - size_bytes)
 
     def release(self) -> None:
-        """Release the rest: nothing more is written."""
+        """Releases the rest: nothing more is written."""
         self.left_bytes = 0
 
 

@@ -66,7 +66,7 @@ class Tombstones:
         self._periods: dict[int, _Period] = {}
 
     def add_keys(self, keys: Collection[str]) -> None:
-        """Record keys before they are deleted: later uploads are refused, and earlier ones are deleted."""
+        """Records keys before they are deleted: later uploads are refused, and earlier ones are deleted."""
         self._add([("key", key) for key in keys])
 
     def add_prefix(self, prefix: str) -> None:
@@ -79,7 +79,7 @@ class Tombstones:
             return any(period.covers(key) for period in self._periods.values())
 
     def sweep(self) -> None:
-        """Remove what has expired."""
+        """Removes what has expired."""
         with self._lock:
             self._sweep()
 

@@ -26,6 +26,7 @@ from kappi_chassis.storage.contract import (
 )
 from kappi_chassis.storage.rechunk import rechunk
 from kappi_chassis.storage.s3_client import S3Address, S3Connection
+from kappi_chassis.storage.s3_deletion import MAX_BATCH, S3Deletion
 from kappi_chassis.storage.s3_errors import error_code, error_status, is_unsupported
 from kappi_chassis.storage.s3_multipart import S3Multiparts, piece_size, tagging_of
 from kappi_chassis.storage.sigv4 import Credentials
@@ -34,15 +35,9 @@ from kappi_chassis.storage.tag_rules import checked_tags
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
-
-MAX_BATCH = 1000
-"""Keys per DeleteObjects and per page: S3's own limit."""
 
 _COPY_PART_BYTES = 256 << 20
 """S3 copies up to 5 GiB in one call, but the answer must come within the client's read timeout."""
-
-_ALREADY_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 class S3ObjectStore:
@@ -63,8 +58,8 @@ class S3ObjectStore:
         self._bucket = address.bucket
         self._connection = S3Connection(address, credentials=credentials, threads=threads)
         self._multiparts = S3Multiparts(self._connection)
+        self._deletion = S3Deletion(self._connection)
         self._copy_part_bytes = copy_part_bytes
-        self._keeps_versions = True
 
     async def check_room(self, size_bytes: int) -> None:
         """See `ObjectStore.check_room`. An S3 is never full."""
@@ -327,40 +322,11 @@ class S3ObjectStore:
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
         """See `ObjectStore.delete_batch`."""
-        wanted = dict.fromkeys(keys)
-        if len(wanted) > MAX_BATCH:
-            raise ValueError(f"At most {MAX_BATCH} keys a call")
-        return await self._connection.run(partial(self._delete, found=[{"Key": key} for key in wanted]))
+        return await self._deletion.delete_batch(keys)
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`."""
-        found = await self._connection.run(partial(self._versions_page, prefix=prefix))
-        return await self._connection.run(partial(self._delete, found=found))
-
-    def _versions_page(self, client: S3Client, *, prefix: str) -> list[ObjectIdentifierTypeDef]:
-        from botocore.exceptions import ClientError  # see make_client
-
-        if self._keeps_versions:
-            try:
-                versions = client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
-            except ClientError as error:
-                if not is_unsupported(error):
-                    raise
-                self._keeps_versions = False
-            else:
-                every = [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]
-                return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in every]
-        current = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
-        return [{"Key": each["Key"]} for each in current.get("Contents", [])]
-
-    def _delete(self, client: S3Client, *, found: Sequence[ObjectIdentifierTypeDef]) -> DeleteReport:
-        if not found:
-            return DeleteReport(deleted=0)
-        answer = client.delete_objects(Bucket=self._bucket, Delete={"Objects": found, "Quiet": True})
-        # Several versions of one key may fail: each is counted, the key is reported once.
-        errors = [each for each in answer.get("Errors", []) if each.get("Code") not in _ALREADY_GONE]
-        failed = {each.get("Key", ""): each.get("Code", "Unknown") for each in errors}
-        return DeleteReport(deleted=len(found) - len(errors), failed=failed)
+        return await self._deletion.delete_versions_page(prefix)
 
     async def ready(self) -> None:
         """See `ObjectStore.ready`."""

@@ -49,15 +49,15 @@ class StorageSettings(BaseSettings):
     local_store_reserve_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="Free space of the folder's file system that uploads leave to the database, logs and the "
-        "rest: below it they are refused with 507. A quarter of the file system where it is not set, at most "
-        "2 GiB",
+        description="Free space of the folder's file system that uploads leave to the database, logs and "
+        "other programs. Uploads that would need it are refused with 507. The default is a quarter of the "
+        "file system, at most 2 GiB",
     )
     local_store_refuses_deleted_for: timedelta = Field(
         default=timedelta(hours=1),
         gt=timedelta(0),
-        description="How long the folder refuses signed uploads of what was deleted, at least: longer than a "
-        "signed upload lives, so that no object comes back",
+        description="Least time for which the folder refuses signed uploads of a deleted object. It must "
+        "be longer than the lifetime of a signed upload, so that no object comes back",
     )
 
     store_threads: int = 16

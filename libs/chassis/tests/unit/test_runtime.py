@@ -250,7 +250,7 @@ def started(kind: str) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     while (line := process.stdout.readline()) and line != "up\n":
-        """What is logged before."""
+        pass
     return process
 
 

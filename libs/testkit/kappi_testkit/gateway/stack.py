@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
-from kappi_gateway.grant_cache import GrantCache
+from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.upstream import Upstreams
 
 from kappi_testkit.gateway.fake_services import FakeService, Reply, Seen

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from importlib.resources import files
 
-from kappi_gateway.request import Endpoint, Request
-from kappi_gateway.router import Router
-from kappi_gateway.static import Page, send_page
+from kappi_gateway.http.request import Endpoint, Request
+from kappi_gateway.http.router import Router
+from kappi_gateway.http.static import Page, send_page
 
 PAGES = {"/": "landing", "/g/{code}": "gallery", "/docs": "docs"}
 MISSING = "missing"

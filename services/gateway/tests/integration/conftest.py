@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.bootstrap import build_app, build_upstreams
-from kappi_gateway.grant_cache import GrantCache
 from kappi_gateway.settings import GatewaySettings
 from kappi_testkit.gateway.fake_services import FakeService, grant_reply, serving
 from kappi_testkit.gateway.stack import ManualTime, Stack, StackFactory

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
 from kappi_gateway.errors import TooManyArchives
-from kappi_gateway.limits import ConcurrencyLimit
+from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_testkit.eventually import eventually
 from kappi_testkit.gateway.fake_services import Reply
 from kappi_testkit.gateway.raw_http import DEADLINE_S, exchange, request

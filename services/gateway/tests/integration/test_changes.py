@@ -14,8 +14,8 @@ from kappi_chassis.bus.mac import EventMac
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
+from kappi_gateway.auth.grant_cache import GrantCache, GrantKey, KeptGrant
 from kappi_gateway.consumers import GalleryChanges
-from kappi_gateway.grant_cache import GrantCache, GrantKey, KeptGrant
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
 

@@ -49,7 +49,7 @@ async def test_the_picture_of_a_post_has_a_limit_of_its_own(make_stack: StackFac
 
 
 async def test_an_account_has_few_pictures_on_their_way(make_stack: StackFactory) -> None:
-    """From all its addresses together; another account is not affected."""
+    """The limit counts the account's pictures from all addresses; another account is not affected."""
     stack = await make_stack(accounts=True, pictures_per_account=1, trusted_proxies="127.0.0.0/8")
     stack.galleries.always(Reply(status=201, body=b"{}"))
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -151,7 +151,7 @@ async def test_one_address_posts_so_many_files_at_once(make_stack: StackFactory)
 
 
 async def test_one_address_has_so_many_requests_waited_for(make_stack: StackFactory) -> None:
-    """Each holds one of the places that all requests share."""
+    """Each such request holds one of the places that all requests share."""
     stack = await make_stack(slow_per_address=2)
     raw = request("PATCH", f"/v1/galleries/{GALLERY_ID}", KEY, "Content-Length: 100")
     async with AsyncExitStack() as cleanup, asyncio.timeout(DEADLINE_S):

@@ -90,7 +90,7 @@ async def test_who_does_not_read_does_not_keep_the_others_out(
 
 
 async def test_who_reads_a_zip_in_a_trickle_is_cut(make_stack: StackFactory) -> None:
-    """Its pauses are short, and yet it would take one of few places for days."""
+    """The client's pauses are short, but it would hold one of few places for days."""
     stack = await make_stack(client_silence=1.5, archive_bytes_per_s=200 * PIECE_BYTES)
     stack.media.takes_over = archive = EndlessArchive()
     async with asyncio.timeout(DEADLINE_S), asking_for_archive(stack) as reader:

@@ -231,7 +231,7 @@ async def test_who_does_not_read_is_cut(make_stack: StackFactory) -> None:
 
 
 async def test_an_upload_that_crawls_is_cut(make_stack: StackFactory) -> None:
-    """Its pauses are short, and yet it would take one of few places for days."""
+    """The client's pauses are short, but it would hold one of few places for days."""
     stack = await make_stack(client_silence=1.0)
     stack.store.takes_over = swallow
     reader, writer = await sent_of_upload(stack.port, b"x" * 1000)

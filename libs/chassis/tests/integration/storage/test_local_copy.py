@@ -1,4 +1,4 @@
-"""What the folder promises of copies beyond the contract: crashes, races, full disks."""
+"""Copies in the folder, beyond the contract: crashes, races, full disks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def before_step(monkeypatch: pytest.MonkeyPatch, wanted: int, happens: Callable[[], object]) -> None:
-    """Let something happen before the n-th step of a copy."""
+    """Lets something happen before the n-th step of a copy."""
     steps = itertools.count(1)
     copy = os.copy_file_range
 

@@ -1,4 +1,4 @@
-"""What the folder promises of multipart uploads beyond the contract: crashes, races, room on the disk."""
+"""Multipart uploads in the folder, beyond the contract: crashes, races, full disks."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_a_disk_that_is_full_loses_no_part(
     monkeypatch.setattr(os, "copy_file_range", full_after_one)
     with pytest.raises(StorageUnavailable):
         await store.complete_multipart("a", upload_id=upload_id, parts=parts)
-    # To everybody else nothing happened, and the choice of parts is made.
+    # Other callers see no change, and the chosen parts are recorded.
     assert await store.list_parts("a", upload_id=upload_id) == tuple(parts)
     with pytest.raises(StorageRefused):
         await store.complete_multipart("a", upload_id=upload_id, parts=parts[:1])
@@ -180,7 +180,7 @@ def test_killed_while_completing_it_goes_on(tmp_path: Path) -> None:
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "go\n"
-        time.sleep(moments.uniform(0, 0.1))  # the moment of the kill, not a wait for something
+        time.sleep(moments.uniform(0, 0.1))  # the time of the kill, not a wait for an effect
         process.kill()
         process.wait()
         interrupted += process.stdout.read() == ""
@@ -316,7 +316,7 @@ async def test_uploads_nobody_ever_came_back_to_are_swept(tmp_path: Path) -> Non
     new_id, parts = await begin(store, "new", [b"x"])
     old = (now - timedelta(days=14, hours=1)).timestamp()
     os.utime(tmp_path / "multiparts" / old_id, (old, old))
-    # What a crash left of one that ended.
+    # The remains of an ended upload, as a crash leaves them.
     (tmp_path / "incoming" / "ended-x").mkdir()
     (tmp_path / "incoming" / "ended-x" / "00001").write_bytes(b"x")
     os.utime(tmp_path / "incoming" / "ended-x", (old, old))

@@ -1,4 +1,4 @@
-"""The local store's server as HTTP: what S3 does not show, and what a browser needs."""
+"""The local store's server over HTTP: its behaviour beyond S3's, and what a browser needs."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ async def test_who_stops_when_told_hears_why(sign_put: SignPut, served_local_sto
 
 
 def _flood(connection: socket.socket) -> http.client.HTTPResponse | None:
-    """Send until the server has had enough. None: it hung up so soon that its answer was lost on the way."""
+    """Sends until the server answers. None: it closed the connection so early that its answer was lost."""
     sent = 0
     try:
         while True:
@@ -228,7 +228,7 @@ async def test_a_client_that_leaves_half_way_leaves_nothing(
 async def test_one_upload_of_a_key_at_a_time(
     sign_put: SignPut, served_local_store: ServedLocalStore, key: str
 ) -> None:
-    """The second is refused before its body comes, and the first goes on."""
+    """The second upload is refused before its body is read, and the first continues."""
     request = sign_put(6)
     with (
         closing(begun(request, **{"content-length": "6"})) as first,
@@ -280,7 +280,7 @@ async def test_an_upload_that_died_frees_its_key(
 async def test_an_upload_that_stands_still_makes_room(
     sign_put: SignPut, served_local_store: ServedLocalStore, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its sender may have changed to another network, and comes again."""
+    """The sender may have changed to another network, and sends the upload again."""
     monkeypatch.setattr(local_uploads, "STANDS_STILL_S", 0.1)
     request = sign_put(6)
     with closing(begun(request, **{"content-length": "6"})) as connection:

@@ -1,4 +1,4 @@
-"""A store whose disk fills: what it refuses, what it keeps doing, and that it leaves nothing lying about."""
+"""A store on a disk that becomes full: it refuses uploads, serves objects, and leaves no remains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIFETIME = timedelta(minutes=5)
 
 
 class Disk:
-    """How much is free, said instead of measured; measured again at each look."""
+    """Free space, set by the test instead of measured; read again at each look."""
 
     def __init__(self) -> None:
         self.free_bytes = 100 * MIB
@@ -134,7 +134,7 @@ async def test_a_part_is_refused_too(served: ServedLocalStore, disk: Disk) -> No
     assert refused(await call(request, bytes(6 * MIB)))
     disk.free_bytes = 100 * MIB
     assert (await call(request, bytes(6 * MIB))).status == 200
-    # Joining is the service's: it may use half of the reserve, and is refused below that.
+    # Joining is work of the service: it may use half of the reserve, and is refused below that.
     parts = await served.store.list_parts(key, upload_id=upload_id)
     disk.free_bytes = 45 * MIB
     with pytest.raises(StorageFull):
@@ -195,7 +195,7 @@ async def test_the_disks_own_refusal_is_the_same(
 
 
 async def test_a_file_that_cannot_even_be_closed_is_removed(tmp_path: Path) -> None:
-    """What is buffered is written when a file is closed, for which there is no room either."""
+    """Buffered bytes are written when a file is closed, and there is no room for them either."""
     tree = files.ObjectTree(tmp_path)
     tree.prepare(stale_before=datetime.now(UTC))
     room = LocalSpace(tmp_path, reserve_bytes=0).reserve(3, use="upload")

@@ -1,4 +1,4 @@
-"""What the folder promises beyond the contract: races, crashes, keys that only it can hold."""
+"""The folder beyond the contract: races, crashes, and keys that only it accepts."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
 
 
 def test_writers_survive_folders_vanishing_under_them(tmp_path: Path) -> None:
-    """Deleters remove folders they find empty all the time; no write may fail, none be lost."""
+    """Deletions remove empty folders all the time; no write may fail or be lost."""
     tree = ObjectTree(tmp_path)
     stop = threading.Event()
 
@@ -194,7 +194,7 @@ def test_killed_at_any_moment_objects_are_whole_or_absent(tmp_path: Path) -> Non
         )
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
-        time.sleep(moments.uniform(0, 0.03))  # the moment of the kill, not a wait for something
+        time.sleep(moments.uniform(0, 0.03))  # the time of the kill, not a wait for an effect
         process.kill()
         acknowledged = max([acknowledged, *map(int, process.stdout.read().split("\n")[:-1])])
         process.wait()

@@ -1,4 +1,4 @@
-"""What was deleted from the folder does not come back through a URL that lives on."""
+"""A deleted object does not come back through a URL that is still valid."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_what_was_deleted_does_not_come_back(
     answer = await call(request, b"abc")
     assert (answer.status, b"<Code>AccessDenied</Code>" in answer.body) == (403, True)
     assert not await store.exists(key)
-    # Its neighbours are others, and services may store there what they like.
+    # Other keys accept uploads, and services may store under the deleted key.
     neighbour = f"galleries/{uuid.uuid4()}/{uuid.uuid4()}/original"
     assert (await call(signed(served_local_store, neighbour), b"abc")).status == 200
     await store.put(key, b"abc", content_type="image/png")
@@ -88,7 +88,7 @@ async def test_an_upload_that_ends_after_the_deletion_leaves_nothing(
 async def test_parts_of_what_was_deleted_are_refused(
     served_local_store: ServedLocalStore, folder: str
 ) -> None:
-    """Also of an upload that was begun after the deletion, before its service heard of it."""
+    """The upload may be begun after the deletion, before its service received the event."""
     store, key = served_local_store.store, f"{folder}/original"
     await store.delete_versions_page(folder)
     upload_id = await store.create_multipart(key, content_type="video/mp4")

@@ -163,7 +163,7 @@ def test_short_secrets_are_refused() -> None:
 
 @given(key=keys)
 def test_a_signature_is_a_plain_hmac(key: str) -> None:
-    """Made of prepared contexts, for speed; URLs of earlier versions stay good."""
+    """The signature is made of prepared contexts for speed; URLs of earlier versions stay valid."""
     url = urlsplit(SIGNER.sign_get(key, now=NOW, lifetime=LIFETIME).url)
     query, _, signature = url.query.partition("&signature=")
     signing_key = hmac.digest(SECRET, b"kappi local store url v1", "sha256")

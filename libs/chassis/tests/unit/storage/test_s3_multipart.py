@@ -201,7 +201,7 @@ async def test_no_object_has_more_parts_than_it_may(
 
 @pytest.mark.parametrize("length", [10, 200])
 async def test_tags_that_did_not_come_along_are_set(copying: Stubbed, length: int) -> None:
-    """They are too long for a header, or the store ignored it."""
+    """The tags are too long for a header, or the store ignored the header."""
     store, stubber = copying
     tags = {"TagSet": [{"Key": "n", "Value": "v" * length}]}
     header = {"Tagging": "n=" + "v" * length} if length < 100 else {}

@@ -1,0 +1,1 @@
+"""Exchanges the credentials of clients for grants, and caches the grants (ADR-0003)."""

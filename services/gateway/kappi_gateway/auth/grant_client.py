@@ -1,0 +1,77 @@
+"""Client of the galleries service for grants, which it gives or refuses (ADR-0003)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from aiohttp import ClientResponse
+
+from kappi_gateway import metrics
+from kappi_gateway.auth.grant_cache import KeptGrant
+from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
+from kappi_gateway.routes import Service
+from kappi_gateway.upstream import Upstreams, traced, whole
+
+MARGIN_S = 10.0
+"""A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
+
+Kind = Literal["view", "key", "owner"]
+_REFUSAL_HEADERS = frozenset({b"content-type", b"retry-after", b"www-authenticate"})
+
+
+class _Answer(msgspec.Struct):
+    grant: str
+    expires_in: float
+    gallery_id: UUID
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+class GrantClient:
+    """Asks for grants. lifetime: longest time for which a grant is reused."""
+
+    def __init__(self, upstreams: Upstreams, *, lifetime: timedelta) -> None:
+        self._upstreams = upstreams
+        self._lifetime_s = lifetime.total_seconds()
+
+    async def ask(self, kind: Kind, question: dict[str, str]) -> KeptGrant:
+        """Returns a grant. Raises GrantRefused, UpstreamUnavailable, UpstreamTimeout."""
+        response = await self._upstreams.send(
+            Service.GALLERIES,
+            "POST",
+            f"/internal/grants/{kind}",
+            headers=[("content-type", "application/json"), *traced()],
+            body=msgspec.json.encode(question),
+        )
+        body = await whole(response)
+        if response.status == 200:
+            metrics.GRANTS.labels(kind, "asked").inc()
+            return self._read(body)
+        if not 400 <= response.status < 500:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+        metrics.GRANTS.labels(kind, "refused").inc()
+        raise GrantRefused(response.status, _document(body), _refusal_headers(response))
+
+    def _read(self, body: bytes) -> KeptGrant:
+        try:
+            answer = _decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+        reusable_s = min(self._lifetime_s, answer.expires_in - MARGIN_S)
+        return KeptGrant(token=answer.grant, gallery_id=answer.gallery_id, reusable_s=reusable_s)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+
+
+def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:
+    lowered = ((name.lower(), value) for name, value in response.raw_headers)
+    return tuple((name, value) for name, value in lowered if name in _REFUSAL_HEADERS)

@@ -1,0 +1,1 @@
+"""Passes requests to the services and streams their answers back."""

@@ -1,0 +1,68 @@
+"""Streams a service's answer to the client, piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from aiohttp import ClientResponse
+from kappi_chassis.http.edge import Send
+from kappi_chassis.observability.logs import get_logger
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import ClientStalled, UpstreamBroke
+from kappi_gateway.http.headers import answering
+from kappi_gateway.limits.minimum_rate import MinimumRate, RateAllowance
+from kappi_gateway.routes import Service
+
+WITHOUT_BODY = frozenset({204, 304})
+_log = get_logger(__name__)
+
+
+async def stream_response(
+    response: ClientResponse, send: Send, *, service: Service, head_only: bool, rate: MinimumRate
+) -> None:
+    """Sends the answer on, even if its body was read already.
+
+    head_only: the client asked with HEAD. rate: minimum rate of a reading client; time in which the service
+    sends nothing does not count. Raises UpstreamBroke or ClientStalled when it had to end early: the
+    connection must then be cut.
+    """
+    empty = response.status in WITHOUT_BODY
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": answering(response.raw_headers, without_length=empty),
+        }
+    )
+    try:
+        if head_only or empty or response.content.at_eof():
+            body = await response.read()
+            await send({"type": "http.response.body", "body": b"" if head_only or empty else body})
+        else:
+            await _pieces(response, send, rate)
+    except (aiohttp.ClientError, aiohttp.SocketTimeoutError) as error:
+        metrics.UPSTREAM_FAILURES.labels(service.value, "broken_off").inc()
+        _log.warning("upstream.broke_off", upstream=service.value, error_type=type(error).__name__)
+        raise UpstreamBroke from error
+
+
+async def _pieces(response: ClientResponse, send: Send, rate: MinimumRate) -> None:
+    clock = asyncio.get_running_loop().time
+    leeway = RateAllowance(rate)
+    content = response.content
+    piece = await content.readany()
+    last = content.at_eof()
+    await send({"type": "http.response.body", "body": piece, "more_body": not last})
+    while not last:
+        piece = await content.readany()
+        last = content.at_eof()
+        asked_at = clock()
+        try:
+            async with asyncio.timeout(leeway.left_s):
+                await send({"type": "http.response.body", "body": piece, "more_body": not last})
+        except TimeoutError as error:
+            metrics.CLIENTS_STALLED.inc()
+            raise ClientStalled from error
+        leeway.moved(len(piece), waited_s=clock() - asked_at)

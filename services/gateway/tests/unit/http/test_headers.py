@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from kappi_gateway.http.headers import (
+    TO_GALLERIES,
+    TO_IDENTITY,
+    TO_STORE,
+    WITH_GRANT,
+    answering,
+    passing,
+)
+
+
+def test_no_list_lets_internal_headers_through() -> None:
+    for allowed in (TO_GALLERIES, TO_IDENTITY, TO_STORE, WITH_GRANT):
+        assert not [name for name in allowed if name.startswith((b"x-kappi", b"x-forwarded", b"cookie"))]
+
+
+def test_repeated_headers_stay_repeated() -> None:
+    assert passing([(b"accept", b"a"), (b"x", b"y"), (b"accept", b"b")], TO_GALLERIES) == [
+        ("accept", "a"),
+        ("accept", "b"),
+    ]
+
+
+def test_connection_nominates_whatever_its_case_and_number() -> None:
+    headers = [
+        (b"accept", b"a"),
+        (b"range", b"r"),
+        (b"connection", b"Keep-Alive"),
+        (b"connection", b"RANGE ,x"),
+    ]
+    assert passing(headers, TO_GALLERIES) == [("accept", "a")]
+
+
+def test_answers_keep_order_and_repetition() -> None:
+    raw = [(b"Vary", b"a"), (b"Connection", b"close"), (b"Vary", b"b"), (b"Content-Length", b"1")]
+    assert answering(raw, without_length=False) == [
+        (b"vary", b"a"),
+        (b"vary", b"b"),
+        (b"content-length", b"1"),
+    ]
+    assert answering(raw, without_length=True) == [(b"vary", b"a"), (b"vary", b"b")]

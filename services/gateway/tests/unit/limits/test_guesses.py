@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from kappi_gateway.errors import TooManyGuesses
+from kappi_gateway.limits.guesses import GuessLimit
+from kappi_gateway.limits.token_buckets import TokenBuckets
+
+
+@pytest.fixture
+def limit() -> GuessLimit:
+    """A limit of one guess at a time, on a clock that stands still."""
+    buckets = TokenBuckets(capacity=1, refill_per_s=0.4, max_keys=10, monotonic=lambda: 0.0)
+    return GuessLimit(buckets, max_found=2)
+
+
+def test_retry_after_is_whole_seconds_rounded_up(limit: GuessLimit) -> None:
+    limit.spend("1.1.1.1")
+    with pytest.raises(TooManyGuesses) as refused:
+        limit.check("1.1.1.1")
+    assert refused.value.headers == {"Retry-After": "3"}
+
+
+def test_so_many_found_codes_are_remembered_and_the_longest_unused_go_first(limit: GuessLimit) -> None:
+    limit.spend("1.1.1.1")
+    for code in ("aaaa", "bbbb", "aaaa", "cccc"):
+        limit.found("1.1.1.1", code)
+    limit.check("1.1.1.1", "aaaa")
+    limit.check("1.1.1.1", "cccc")
+    for unknown in ("bbbb", None):
+        with pytest.raises(TooManyGuesses):
+            limit.check("1.1.1.1", unknown)
+    limit.missed("1.1.1.1", "cccc")
+    limit.missed("1.1.1.1", "never found")
+    with pytest.raises(TooManyGuesses):
+        limit.check("1.1.1.1", "cccc")
+
+
+def test_what_one_address_has_found_is_no_use_to_another(limit: GuessLimit) -> None:
+    limit.found("1.1.1.1", "aaaa")
+    limit.spend("1.1.1.2")
+    with pytest.raises(TooManyGuesses):
+        limit.check("1.1.1.2", "aaaa")
