@@ -48,7 +48,7 @@ app.add_typer(keys, name="keys")
 
 Url = Annotated[
     str | None,
-    typer.Option(help="Address of another deployment (or KAPPI_URL). Default: the one that runs here."),
+    typer.Option(help="Address of another deployment (KAPPI_URL); default: this machine's."),
 ]
 
 
@@ -60,8 +60,7 @@ Password = Annotated[
     ),
 ]
 PasswordStdin = Annotated[
-    bool,
-    typer.Option("--password-stdin", help="Read the password from the first line of the standard input."),
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
 Connection = Annotated[
     Literal["slow", "normal", "fast"] | None,
@@ -99,14 +98,10 @@ def share(
         list[Path], typer.Argument(metavar="FILE...", help="Photos, videos, or folders of them.")
     ],
     title: Annotated[str | None, typer.Option(help="Title of the gallery.")] = None,
-    expires_in: Annotated[
-        str | None, typer.Option(help="Lifetime of the gallery, e.g. 7d; at most 30d.")
-    ] = None,
+    expires_in: Annotated[str | None, typer.Option(help="Lifetime, e.g. 7d; at most 30d.")] = None,
     private: Annotated[
         bool,
-        typer.Option(
-            "--private", help="Only the account that is logged in can see the gallery; no link opens it."
-        ),
+        typer.Option("--private", help="Only the logged-in account sees it; no link opens it."),
     ] = False,
     password: Password = None,
     url: Url = None,
@@ -190,14 +185,12 @@ def logout(url: Url = None) -> None:
 @app.command()
 def tick(
     at: Annotated[
-        str | None,
-        typer.Option(help="Time to act as of: 2027-01-31T12:00:00Z, or +31d from now. Default: now."),
+        str | None, typer.Option(help="Time to act as of: 2027-01-31T12:00:00Z or +31d; default: now.")
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, max=86_400, help="Seconds to wait for the effects.")] = 30,
     wait: Annotated[bool, typer.Option(help="Wait for the effects.")] = True,
     yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Do not ask before galleries are deleted that are not due yet."),
+        bool, typer.Option("--yes", "-y", help="Do not ask before galleries are deleted early.")
     ] = False,
 ) -> None:
     """Have the janitor process what is due now, or what will be due at a later time.
@@ -215,7 +208,7 @@ def tick(
 @dlq.command("list")
 def dlq_list(
     include_replayed: Annotated[
-        bool, typer.Option("--all", help="Include records that were already sent back.")
+        bool, typer.Option("--all", help="Include letters already sent back.")
     ] = False,
 ) -> None:
     """List dead letters. The exit status is 1 while there are any."""
@@ -257,9 +250,7 @@ def admin_create(
 def keys_rotate(
     now: Annotated[
         bool,
-        typer.Option(
-            "--now", help="Sign with the new key at once, because the old one must not sign any more."
-        ),
+        typer.Option("--now", help="Sign with the new key at once: the old one must not be used."),
     ] = False,
 ) -> None:
     """Add a new key. All log-ins stay valid: the old key is published until its last token expires."""
@@ -271,8 +262,7 @@ def keys_rotate(
 @app.command()
 def replay(
     since: Annotated[
-        str | None,
-        typer.Option(help="Start: 2027-01-31T12:00:00Z, or -2h. Default: all events that are kept."),
+        str | None, typer.Option(help="Start, as 2027-01-31T12:00:00Z or -2h; default: everything kept.")
     ] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Only events of these topics.")] = None,
     service: Annotated[list[str] | None, typer.Option(help="Only events of these services.")] = None,

@@ -56,7 +56,7 @@ class PlatformSettings(BaseSettings):
     kafka_ca_file: Path | None = None
     kafka_create_topics: bool = True
     kafka_replication_factor: int = Field(
-        default=-1, description="Copies of each topic. -1 means the broker's default"
+        default=-1, description="Copies of each topic. -1: the broker's default"
     )
     kafka_fetch_max_wait_ms: int = 500
     kafka_session_timeout_ms: int = Field(
@@ -66,8 +66,7 @@ class PlatformSettings(BaseSettings):
     topic_prefix: str = ""
     gap_signal_dir: Path | None = Field(
         default=None,
-        description="Folder for a file that a consumer writes when the broker removed records before it "
-        "read them",
+        description="Folder for notes of consumers whose records the broker removed before they read them",
     )
     internal_secret: Secrets = Field(
         default=(),
@@ -92,13 +91,9 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int
     ops_port: int
-    ops_host: str | None = Field(
-        default=None, description="Address for health and metrics, if it is not `host`"
-    )
+    ops_host: str | None = Field(default=None, description="Address for health and metrics, if not `host`")
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words), Field(min_length=1)] = ALL_ROLES
-    max_in_flight: int = Field(
-        default=256, description="Concurrent requests. Further ones are answered 503 at once"
-    )
+    max_in_flight: int = Field(default=256, description="Concurrent requests. Further ones are answered 503")
     max_connections: int = Field(
         default=10_000,
         gt=0,

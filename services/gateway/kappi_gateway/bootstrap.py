@@ -60,7 +60,7 @@ from kappi_gateway.routes import (
     leads_to_store,
 )
 from kappi_gateway.settings import GatewaySettings
-from kappi_gateway.upstream import Timeouts, Upstreams
+from kappi_gateway.upstream import Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
 
 _RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
@@ -103,10 +103,10 @@ def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str
         addresses[Service.IDENTITY] = settings.identity_url
     if settings.store_url is not None:
         addresses[Service.STORE] = settings.store_url
-    timeout = Timeouts(connect=settings.connect_timeout, read=settings.read_timeout)
     return Upstreams(
         addresses,
-        timeout=timeout,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
         connections=settings.upstream_connections,
         introduction=introduction or {},
     )

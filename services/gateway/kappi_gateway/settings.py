@@ -82,8 +82,7 @@ class GatewaySettings(ServiceSettings):
     )
 
     identity_url: BaseUrl | None = Field(
-        default=None,
-        description="Address of the identity service. Without it, the deployment has no accounts",
+        default=None, description="Address of the identity service. Without it there are no accounts"
     )
     account_jwks_url: BaseUrl | None = Field(
         default=None,
@@ -92,19 +91,16 @@ class GatewaySettings(ServiceSettings):
     galleries_url: BaseUrl = "http://127.0.0.1:8002"
     media_url: BaseUrl = "http://127.0.0.1:8003"
     store_url: BaseUrl | None = Field(
-        default=None,
-        description="Address of the local object store's process. If it is set, the gateway serves `/store/`",
+        default=None, description="Address of the local object store; if set, `/store/` is served"
     )
     media_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_origin))] = Field(
-        default=(),
-        description="Origins of the object store from which the web pages may load pictures and films",
+        default=(), description="Origins of the object store that the pages may load pictures from"
     )
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(
         default=(),
-        description="Networks of the proxies in front of the gateway. Their X-Forwarded-For and "
-        "X-Forwarded-Proto are believed. List no other network: a client whose headers are believed evades "
-        "every limit per address",
+        description="Networks of the proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed. List no others: a client that is believed evades every limit per address",
     )
     hsts_max_age: timedelta = Field(
         default=timedelta(days=365),
@@ -115,8 +111,7 @@ class GatewaySettings(ServiceSettings):
 
     connect_timeout: timedelta = timedelta(seconds=2)
     read_timeout: timedelta = Field(
-        default=timedelta(seconds=30),
-        description="Longest time for which a service may send nothing. A long answer may take longer in all",
+        default=timedelta(seconds=30), description="Longest pause of a service before or within an answer"
     )
     client_silence: timedelta = Field(
         default=timedelta(seconds=60),
@@ -124,9 +119,7 @@ class GatewaySettings(ServiceSettings):
         "which it may fall behind 4 KiB a second",
     )
     upstream_connections: int = Field(
-        default=2048,
-        gt=0,
-        description="Connections to all services together: at least the number of all concurrent requests",
+        default=2048, gt=0, description="Connections to all services: no fewer than concurrent requests"
     )
     json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
     file_body_limit_bytes: int = Field(
@@ -140,19 +133,13 @@ class GatewaySettings(ServiceSettings):
         description="Longest wait for the answer to the picture of a post, after the last byte was sent",
     )
     files_per_address: int = Field(
-        default=16,
-        gt=0,
-        description="Concurrent uploads of small files of one address: half of what the media service "
-        "accepts",
+        default=16, gt=0, description="Concurrent small-file uploads of one address: half of media's limit"
     )
     pictures_per_address: int = Field(
-        default=4,
-        gt=0,
-        description="Concurrent posts with a picture of one address: a quarter of what the media service "
-        "accepts",
+        default=4, gt=0, description="Concurrent picture posts of one address: a quarter of media's limit"
     )
     pictures_per_account: int = Field(
-        default=2, gt=0, description="Concurrent posts with a picture of one account, from all its addresses"
+        default=2, gt=0, description="Concurrent picture posts of one account, from all its addresses"
     )
     connections_per_address: int = Field(
         default=512,
@@ -167,15 +154,10 @@ class GatewaySettings(ServiceSettings):
         "cannot take all places",
     )
     rendition_requests_per_address: int = Field(
-        default=250,
-        gt=0,
-        description="Concurrent requests of one address for renditions, out of `max_rendition_requests`",
+        default=250, gt=0, description="Concurrent rendition requests of one address"
     )
     slow_per_address: int = Field(
-        default=32,
-        gt=0,
-        description="Clients of one address for which the gateway waits at the same time, because they "
-        "send or read slowly: an eighth of `max_in_flight`",
+        default=32, gt=0, description="Clients of one address that are waited for because they are slow"
     )
     max_transfers: int = Field(default=512, gt=0, description="Concurrent requests to `/store/`")
     transfers_per_address: int = Field(
@@ -196,8 +178,7 @@ class GatewaySettings(ServiceSettings):
     max_rendition_requests: int = Field(
         default=1_000,
         gt=0,
-        description="Concurrent requests for renditions, counted apart from `max_in_flight`, because many "
-        "may wait for a rendition that is being made",
+        description="Concurrent rendition requests, apart from `max_in_flight`: many may wait for one",
     )
     max_archives: int = Field(
         default=256, gt=0, description="Concurrent ZIPs of galleries, counted apart from `max_in_flight`"
@@ -207,8 +188,7 @@ class GatewaySettings(ServiceSettings):
     )
     archive_silence: timedelta = Field(
         default=timedelta(minutes=10),
-        description="Longest pause of the media service in a ZIP, because it may read a large original "
-        "once before it sends it",
+        description="Longest pause in a ZIP, in which a large original may be read once",
     )
     archive_bytes_per_s: int = Field(
         default=16 << 10,
@@ -218,61 +198,38 @@ class GatewaySettings(ServiceSettings):
     )
 
     grant_lifetime: timedelta = Field(
-        default=timedelta(seconds=45),
-        description="Longest time for which a grant is reused. A grant is valid for 60 s",
+        default=timedelta(seconds=45), description="Longest reuse of a grant; a grant is valid for 60 s"
     )
     grants_cached: int = Field(default=10_000, gt=0)
     locations_cached: int = Field(
         default=50_000, gt=0, description="Items, uploads and links whose gallery is cached"
     )
 
-    guess_burst: int = Field(
-        default=40, gt=0, description="Failed lookups of codes that one address may make at once"
-    )
-    guesses_per_minute: float = Field(
-        default=20.0, gt=0, description="Failed lookups that one address may make each minute after that"
-    )
+    guess_burst: int = Field(default=40, gt=0, description="Failed lookups of codes of one address at once")
+    guesses_per_minute: float = Field(default=20.0, gt=0, description="Failed lookups per minute after that")
     found_codes: int = Field(
         default=100_000,
         gt=0,
         description="Codes remembered as found by an address, for all addresses together. An address may "
         "still open them while its failed lookups are limited",
     )
-    creation_burst: int = Field(
-        default=60, gt=0, description="Galleries that one address or account may create at once"
-    )
-    creations_per_hour: float = Field(
-        default=120.0,
-        gt=0,
-        description="Galleries that one address or account may create each hour after that",
-    )
-    sign_up_burst: int = Field(default=20, gt=0, description="Accounts that one address may create at once")
-    sign_ups_per_hour: float = Field(
-        default=20.0, gt=0, description="Accounts that one address may create each hour after that"
-    )
-    post_burst: int = Field(default=60, gt=0, description="Posts that one account may make at once")
-    posts_per_hour: float = Field(
-        default=120.0, gt=0, description="Posts that one account may make each hour after that"
-    )
-    comment_burst: int = Field(default=30, gt=0, description="Comments that one account may write at once")
-    comments_per_minute: float = Field(
-        default=30.0, gt=0, description="Comments that one account may write each minute after that"
-    )
+    creation_burst: int = Field(default=60, gt=0, description="Galleries of one address or account at once")
+    creations_per_hour: float = Field(default=120.0, gt=0, description="Galleries per hour after that")
+    sign_up_burst: int = Field(default=20, gt=0, description="Accounts created by one address at once")
+    sign_ups_per_hour: float = Field(default=20.0, gt=0, description="Accounts per hour after that")
+    post_burst: int = Field(default=60, gt=0, description="Posts of one account at once")
+    posts_per_hour: float = Field(default=120.0, gt=0, description="Posts per hour after that")
+    comment_burst: int = Field(default=30, gt=0, description="Comments of one account at once")
+    comments_per_minute: float = Field(default=30.0, gt=0, description="Comments per minute after that")
     signing_burst: int = Field(
         default=10_000,
         gt=0,
-        description="Files for which one address may request signed URLs at once, because each needs a row "
-        "in the database and a URL. A request for parts counts as one",
+        description="Files signed for one address at once: each is a row in the database and a URL. A "
+        "request for parts counts as one",
     )
-    signings_per_minute: float = Field(
-        default=3_000.0,
-        gt=0,
-        description="Files for which one address may request signed URLs each minute after that",
-    )
+    signings_per_minute: float = Field(default=3_000.0, gt=0, description="Files per minute after that")
     limited_addresses: int = Field(
-        default=100_000,
-        gt=0,
-        description="Addresses remembered by each limit. The one unused for longest is forgotten first",
+        default=100_000, gt=0, description="Addresses remembered per limit; the oldest are forgotten first"
     )
 
     openapi_refresh: timedelta = timedelta(seconds=60)

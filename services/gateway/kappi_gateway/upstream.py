@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from aiohttp import ClientResponse
 from kappi_chassis.clock import Monotonic
 from kappi_chassis.http.internal import CHALLENGE
@@ -51,30 +51,23 @@ class Stream(Protocol):
 
 
 Body = bytes | Stream | None
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """connect: time to get a connection, waiting for a free one included.
-
-    read: longest silence of a service.
-    """
-
-    connect: timedelta
-    read: timedelta
+T = TypeVar("T")
 
 
 class Upstreams:
-    """The services behind the gateway. connections: greatest number at once, over all services.
+    """The services behind the gateway.
 
-    introduction: headers of every request, by which the services recognize the gateway.
+    connect_timeout: time to get a connection, including the wait for a free one. read_timeout: longest
+    silence of a service. connections: greatest number at once, over all services. introduction: headers of
+    every request, by which the services recognize the gateway.
     """
 
     def __init__(
         self,
         addresses: Mapping[Service, str],
         *,
-        timeout: Timeouts,
+        connect_timeout: timedelta,
+        read_timeout: timedelta,
         connections: int,
         introduction: Mapping[str, str],
         monotonic: Monotonic = time.monotonic,
@@ -84,10 +77,8 @@ class Upstreams:
         self.introduction = introduction
         self._monotonic = monotonic
         self._answered_at = dict.fromkeys(self._addresses, float("-inf"))
-        connect_s = timeout.connect.total_seconds()
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=connect_s, sock_connect=connect_s, sock_read=timeout.read.total_seconds()
-        )
+        self._connect_s = connect_timeout.total_seconds()
+        self._timeout = self._with_timeout(read_timeout)
         self._session: aiohttp.ClientSession | None = None
 
     def knows(self, service: Service) -> bool:
@@ -145,9 +136,11 @@ class Upstreams:
         return response
 
     def _with_timeout(self, silence: timedelta) -> aiohttp.ClientTimeout:
-        connect_s = self._timeout.connect
         return aiohttp.ClientTimeout(
-            total=None, connect=connect_s, sock_connect=connect_s, sock_read=silence.total_seconds()
+            total=None,
+            connect=self._connect_s,
+            sock_connect=self._connect_s,
+            sock_read=silence.total_seconds(),
         )
 
     async def check_any(self) -> None:
@@ -196,6 +189,14 @@ async def whole(response: ClientResponse) -> bytes:
         raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
     finally:
         response.release()
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Returns the content of an answer in JSON. Raises UpstreamUnavailable for any other answer."""
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
 
 
 async def _accepts_connections(address: str) -> bool:

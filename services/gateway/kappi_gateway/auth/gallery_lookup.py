@@ -9,7 +9,7 @@ import msgspec
 
 from kappi_gateway.errors import UpstreamUnavailable
 from kappi_gateway.routes import Service
-from kappi_gateway.upstream import Upstreams, traced, whole
+from kappi_gateway.upstream import Upstreams, decoded, traced, whole
 
 
 class _Answer(msgspec.Struct):
@@ -57,7 +57,4 @@ class GalleryLookup:
             return None
         if response.status != 200:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
-        try:
-            return _decoder.decode(body).gallery_id
-        except msgspec.MsgspecError as error:
-            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+        return decoded(body, _decoder).gallery_id

@@ -13,7 +13,7 @@ from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import KeptGrant
 from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
 from kappi_gateway.routes import Service
-from kappi_gateway.upstream import Upstreams, traced, whole
+from kappi_gateway.upstream import Upstreams, decoded, traced, whole
 
 MARGIN_S = 10.0
 """A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
@@ -29,6 +29,7 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+_problem = msgspec.json.Decoder(dict[str, Any])
 
 
 class GrantClient:
@@ -54,22 +55,12 @@ class GrantClient:
         if not 400 <= response.status < 500:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
         metrics.GRANTS.labels(kind, "refused").inc()
-        raise GrantRefused(response.status, _document(body), _refusal_headers(response))
+        raise GrantRefused(response.status, decoded(body, _problem), _refusal_headers(response))
 
     def _read(self, body: bytes) -> KeptGrant:
-        try:
-            answer = _decoder.decode(body)
-        except msgspec.MsgspecError as error:
-            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+        answer = decoded(body, _decoder)
         reusable_s = min(self._lifetime_s, answer.expires_in - MARGIN_S)
         return KeptGrant(token=answer.grant, gallery_id=answer.gallery_id, reusable_s=reusable_s)
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
 
 
 def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:

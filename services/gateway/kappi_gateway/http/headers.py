@@ -43,8 +43,8 @@ def _passing(*names: str) -> dict[bytes, str]:
     return {name.encode(): name for name in (*_EVERYWHERE, *names)}
 
 
-TO_IDENTITY: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
-"""For the service that manages accounts."""
+WITH_TOKEN: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
+"""For the identity service, and for a call whose account the service itself reads from the token."""
 
 TO_PANEL: Mapping[bytes, str] = _passing(
     "cookie", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-csrftoken", "x-requested-with"
@@ -56,9 +56,6 @@ TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key",
 
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
 """For a service that gets a grant or needs none: the credential exchanged for the grant does not pass."""
-
-OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
-"""For a call whose account the service itself reads from the token."""
 
 ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from kappi_gateway import metrics
 from kappi_gateway.errors import ClientStalled, RequestTimeout, TooManyTransfers
@@ -25,17 +25,13 @@ class Transfers:
         self._uploads = ConcurrencyLimit(per_address, name="store_uploads", refusal=TooManyTransfers)
         self._downloads = ConcurrencyLimit(per_address, name="store_downloads", refusal=TooManyTransfers)
 
-    @contextmanager
-    def upload(self, address: str) -> Iterator[MinimumRate]:
-        """Holds a place and yields the minimum rate. Raises TooManyTransfers."""
-        with self._under_way(self._uploads, "upload", address) as rate:
-            yield rate
+    def upload(self, address: str) -> AbstractContextManager[MinimumRate]:
+        """Holds a place and returns the minimum rate. Entering the context raises TooManyTransfers."""
+        return self._under_way(self._uploads, "upload", address)
 
-    @contextmanager
-    def download(self, address: str) -> Iterator[MinimumRate]:
+    def download(self, address: str) -> AbstractContextManager[MinimumRate]:
         """Does the same as `upload`, for a download."""
-        with self._under_way(self._downloads, "download", address) as rate:
-            yield rate
+        return self._under_way(self._downloads, "download", address)
 
     @contextmanager
     def _under_way(self, places: ConcurrencyLimit, direction: str, address: str) -> Iterator[MinimumRate]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
-from aiohttp import ClientError
 from kappi_chassis.clock import Monotonic
 from kappi_chassis.observability.logs import get_logger
 
@@ -18,8 +16,9 @@ from kappi_gateway.http.static import Page, send_page
 from kappi_gateway.openapi.document import Document
 from kappi_gateway.openapi.merge import merge
 from kappi_gateway.routes import ROUTES, Service
-from kappi_gateway.upstream import Upstreams
+from kappi_gateway.upstream import Upstreams, decoded, whole
 
+_document = msgspec.json.Decoder(Document)
 _log = get_logger(__name__)
 
 
@@ -68,20 +67,10 @@ class OpenApi:
     async def _fetch(self, service: Service) -> Document | None:
         try:
             response = await self._upstreams.send(service, "GET", "/internal/openapi.json", headers=[])
-            try:
-                body = await response.read()
-            finally:
-                response.release()
+            body = await whole(response)
             if response.status == 200:
-                document: Document = msgspec.json.decode(body, type=dict[str, Any])
-                return document
+                return decoded(body, _document)
             _log.warning("openapi.refused", upstream=service.value, status=response.status)
-        except (
-            UpstreamUnavailable,
-            UpstreamTimeout,
-            ClientError,
-            TimeoutError,
-            msgspec.MsgspecError,
-        ) as error:
+        except (UpstreamUnavailable, UpstreamTimeout) as error:
             _log.warning("openapi.missing", upstream=service.value, error_type=type(error).__name__)
         return None

@@ -23,12 +23,11 @@ from kappi_gateway.http.base_urls import BaseUrls
 from kappi_gateway.http.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.http.client_disconnect import ClientDisconnect
 from kappi_gateway.http.headers import (
-    OF_ACCOUNT,
     ROLE,
     SIGNED,
     TO_GALLERIES,
-    TO_IDENTITY,
     WITH_GRANT,
+    WITH_TOKEN,
     passing,
 )
 from kappi_gateway.http.request import Request
@@ -43,7 +42,7 @@ _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _SPACE = b"%20"
 _BASE_URL = BASE_URL.decode()
 _DOTS = frozenset({b".", b".."})
-_PASSING = {Service.IDENTITY: TO_IDENTITY, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
+_PASSING = {Service.IDENTITY: WITH_TOKEN, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
 _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 
@@ -80,20 +79,6 @@ def _places(route: Route, terms: ProxyLimits) -> ConcurrencyLimit | None:
     return terms.files if route.carries else None
 
 
-class _Paid:
-    """A call that counts against a limit. subject: the address or account it counts for."""
-
-    __slots__ = ("_limit", "subject")
-
-    def __init__(self, limit: RateLimit, subject: str) -> None:
-        limit.pay(subject)
-        self._limit = limit
-        self.subject = subject
-
-    def settle(self, *, status: int, code: str = "", things: int = 1) -> None:
-        self._limit.settle(self.subject, status=status, code=code, things=things)
-
-
 class _ProblemCode(msgspec.Struct):
     code: str = ""
 
@@ -123,9 +108,9 @@ class ProxyRoute:
         self._slow = terms.slow
         silence_s = terms.client_silence.total_seconds()
         self._sending = MinimumRate(silence_s)
-        self._passing = OF_ACCOUNT if route.credential is Credential.ACCOUNT else _PASSING[route.service]
+        self._passing = WITH_TOKEN if route.credential is Credential.ACCOUNT else _PASSING[route.service]
         self._places = _places(route, terms)
-        self._places_of_subject = terms.pictures_of_account if route.carries is Carries.PICTURE else None
+        self._places_of_account = terms.pictures_of_account if route.carries is Carries.PICTURE else None
         self._reading = (
             MinimumRate(silence_s, terms.archive_bytes_per_s) if route.lasts else MinimumRate(silence_s)
         )
@@ -146,7 +131,7 @@ class ProxyRoute:
                 if body is None:
                     disconnect.arm()
                 granted = await self._credentials.obtain(self._route, request)
-                paid = None if self._limit is None else await self._pay(self._limit, request)
+                payer = None if self._limit is None else await self._pay(self._limit, request)
                 reads_body = self._route.names_gallery and await self._credentials.has_token(request)
                 if body is not None:
                     # The body is read only now: a client that waits for 100 Continue need not send a body
@@ -154,8 +139,8 @@ class ProxyRoute:
                     await body.open(disconnect.arm)
                     if reads_body:
                         granted = await self._credentials.of_named_gallery(request, await body.read_whole())
-                with self._place(request), self._place_of_subject(paid):
-                    await self._exchange(request, target, granted=granted, body=body, paid=paid)
+                with self._place(request), self._place_of_account(payer):
+                    await self._exchange(request, target, granted=granted, body=body, payer=payer)
         except GrantRefused as refused:
             await _refuse(request, refused)
         except ClientLeft:
@@ -166,15 +151,20 @@ class ProxyRoute:
             request.scope[LASTS] = True
         return nullcontext() if self._places is None else self._places.held(request.address)
 
-    def _place_of_subject(self, paid: _Paid | None) -> AbstractContextManager[None]:
-        """Holds a place of the account: pictures arrive slowly, so an account sends few from all its
-        addresses."""
-        if paid is None or self._places_of_subject is None:
-            return nullcontext()
-        return self._places_of_subject.held_by(paid.subject)
+    def _place_of_account(self, payer: str | None) -> AbstractContextManager[None]:
+        """Holds a place of the account.
 
-    async def _pay(self, limit: RateLimit, request: Request) -> _Paid:
-        return _Paid(limit, await self._credentials.limited_subject(self._route.limit, request))
+        Pictures arrive slowly, so an account sends few at once from all its addresses.
+        """
+        if payer is None or self._places_of_account is None:
+            return nullcontext()
+        return self._places_of_account.held_by(payer)
+
+    async def _pay(self, limit: RateLimit, request: Request) -> str:
+        """Takes a token of the limit. Returns the key of the address or account that pays."""
+        payer = await self._credentials.limited_subject(self._route.limit, request)
+        limit.pay(payer)
+        return payer
 
     async def _exchange(
         self,
@@ -183,13 +173,13 @@ class ProxyRoute:
         *,
         granted: Granted | None,
         body: RequestBody | None,
-        paid: _Paid | None,
+        payer: str | None,
     ) -> None:
         try:
             response = await self._send(request, target, granted, body)
         except (UpstreamUnavailable, UpstreamTimeout) as failed:
-            if paid is not None:
-                paid.settle(status=failed.status)
+            if self._limit is not None and payer is not None:
+                self._limit.settle(payer, status=failed.status, code="")
             raise
         try:
             if granted is not None and response.status == 401:
@@ -200,11 +190,11 @@ class ProxyRoute:
                 response = await self._after_a_move(
                     request, target, granted=granted, body=body, missing=response
                 )
-            if paid is not None:
+            if self._limit is not None and payer is not None:
                 refused = response.status == ValidationFailed.status
                 code = await _problem_code(response) if refused else ""
                 signed = int(response.headers.get(SIGNED, 1))
-                paid.settle(status=response.status, code=code, things=signed)
+                self._limit.settle(payer, status=response.status, code=code, things=signed)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(request)
             await stream_response(

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 from kappi_gateway.http.headers import (
     TO_GALLERIES,
-    TO_IDENTITY,
     TO_STORE,
     WITH_GRANT,
+    WITH_TOKEN,
     answering,
     passing,
 )
 
 
 def test_no_list_lets_internal_headers_through() -> None:
-    for allowed in (TO_GALLERIES, TO_IDENTITY, TO_STORE, WITH_GRANT):
+    for allowed in (TO_GALLERIES, TO_STORE, WITH_GRANT, WITH_TOKEN):
         assert not [name for name in allowed if name.startswith((b"x-kappi", b"x-forwarded", b"cookie"))]
 
 
