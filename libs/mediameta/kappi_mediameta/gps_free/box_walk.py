@@ -11,6 +11,8 @@ from kappi_mediameta.gps_free.edits import Region, Unremovable
 _MAX_BOXES: Final = 50_000
 """Of one parent."""
 _NO_NAME: Final = bytes(4)
+_HANDLER_BYTES: Final = 24
+"""Of a handler, before its name."""
 
 
 async def children(region: Region, start: int, end: int) -> AsyncIterator[Box]:
@@ -58,3 +60,7 @@ async def blank(region: Region, box: Box) -> None:
     """Makes the box `free`. Its name follows four bytes of size, also where a long size follows the name."""
     await region.write(box.begin + 4, b"free")
     await region.erase(box.start, box.size_bytes)
+
+
+async def erase_handler_name(region: Region, hdlr: Box) -> None:
+    await region.erase(hdlr.start + _HANDLER_BYTES, max(0, hdlr.size_bytes - _HANDLER_BYTES))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import TOP_LEVEL, Box
-from kappi_mediameta.gps_free.box_walk import blank, children, clean_children, descend
+from kappi_mediameta.gps_free.box_walk import blank, children, clean_children, descend, erase_handler_name
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 from kappi_mediameta.gps_free.heif_items import clean_items
 from kappi_mediameta.gps_free.media_data import MediaData
@@ -28,8 +28,6 @@ _INDEX: Final = frozenset(
 )
 _KEPT: Final = _MEDIA | _FRAGMENT | _INDEX
 _CONTAINERS: Final = frozenset(b"moov edts mdia minf stbl gmhd tapt mvex moof traf".split())
-_HANDLER_BYTES: Final = 24
-"""Of a handler, before its name."""
 _REFERENCE: Final = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
 # What binds a film to its picture; its value is the one that is read of a Live Photo.
 _LIVE_KEY: Final = b"com.apple.quicktime.content.identifier"
@@ -80,7 +78,7 @@ class _Cleaner:
         elif box.name == b"meta":
             await self._clean_meta(box)
         elif box.name == b"hdlr":
-            await region.erase(box.start + _HANDLER_BYTES, max(0, box.size_bytes - _HANDLER_BYTES))
+            await erase_handler_name(region, box)
         elif box.name == b"dinf":
             await _clean_references(region, box)
         elif box.name in _PADDING:
@@ -171,7 +169,7 @@ async def _keeps_live_id(region: Region, by_name: Mapping[bytes, Box], inner: li
             await blank(region, value)
     for other in inner:
         if other.name == b"hdlr":
-            await region.erase(other.start + _HANDLER_BYTES, max(0, other.size_bytes - _HANDLER_BYTES))
+            await erase_handler_name(region, other)
         elif other not in (keys, values):
             await blank(region, other)
     return True

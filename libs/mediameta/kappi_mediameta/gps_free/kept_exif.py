@@ -7,11 +7,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import layout_of
 from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.probing.apple import live_id_of
-from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, directory, integer, layout_of, text
+from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, directory, integer, text
 from kappi_mediameta.probing.written import written_time
 
+_PREFIX: Final = b"Exif\0\0"
 _ORIENTATION: Final = 0x0112
 _DETAILS: Final = 0x8769
 _TAKEN: Final = 0x9003
@@ -22,7 +24,12 @@ _Entry = tuple[int, int, int, bytes]
 
 
 async def keep_little_exif(region: Region) -> bool:
-    """region: from the TIFF structure's first byte on. False where it has no room, and nothing is left."""
+    """Returns False where the kept fields have no room and nothing is left.
+
+    region: begins with the TIFF structure. Some writers keep the prefix that belongs to JPEG before it.
+    """
+    if region.size_bytes > len(_PREFIX) and await region.read(0, len(_PREFIX)) == _PREFIX:
+        region = region.part(len(_PREFIX), region.size_bytes - len(_PREFIX))
     block = await region.read_all()
     for kept in _from_most_to_least(block):
         if len(kept) <= len(block):
