@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final
+from typing import NamedTuple
 
 from kappi_mediameta.containers.byte_source import ByteSource
 
 EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B
 TIMING, COMMENT, APPLICATION = 0xF9, 0xFE, 0xFF
 """Labels of extensions."""
-SCREEN_FLAGS_AT: Final = 10
-_SCREEN_BYTES, _DESCRIPTOR_BYTES = 13, 10
+_SCREEN_BYTES, _SCREEN_FLAGS_AT = 13, 10
+_DESCRIPTOR_BYTES, _PICTURE_FLAGS_AT = 10, 9
 
 
-@dataclass(frozen=True, slots=True)
-class GifLimits:
-    """Bounds of one walk. blocks: number of blocks. pieces: number of data pieces of an extension.
-
-    pixels_end: position from which the data of pictures are not followed.
-    """
-
-    blocks: int
-    pieces: int
-    pixels_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class GifBlock:
+class GifBlock(NamedTuple):
     """One block. kind: its first byte. label: of an extension, else 0.
 
     end: position behind it, or where the walk ended. whole: its data end with an empty piece.
@@ -41,21 +27,32 @@ class GifBlock:
     whole: bool
 
 
-async def read_blocks(source: ByteSource, limits: GifLimits) -> AsyncIterator[GifBlock]:
-    """Yields the blocks behind the screen descriptor. The last one is the trailer, or of no known kind.
+async def read_blocks(
+    source: ByteSource, *, most: int, most_pieces: int, pixels_end: int
+) -> AsyncIterator[GifBlock]:
+    """Yields the blocks behind the screen descriptor. The last one is the trailer, or of an unknown kind.
 
-    Raises the source's error for more parts than the limits allow, and for bytes that are missing.
+    most: number of blocks. most_pieces: of an extension's data. pixels_end: data of pictures are not followed
+    further. Raises the source's error for more parts, and for bytes that are missing.
     """
     walk = _Walk(source)
-    position = _SCREEN_BYTES + _table_bytes(await walk.byte_at(SCREEN_FLAGS_AT))
-    for _ in range(limits.blocks):
+    position = _SCREEN_BYTES + _table_bytes(await walk.byte_at(_SCREEN_FLAGS_AT))
+    for _ in range(most):
         if position >= source.size_bytes:
             return
-        block = await walk.block_at(position, limits)
-        yield block
-        if block.kind not in (EXTENSION, IMAGE):
+        begin, kind, label = position, await walk.byte_at(position), 0
+        whole = True
+        if kind == EXTENSION:
+            label = await walk.byte_at(begin + 1)
+            position, whole = await walk.end_of_data(begin + 2, source.size_bytes, pieces=most_pieces)
+        elif kind == IMAGE:
+            data = begin + _DESCRIPTOR_BYTES + _table_bytes(await walk.byte_at(begin + _PICTURE_FLAGS_AT)) + 1
+            position, whole = await walk.end_of_data(data, pixels_end, pieces=source.size_bytes)
+        else:
+            position += 1
+        yield GifBlock(kind, label, begin, position, whole)
+        if kind not in (EXTENSION, IMAGE):
             return
-        position = block.end
     raise source.too_many("blocks")
 
 
@@ -80,20 +77,7 @@ class _Walk:
             self._start, self._piece, offset = position, await self._source.scan(position), 0
         return self._piece[offset]
 
-    async def block_at(self, begin: int, limits: GifLimits) -> GifBlock:
-        kind = await self.byte_at(begin)
-        if kind == EXTENSION:
-            label = await self.byte_at(begin + 1)
-            end, whole = await self._end_of_data(begin + 2, self._source.size_bytes, pieces=limits.pieces)
-            return GifBlock(kind, label, begin, end, whole)
-        if kind == IMAGE:
-            table_bytes = _table_bytes(await self.byte_at(begin + _DESCRIPTOR_BYTES - 1))
-            data = begin + _DESCRIPTOR_BYTES + table_bytes + 1
-            end, whole = await self._end_of_data(data, limits.pixels_end, pieces=self._source.size_bytes)
-            return GifBlock(kind, 0, begin, end, whole)
-        return GifBlock(kind, 0, begin, begin + 1, whole=True)
-
-    async def _end_of_data(self, position: int, stop: int, *, pieces: int) -> tuple[int, bool]:
+    async def end_of_data(self, position: int, stop: int, *, pieces: int) -> tuple[int, bool]:
         """Returns the position behind pieces that begin with their length, and whether an empty one is last.
 
         The walk ends at `stop` or behind it.

@@ -6,8 +6,7 @@ Each side reads the boxes into memory within its own bounds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 IN_FILE, IN_IDAT = 0, 1
 """Construction methods: where the extents of an item lie."""
@@ -43,8 +42,7 @@ class Cursor:
         return number
 
 
-@dataclass(frozen=True, slots=True)
-class ItemLocation:
+class ItemLocation(NamedTuple):
     """Where an item lies. extents: offset and length each. in_this_file: no other file holds the bytes."""
 
     item_id: int
@@ -78,8 +76,7 @@ def item_locations(iloc: bytes, *, most_items: int, most_extents: int) -> Iterat
         yield ItemLocation(item_id, method, in_this_file, tuple(extents))
 
 
-@dataclass(frozen=True, slots=True)
-class ItemEntry:
+class ItemEntry(NamedTuple):
     """An item by its `infe` box. names_at: position in the box of its texts, each with a NUL behind it.
 
     names: of a `mime` item its name, content type and content encoding.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kappi_mediameta.containers.byte_source import ByteSource
 
@@ -68,12 +68,11 @@ class Field:
         return self.size_bytes <= len(self.rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """count: of fields, by the file. fields: as many as were read. following: offset of the next directory,
-    empty where it is left out or not read."""
+class Directory(NamedTuple):
+    """stated_count: of fields, by the file. fields: as many as were read. following: offset of the next
+    directory, empty where it is left out or not read."""
 
-    count: int
+    stated_count: int
     fields: tuple[Field, ...]
     following: bytes
 

@@ -7,17 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_mediameta.containers.gif_blocks import (
-    APPLICATION,
-    COMMENT,
-    EXTENSION,
-    IMAGE,
-    TIMING,
-    TRAILER,
-    GifBlock,
-    GifLimits,
-    read_blocks,
-)
+from kappi_mediameta.containers import gif_blocks as gif
 from kappi_mediameta.gps_free.edits import Region
 
 _KEPT_APPLICATIONS: Final = frozenset({b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0", b"\x0bICCRGBG1012"})
@@ -26,20 +16,20 @@ _MAX_BLOCKS: Final = 1_000_000
 
 async def clean_gif(region: Region) -> None:
     size = region.size_bytes
-    async for block in read_blocks(region, GifLimits(_MAX_BLOCKS, pieces=size, pixels_end=size)):
-        if block.kind == EXTENSION:
+    async for block in gif.read_blocks(region, most=_MAX_BLOCKS, most_pieces=size, pixels_end=size):
+        if block.kind == gif.EXTENSION:
             if not await _is_kept(region, block):
                 chain = _empty_chain(min(block.end, size) - block.begin - 2)
-                await region.write(block.begin + 1, bytes([COMMENT]) + chain)
-        elif block.kind != IMAGE:
+                await region.write(block.begin + 1, bytes([gif.COMMENT]) + chain)
+        elif block.kind != gif.IMAGE:
             # Decoders read nothing behind the trailer, or behind a block of an unknown kind.
             await region.erase(block.end, size - block.end)
-            await region.write(block.begin, bytes([TRAILER]))
+            await region.write(block.begin, bytes([gif.TRAILER]))
 
 
-async def _is_kept(region: Region, block: GifBlock) -> bool:
-    if block.label != APPLICATION:
-        return block.label == TIMING
+async def _is_kept(region: Region, block: gif.GifBlock) -> bool:
+    if block.label != gif.APPLICATION:
+        return block.label == gif.TIMING
     name = await region.read(block.begin + 2, min(12, region.size_bytes - block.begin - 2))
     return name in _KEPT_APPLICATIONS
 

@@ -9,17 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.containers.heif_tables import (
-    IN_FILE,
-    IN_IDAT,
-    XMP_TYPE,
-    CutShort,
-    ItemEntry,
-    ItemLocation,
-    TooMany,
-    item_entry,
-    item_locations,
-)
+from kappi_mediameta.containers import heif_tables
+from kappi_mediameta.containers.heif_tables import IN_FILE, IN_IDAT, ItemEntry, ItemLocation
 from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.gps_free.box_walk import blank, children, clean_children, erase_handler_name
 from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
@@ -73,7 +64,7 @@ async def _clean_item(region: Region, item: _Item, place: ItemLocation | None, i
     entry, texts = item.entry, item.begin + item.entry.names_at
     if entry.is_xmp:  # decoders find it by its content type, which follows its name
         await region.write(texts, b" " * len(entry.names[0]))
-        behind = texts + len(entry.names[0]) + len(XMP_TYPE) + 2
+        behind = texts + len(entry.names[0]) + len(heif_tables.XMP_TYPE) + 2
         await region.erase(behind, max(0, item.end - behind))
     else:
         await region.erase(texts, item.end - texts)
@@ -113,7 +104,7 @@ async def _items(region: Region, iinf: Box) -> list[_Item]:
         if box.name != b"infe" or box.size_bytes < _SHORTEST_ENTRY_BYTES:
             await blank(region, box)
             continue
-        entry = item_entry(await region.read(box.start, min(box.size_bytes, _ENTRY_BYTES)))
+        entry = heif_tables.item_entry(await region.read(box.start, min(box.size_bytes, _ENTRY_BYTES)))
         if entry is None:
             raise Unremovable("items without a kind")
         found.append(_Item(entry, box.start, box.end))
@@ -123,11 +114,11 @@ async def _items(region: Region, iinf: Box) -> list[_Item]:
 async def _places(region: Region, iloc: Box) -> dict[int, ItemLocation]:
     body = await region.read(iloc.start, iloc.size_bytes)
     try:
-        listed = item_locations(body, most_items=_MAX_EXTENTS, most_extents=_MAX_EXTENTS)
+        listed = heif_tables.item_locations(body, most_items=_MAX_EXTENTS, most_extents=_MAX_EXTENTS)
         return {place.item_id: place for place in listed}
-    except CutShort as short:
+    except heif_tables.CutShort as short:
         raise Outside("item locations are cut short") from short
-    except TooMany as many:
+    except heif_tables.TooMany as many:
         raise Unremovable("too many extents") from many
 
 

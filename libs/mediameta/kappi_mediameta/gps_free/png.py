@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Final
 
-from kappi_mediameta.containers.png_chunks import FIRST_CHUNK_AT, LAST_CHUNK, read_chunks
+from kappi_mediameta.containers.chunks import PNG_END, PNG_START, png_chunks
 from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 
@@ -21,22 +21,24 @@ _KEPT: Final = frozenset(
 )
 # Ancillary, private, safe to copy: readers of PNG pass over it.
 _EMPTY_CHUNK: Final = b"paDd"
+_SHORTEST_CHUNK_BYTES: Final = 12
 _MAX_CHUNKS: Final = 100_000
 
 
 async def clean_png(region: Region) -> None:
-    end = FIRST_CHUNK_AT
-    async for chunk in read_chunks(region, FIRST_CHUNK_AT, most=_MAX_CHUNKS):
-        end = min(chunk.end, region.size_bytes)
-        if chunk.name == LAST_CHUNK and not chunk.length:
+    end = PNG_START
+    async for chunk in png_chunks(region, PNG_START, most=_MAX_CHUNKS):
+        if region.size_bytes - chunk.begin < _SHORTEST_CHUNK_BYTES:
             break
-        region.part(chunk.begin, chunk.end - chunk.begin)  # raises Outside for a chunk that is cut off
+        end = chunk.following
+        if chunk.name == PNG_END and not chunk.length:
+            break
+        whole = region.part(chunk.begin, chunk.following - chunk.begin)  # raises Outside where it is cut off
         if chunk.name in _KEPT:
             continue
-        body = region.part(chunk.start, chunk.length)
+        body = whole.part(8, chunk.length)
         if chunk.name != b"eXIf" or not chunk.length or not await keep_little_exif(body):
-            await region.write(chunk.begin + 4, _EMPTY_CHUNK)
-            await body.write(0, bytes(chunk.length))
-        checksum = zlib.crc32(await region.read(chunk.begin + 4, 4 + chunk.length))
-        await region.write(chunk.start + chunk.length, struct.pack(">I", checksum))
+            await whole.write(4, _EMPTY_CHUNK + bytes(chunk.length))
+        checksum = zlib.crc32(await whole.read(4, 4 + chunk.length))
+        await whole.write(8 + chunk.length, struct.pack(">I", checksum))
     await region.erase(end, region.size_bytes - end)

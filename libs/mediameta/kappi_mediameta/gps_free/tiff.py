@@ -17,31 +17,9 @@ from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
 
 # Size, samples, compression, colour, layout, resolution; JPEG tables old and new; ICC.
 _OF_PICTURE: Final = frozenset(
-    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284}
-    | {
-        286,
-        287,
-        290,
-        291,
-        292,
-        293,
-        296,
-        297,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        330,
-        332,
-        334,
-    }
-    | {336, 338, 339, 340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532, 32995, 32996, 32997, 34675}
+    {*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), 286, 287, *range(290, 294), 296, 297}
+    | {301, *range(317, 326), 330, 332, 334, 336, *range(338, 343), 347, *range(512, 522)}
+    | {*range(529, 533), 32995, 32996, 32997, 34675}
 )
 _SUB_DIRECTORIES: Final = 330
 # Offsets of data, with the tag of their lengths.
@@ -103,7 +81,7 @@ class _Cleaner:
         """Takes out the fields that go. Returns the positions of the directories that this one leads to."""
         layout = self._layout
         found = await read_directory(self._region, layout, at, most=_MAX_FIELDS)
-        if found.count > _MAX_FIELDS:
+        if found.stated_count > _MAX_FIELDS:
             raise Unremovable("too many fields")
         kept = [field for field in found.fields if field.tag in self._kept_tags and field.kind in TYPE_SIZES]
         count = struct.pack(layout.order + ("Q" if layout.big else "H"), len(kept))

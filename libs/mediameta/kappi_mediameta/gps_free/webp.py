@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_mediameta.containers.riff_chunks import FIRST_CHUNK_AT, file_end, read_chunks
+from kappi_mediameta.containers.chunks import RIFF_START, riff_chunks, riff_end
 from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 
@@ -16,14 +16,14 @@ _MAX_CHUNKS: Final = 100_000
 
 
 async def clean_webp(region: Region) -> None:
-    end = min(await file_end(region), region.size_bytes)
-    await _clean_chunks(region, FIRST_CHUNK_AT, end)
+    end = min(await riff_end(region), region.size_bytes)
+    await _clean_chunks(region, RIFF_START, end)
     await region.erase(end, region.size_bytes - end)
 
 
 async def _clean_chunks(region: Region, start: int, end: int) -> None:
     position = start
-    async for chunk in read_chunks(region, start, end, most=_MAX_CHUNKS):
+    async for chunk in riff_chunks(region, start, end, most=_MAX_CHUNKS):
         # The last chunk may be cut off. A decoder gets what the file has of it.
         position = min(chunk.end, end)
         body = region.part(chunk.start, position - chunk.start)

@@ -6,15 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from kappi_mediameta.containers.gif_blocks import (
-    EXTENSION,
-    IMAGE,
-    TIMING,
-    TRAILER,
-    GifBlock,
-    GifLimits,
-    read_blocks,
-)
+from kappi_mediameta.containers.gif_blocks import EXTENSION, IMAGE, TIMING, TRAILER, GifBlock, read_blocks
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.metadata import Metadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -78,7 +70,7 @@ async def _walk(reader: BlockReader, limits: ProbeLimits) -> _Frames:
     frames = _Frames()
     stop = min(_WALKED_BYTES, reader.size_bytes)
     blocks = limits.max_parts + 2 * limits.max_frames
-    async for block in read_blocks(reader, GifLimits(blocks, pieces=limits.max_parts, pixels_end=stop)):
+    async for block in read_blocks(reader, most=blocks, most_pieces=limits.max_parts, pixels_end=stop):
         if block.kind == EXTENSION:
             await _note_extension(reader, frames, block)
         elif block.kind == IMAGE:

@@ -6,15 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.containers.heif_tables import (
-    IN_FILE,
-    IN_IDAT,
-    Cursor,
-    CutShort,
-    TooMany,
-    item_entry,
-    item_locations,
-)
+from kappi_mediameta.containers import heif_tables
 from kappi_mediameta.containers.iso_boxes import Box, boxes_of
 from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -77,9 +69,9 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         while primary in masters:
             primary = masters.pop(primary)
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
-    except CutShort as short:
+    except heif_tables.CutShort as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
-    except TooMany as many:
+    except heif_tables.TooMany as many:
         raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many items or extents") from many
     _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
@@ -109,7 +101,7 @@ def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int
 def _primary(body: bytes) -> int | None:
     if not body:
         return None
-    return Cursor(body, 4).number(4 if body[0] else 2)
+    return heif_tables.Cursor(body, 4).number(4 if body[0] else 2)
 
 
 def _named(pitm: Box | None, body: bytes) -> Extent | None:
@@ -119,11 +111,11 @@ def _named(pitm: Box | None, body: bytes) -> Extent | None:
 def _kinds(body: bytes) -> dict[int, bytes]:
     if not body:
         return {}
-    cursor = Cursor(body, 4)
+    cursor = heif_tables.Cursor(body, 4)
     cursor.count(4 if body[0] else 2, most=_MAX_ITEMS)
     kinds: dict[int, bytes] = {}
     for name, infe in boxes_of(body, cursor.at):
-        entry = item_entry(infe) if name == b"infe" else None
+        entry = heif_tables.item_entry(infe) if name == b"infe" else None
         if entry is None:
             continue
         if entry.is_packed:  # decoders unpack such items, whatever their size becomes
@@ -140,16 +132,16 @@ def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
     for name, entry in boxes_of(body, 4):
         if not entry:
             return
-        cursor = Cursor(entry)
+        cursor = heif_tables.Cursor(entry)
         owner, count = cursor.number(width), cursor.count(2, most=_MAX_ITEMS)
         yield name, owner, tuple(cursor.number(width) for _ in range(count))
 
 
 def _places(body: bytes, item_data: Box | None) -> dict[int, tuple[Extent, ...]]:
-    starts = {IN_FILE: 0}
+    starts = {heif_tables.IN_FILE: 0}
     if item_data is not None:
-        starts[IN_IDAT] = item_data.start
-    listed = item_locations(body, most_items=_MAX_ITEMS, most_extents=_MAX_ITEMS) if body else ()
+        starts[heif_tables.IN_IDAT] = item_data.start
+    listed = heif_tables.item_locations(body, most_items=_MAX_ITEMS, most_extents=_MAX_ITEMS) if body else ()
     return {
         item.item_id: tuple(Extent(starts[item.method] + at, length) for at, length in item.extents)
         for item in listed
@@ -181,9 +173,9 @@ async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box
             body = await boxes.body(box, at_most=_MAX_TABLE_BYTES)
             try:
                 associations |= _associations(body)
-            except CutShort as short:
+            except heif_tables.CutShort as short:
                 raise ProbeRejected(RejectReason.CORRUPT, "property table ends too early") from short
-            except TooMany as many:
+            except heif_tables.TooMany as many:
                 raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many properties") from many
     return {
         item_id: tuple(kept[index - 1] for index in indices if 1 <= index <= len(kept))
@@ -192,7 +184,7 @@ async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box
 
 
 def _associations(body: bytes) -> dict[int, tuple[int, ...]]:
-    cursor = Cursor(body)
+    cursor = heif_tables.Cursor(body)
     version, flags = cursor.number(1), cursor.number(3)
     wide = flags & 1
     associations: dict[int, tuple[int, ...]] = {}

@@ -8,7 +8,7 @@ import struct
 import zlib
 from typing import Final
 
-from kappi_mediameta.containers.png_chunks import FIRST_CHUNK_AT, LAST_CHUNK, PngChunk, read_chunks
+from kappi_mediameta.containers.chunks import PNG_END, PNG_START, Chunk, png_chunks
 from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
@@ -25,11 +25,11 @@ _MAX_METADATA_BYTES: Final = 1 << 20
 
 
 async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    width, height = _dimensions(await reader.read(FIRST_CHUNK_AT, _HEADER_CHUNK_BYTES))
+    width, height = _dimensions(await reader.read(PNG_START, _HEADER_CHUNK_BYTES))
     limits.check_size(width, height)
     metadata = PngMetadata()
     frame_count: int | None = None
-    async for chunk in read_chunks(reader, FIRST_CHUNK_AT + _HEADER_CHUNK_BYTES, most=limits.max_parts):
+    async for chunk in png_chunks(reader, PNG_START + _HEADER_CHUNK_BYTES, most=limits.max_parts):
         if chunk.name == b"IDAT":
             await _note_behind(reader, limits, metadata, pixels_at=chunk.begin)
             animated = frame_count is not None and frame_count > 1
@@ -41,7 +41,7 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
                 capture=metadata.found.capture(),
                 frame_count=frame_count if animated else None,
             )
-        if chunk.name == LAST_CHUNK or not _is_possible(chunk):
+        if chunk.name == PNG_END or not _is_possible(chunk):
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")
         if chunk.name == b"acTL" and chunk.length == 8:
             frame_count = int.from_bytes(await reader.read(chunk.start, 4), "big")
@@ -55,11 +55,11 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     raise ProbeRejected(RejectReason.TRUNCATED, "no pixels")
 
 
-def _is_possible(chunk: PngChunk) -> bool:
+def _is_possible(chunk: Chunk) -> bool:
     return chunk.length <= 0x7FFFFFFF and chunk.name.isalpha()
 
 
-async def _is_metadata(reader: BlockReader, chunk: PngChunk) -> bool:
+async def _is_metadata(reader: BlockReader, chunk: Chunk) -> bool:
     """Returns whether a chunk is EXIF or a text with metadata. Other texts may hold anything."""
     if chunk.length > _MAX_METADATA_BYTES:
         return False
@@ -137,8 +137,8 @@ async def _walk_to_end(
     reader: BlockReader, limits: ProbeLimits, pixels_at: int, found: list[tuple[bytes, bytes]]
 ) -> None:
     """Adds the metadata between the pixels and the last chunk. Far behind that something is appended."""
-    async for chunk in read_chunks(reader, pixels_at, most=limits.max_parts):
-        if chunk.name == LAST_CHUNK:
+    async for chunk in png_chunks(reader, pixels_at, most=limits.max_parts):
+        if chunk.name == PNG_END:
             return
         if not _is_possible(chunk):
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")

@@ -70,7 +70,7 @@ async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dic
             raise ProbeRejected(RejectReason.TRUNCATED, "directory past the end")
         return None
     found = await read_directory(reader, layout, at, most=MAX_FIELDS)
-    if len(found.fields) < min(found.count, MAX_FIELDS):
+    if len(found.fields) < min(found.stated_count, MAX_FIELDS):
         raise ProbeRejected(RejectReason.TRUNCATED, "directory reaches past the end")
     by_tag: dict[int, Field] = {}
     for field in found.fields:

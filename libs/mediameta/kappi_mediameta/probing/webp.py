@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from kappi_mediameta.containers.riff_chunks import FIRST_CHUNK_AT, RiffChunk, file_end, read_chunks
+from kappi_mediameta.containers.chunks import RIFF_START, Chunk, riff_chunks, riff_end
 from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.metadata import Metadata
@@ -36,10 +36,10 @@ class _Found:
 async def read_webp(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     """Returns the header. Of animations longer than 2 MiB duration, number of frames and metadata at the end
     are unknown."""
-    end = await file_end(reader)
+    end = await riff_end(reader)
     if end > reader.size_bytes:
         raise ProbeRejected(RejectReason.TRUNCATED, "shorter than its RIFF size")
-    async for first in read_chunks(reader, FIRST_CHUNK_AT, end, most=1):
+    async for first in riff_chunks(reader, RIFF_START, end, most=1):
         _check_fits(first, end)
         if first.name == b"VP8X":
             return await _extended(reader, limits, end)
@@ -77,7 +77,7 @@ async def _walk(
     found = _Found()
     animated = bool(flags & _ANIMATION_FLAG)
     most = limits.max_parts + limits.max_frames
-    async for chunk in read_chunks(reader, FIRST_CHUNK_AT, end, most=most):
+    async for chunk in riff_chunks(reader, RIFF_START, end, most=most):
         if found.codec is not None and animated and chunk.begin >= _WALKED_BYTES:
             return found
         if chunk.end > end and found.codec is not None and not animated:
@@ -89,31 +89,31 @@ async def _walk(
             found.codec = _FRAME_CHUNKS[chunk.name]
             if chunk.name != b"ANMF" and await _bitstream_size(reader, chunk) != size:
                 raise ProbeRejected(RejectReason.CORRUPT, "canvas and picture differ")
-        elif chunk.end - chunk.start <= _MAX_METADATA_BYTES:
+        elif chunk.length <= _MAX_METADATA_BYTES:
             await _note_metadata(reader, found.metadata, chunk)
     found.whole = True
     return found
 
 
-def _check_fits(chunk: RiffChunk, end: int) -> None:
+def _check_fits(chunk: Chunk, end: int) -> None:
     if chunk.end > end:
         raise ProbeRejected(RejectReason.CORRUPT, "chunk reaches past the file's own size")
 
 
-async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, frame: RiffChunk) -> None:
+async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, frame: Chunk) -> None:
     found.frames += 1
     limits.check_frames(found.frames)
     found.milliseconds += int.from_bytes(await reader.read(frame.start + 12, 3), "little")
 
 
-async def _note_metadata(reader: BlockReader, metadata: Metadata, chunk: RiffChunk) -> None:
+async def _note_metadata(reader: BlockReader, metadata: Metadata, chunk: Chunk) -> None:
     if chunk.name == b"EXIF":
-        metadata.exif = exif_tags(await reader.read(chunk.start, chunk.end - chunk.start))
+        metadata.exif = exif_tags(await reader.read(chunk.start, chunk.length))
     elif chunk.name in _XMP_NAMES and not metadata.xmp:
-        metadata.xmp = [await reader.read(chunk.start, chunk.end - chunk.start)]
+        metadata.xmp = [await reader.read(chunk.start, chunk.length)]
 
 
-async def _bitstream_size(reader: BlockReader, chunk: RiffChunk) -> tuple[int, int]:
+async def _bitstream_size(reader: BlockReader, chunk: Chunk) -> tuple[int, int]:
     name = chunk.name
     # The smallest file ends soon after these bytes.
     body = await reader.read(chunk.start, 10 if name == b"VP8 " else 5)
