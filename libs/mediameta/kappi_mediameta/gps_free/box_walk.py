@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box, read_box
@@ -46,14 +46,23 @@ async def descend(region: Region, box: Box, *names: bytes) -> Box | None:
     return found
 
 
-async def clean_children(region: Region, start: int, end: int, kept: Collection[bytes]) -> None:
-    """Blanks the boxes whose name is not kept, and erases what follows the last box."""
+async def clean_each(region: Region, start: int, end: int, clean: Callable[[Box], Awaitable[None]]) -> None:
+    """Cleans the boxes between two positions, and erases what follows the last box."""
     position = start
     async for box in children(region, start, end):
-        if box.name not in kept:
-            await blank(region, box)
+        await clean(box)
         position = box.end
     await region.erase(position, max(0, end - position))
+
+
+async def clean_children(region: Region, start: int, end: int, kept: Collection[bytes]) -> None:
+    """Blanks the boxes whose name is not kept, and erases what follows the last box."""
+
+    async def clean(box: Box) -> None:
+        if box.name not in kept:
+            await blank(region, box)
+
+    await clean_each(region, start, end, clean)
 
 
 async def blank(region: Region, box: Box) -> None:

@@ -31,10 +31,10 @@ MAX_TAG_BYTES: Final = 256 << 10
 LOCI: Final = "loci"
 XMP: Final = "XMP_"
 # In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
-_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
-_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
+MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
+MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
 _PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", "@xyz", LOCI, "location")
-_DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
+DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
 # ISO 6709: +48.8577+002.2950+035.4/ , altitude and CRS optional.
 _ISO_6709: Final = re.compile(
     r"([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,6}(?:\.\d{1,6})?)?"
@@ -102,13 +102,13 @@ def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetim
 
     XMP counts where the film itself says nothing.
     """
-    written = next((at for at in map(_instant, _all(tags, _DATE)) if at is not None), None)
+    written = next((at for at in map(_instant, _all(tags, DATE)) if at is not None), None)
     place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
     described = facts_of(NO_EXIF, read_xmp([tags.get(XMP, "").encode()]))
     facts = replace(
         described,
         orientation=orientation,
-        camera=camera_of(next(_all(tags, _MAKE), None), next(_all(tags, _MODEL), None)),
+        camera=camera_of(next(_all(tags, MAKE), None), next(_all(tags, MODEL), None)),
         location=place or described.location,
         live_id=clean_live_id(tags.get(LIVE_KEY)),
     )
