@@ -5,37 +5,31 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from kappi_mediameta.gps_free.edits import Region
-from kappi_mediameta.probing.bmp import (
-    BIT_FIELDS,
-    BIT_FIELDS_AND_ALPHA,
-    FILE_HEADER_BYTES,
-    HEADER_BYTES,
-    RUNS_OF_4,
-    RUNS_OF_8,
-    header_of,
-)
+from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.probing import bmp
 
 _INFO, _V5 = 40, 124
-_MASKS_BYTES: Final = {BIT_FIELDS: 12, BIT_FIELDS_AND_ALPHA: 16}
+_MASKS_BYTES: Final = {bmp.BIT_FIELDS: 12, bmp.BIT_FIELDS_AND_ALPHA: 16}
 """Of masks behind a plain header, by compression."""
 _EMBEDDED: Final = b"DEBM"  # "MBED", little-endian: the profile is in the file
 
 
 async def clean_bmp(region: Region) -> None:
-    head = await region.read(0, min(HEADER_BYTES, region.size_bytes))
-    header = header_of(head)
-    fields = head[FILE_HEADER_BYTES : header.palette_at]
-    length, fields = len(fields), fields.ljust(_V5, b"\0")
+    head = await region.read(0, min(bmp.HEADER_BYTES, region.size_bytes))
+    header = bmp.header_of(head)
+    fields = head[bmp.FILE_HEADER_BYTES : header.palette_at]
+    length, fields = header.palette_at - bmp.FILE_HEADER_BYTES, fields.ljust(_V5, b"\0")
+    if length > _V5:
+        raise Unremovable("a header of an unknown length")
     palette = header.colour_bytes * (header.colours or (1 << header.depth if header.depth <= 8 else 0))
     palette += _MASKS_BYTES.get(header.compression, 0) if length == _INFO else 0
     room = max(0, header.pixels_at - header.palette_at)
     kept = [(0, header.palette_at), (header.palette_at, min(palette, room))]
     # Run-length encoded pixels have their size in the header, others often do not.
     (size,) = struct.unpack_from("<I", fields, 20)
-    runs = size and header.compression in (RUNS_OF_4, RUNS_OF_8)
+    runs = size and header.compression in (bmp.RUNS_OF_4, bmp.RUNS_OF_8)
     kept.append((header.pixels_at, size if runs else abs(header.height) * header.row_bytes))
     if length == _V5 and fields[56:60] == _EMBEDDED:
         profile_at, profile_bytes = struct.unpack_from("<II", fields, 112)
-        kept.append((FILE_HEADER_BYTES + profile_at, profile_bytes))
+        kept.append((bmp.FILE_HEADER_BYTES + profile_at, profile_bytes))
     await region.keep_only(kept)

@@ -34,10 +34,9 @@ _MAX_MAKE_BYTES: Final = 48
 # One number, as in `22101316G`, or two short numbers, as in `XT1650-03`. More could be coordinates. A name
 # without a number could be a place.
 _MODEL: Final = re.compile(
-    rb"(?=\D*(?:\d{1,8}|\d{1,4}\D+\d{1,2}|\d{1,2}\D+\d{1,4}|\d{3}\D+\d{3})\D*\Z)"
+    rb"(?=.{1,32}\Z)(?=\D*(?:\d{1,8}|\d{1,4}\D+\d{1,2}|\d{1,2}\D+\d{1,4}|\d{3}\D+\d{3})\D*\Z)"
     rb"(?:[A-Za-z0-9()_-]{1,16} ?){1,5}(?<! )"
 )
-_MAX_MODEL_BYTES: Final = 32
 
 _Check = Callable[[bytes], bytes | None]
 
@@ -73,22 +72,14 @@ def _make(value: bytes) -> bytes | None:
     return value if len(value) <= _MAX_MAKE_BYTES and _MAKER_WORDS.issuperset(words) else None
 
 
-def _model(value: bytes) -> bytes | None:
-    return value if len(value) <= _MAX_MODEL_BYTES and _MODEL.fullmatch(value) else None
-
-
-def _version(value: bytes) -> bytes | None:
-    return value if _VERSION.fullmatch(value) else None
-
-
-def _live_id(value: bytes) -> bytes | None:
-    return value if _LIVE_ID.fullmatch(value) else None
+def _of_form(form: re.Pattern[bytes]) -> _Check:
+    return lambda value: value if form.fullmatch(value) else None
 
 
 _CHECKS: Final[Mapping[str, _Check]] = {
     **dict.fromkeys(DATE, _time),
     **dict.fromkeys(MAKE, _make),
-    **dict.fromkeys(MODEL, _model),
-    _SOFTWARE: _version,
-    LIVE_KEY: _live_id,
+    **dict.fromkeys(MODEL, _of_form(_MODEL)),
+    _SOFTWARE: _of_form(_VERSION),
+    LIVE_KEY: _of_form(_LIVE_ID),
 }
