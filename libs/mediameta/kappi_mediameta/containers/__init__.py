@@ -1,1 +1,1 @@
-"""Walkers of container formats, shared by header reading and location removal."""
+"""Walkers of container formats, shared by header reading and by location removal."""

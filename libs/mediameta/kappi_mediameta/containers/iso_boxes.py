@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,3 +45,14 @@ async def read_box(source: ByteSource, position: int, end: int) -> Box | None:
     elif size == 0:  # "to the end of the file"
         size = end - position
     return Box(name, position, position + header, position + size) if size >= header else None
+
+
+def boxes_of(body: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """Yields name and body of the boxes in a body held in memory, from a position on, as far as they are
+    whole."""
+    while at + 8 <= len(body):
+        size, name = struct.unpack_from(">I4s", body, at)
+        if size < 8 or at + size > len(body):
+            return
+        yield name, body[at + 8 : at + size]
+        at += size

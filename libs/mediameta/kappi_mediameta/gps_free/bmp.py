@@ -1,4 +1,4 @@
-"""A BMP without what no decoder needs: headers, masks, palette, pixels and colour profile stay."""
+"""Location removal for BMP: headers, masks, palette, pixels and colour profile stay."""
 
 from __future__ import annotations
 
@@ -6,35 +6,30 @@ import struct
 from typing import Final
 
 from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.probing import bmp
 
-_FILE_HEADER_BYTES: Final = 14
-_CORE, _SHORTEST, _INFO, _V5 = 12, 16, 40, 124
-_BIT_FIELDS: Final = {3: 12, 6: 16}
-"""Bytes of masks behind a plain header, by compression."""
-_RUN_LENGTHS: Final = frozenset({1, 2})
+_INFO, _V5 = 40, 124
+_MASKS_BYTES: Final = {bmp.BIT_FIELDS: 12, bmp.BIT_FIELDS_AND_ALPHA: 16}
+"""Of masks behind a plain header, by compression."""
 _EMBEDDED: Final = b"DEBM"  # "MBED", little-endian: the profile is in the file
 
 
 async def clean_bmp(region: Region) -> None:
-    pixels_at, header_bytes = struct.unpack("<II", await region.read(10, 8))
-    if header_bytes > _V5 or (header_bytes < _SHORTEST and header_bytes != _CORE):
-        raise Unremovable("a header of no known length")
-    header = (await region.read(_FILE_HEADER_BYTES, header_bytes)).ljust(_INFO, b"\x00")
-    behind = _FILE_HEADER_BYTES + header_bytes
-    kept = [(0, behind)]
-    if header_bytes == _CORE:
-        width, height, _, depth = struct.unpack_from("<HHHH", header, 4)
-        palette, size, compression = 3 << depth if depth <= 8 else 0, 0, 0
-    else:
-        width, height, _, depth, compression, size = struct.unpack_from("<iiHHII", header, 4)
-        (used,) = struct.unpack_from("<I", header, 32)
-        palette = 4 * (used or (1 << depth if depth <= 8 else 0))
-        palette += _BIT_FIELDS.get(compression, 0) if header_bytes == _INFO else 0
-    kept.append((behind, min(palette, max(0, pixels_at - behind))))
-    rows = abs(height) * ((abs(width) * depth + 31) // 32 * 4)
-    # Run-length encoded pixels tell their size, others often do not.
-    kept.append((pixels_at, size if size and compression in _RUN_LENGTHS else rows))
-    if header_bytes == _V5 and header[56:60] == _EMBEDDED:
-        profile_at, profile_bytes = struct.unpack_from("<II", header, 112)
-        kept.append((_FILE_HEADER_BYTES + profile_at, profile_bytes))
+    head = await region.read(0, min(bmp.HEADER_BYTES, region.size_bytes))
+    header = bmp.header_of(head)
+    fields = head[bmp.FILE_HEADER_BYTES : header.palette_at]
+    length, fields = header.palette_at - bmp.FILE_HEADER_BYTES, fields.ljust(_V5, b"\0")
+    if length > _V5:
+        raise Unremovable("a header of an unknown length")
+    palette = header.colour_bytes * (header.colours or (1 << header.depth if header.depth <= 8 else 0))
+    palette += _MASKS_BYTES.get(header.compression, 0) if length == _INFO else 0
+    room = max(0, header.pixels_at - header.palette_at)
+    kept = [(0, header.palette_at), (header.palette_at, min(palette, room))]
+    # Run-length encoded pixels have their size in the header, others often do not.
+    (size,) = struct.unpack_from("<I", fields, 20)
+    runs = size and header.compression in (bmp.RUNS_OF_4, bmp.RUNS_OF_8)
+    kept.append((header.pixels_at, size if runs else abs(header.height) * header.row_bytes))
+    if length == _V5 and fields[56:60] == _EMBEDDED:
+        profile_at, profile_bytes = struct.unpack_from("<II", fields, 112)
+        kept.append((bmp.FILE_HEADER_BYTES + profile_at, profile_bytes))
     await region.keep_only(kept)

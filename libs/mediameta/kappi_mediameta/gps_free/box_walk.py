@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box, read_box
@@ -11,6 +11,8 @@ from kappi_mediameta.gps_free.edits import Region, Unremovable
 _MAX_BOXES: Final = 50_000
 """Of one parent."""
 _NO_NAME: Final = bytes(4)
+_HANDLER_BYTES: Final = 24
+"""Of a handler, before its name."""
 
 
 async def children(region: Region, start: int, end: int) -> AsyncIterator[Box]:
@@ -44,17 +46,30 @@ async def descend(region: Region, box: Box, *names: bytes) -> Box | None:
     return found
 
 
-async def clean_children(region: Region, start: int, end: int, kept: Collection[bytes]) -> None:
-    """Blanks the boxes whose name is not kept, and erases what follows the last box."""
+async def clean_each(region: Region, start: int, end: int, clean: Callable[[Box], Awaitable[None]]) -> None:
+    """Cleans the boxes between two positions, and erases what follows the last box."""
     position = start
     async for box in children(region, start, end):
-        if box.name not in kept:
-            await blank(region, box)
+        await clean(box)
         position = box.end
     await region.erase(position, max(0, end - position))
+
+
+async def clean_children(region: Region, start: int, end: int, kept: Collection[bytes]) -> None:
+    """Blanks the boxes whose name is not kept, and erases what follows the last box."""
+
+    async def clean(box: Box) -> None:
+        if box.name not in kept:
+            await blank(region, box)
+
+    await clean_each(region, start, end, clean)
 
 
 async def blank(region: Region, box: Box) -> None:
     """Makes the box `free`. Its name follows four bytes of size, also where a long size follows the name."""
     await region.write(box.begin + 4, b"free")
     await region.erase(box.start, box.size_bytes)
+
+
+async def erase_handler_name(region: Region, hdlr: Box) -> None:
+    await region.erase(hdlr.start + _HANDLER_BYTES, max(0, hdlr.size_bytes - _HANDLER_BYTES))

@@ -6,13 +6,19 @@ Boxes stay that decoders read; any other becomes a `free` box of the same size, 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import TOP_LEVEL, Box
-from kappi_mediameta.gps_free.box_walk import blank, children, clean_children, descend
+from kappi_mediameta.gps_free.box_walk import (
+    blank,
+    children,
+    clean_children,
+    clean_each,
+    descend,
+    erase_handler_name,
+)
 from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.gps_free.film_tags import keep_listed_tags, keep_user_tags
 from kappi_mediameta.gps_free.heif_items import clean_items
 from kappi_mediameta.gps_free.media_data import MediaData
 from kappi_mediameta.gps_free.sample_descriptions import clean_descriptions
@@ -28,13 +34,7 @@ _INDEX: Final = frozenset(
 )
 _KEPT: Final = _MEDIA | _FRAGMENT | _INDEX
 _CONTAINERS: Final = frozenset(b"moov edts mdia minf stbl gmhd tapt mvex moof traf".split())
-_HANDLER_BYTES: Final = 24
-"""Of a handler, before its name."""
 _REFERENCE: Final = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
-# What binds a film to its picture; its value is the one that is read of a Live Photo.
-_LIVE_KEY: Final = b"com.apple.quicktime.content.identifier"
-_LIVE_ID: Final = re.compile(rb"[0-9A-Za-z_-]{8,64}")
-_VALUE_HEADER_BYTES: Final = 16
 
 
 async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
@@ -74,13 +74,13 @@ class _Cleaner:
         elif box.name == b"mfra":
             await clean_children(region, box.start, box.end, _FRAGMENT_INDEX)
         elif box.name in _CONTAINERS:
-            await self._clean_children(box)
+            await clean_each(region, box.start, box.end, self.clean)
         elif box.name == b"udta":
             await self._clean_user_data(box)
         elif box.name == b"meta":
             await self._clean_meta(box)
         elif box.name == b"hdlr":
-            await region.erase(box.start + _HANDLER_BYTES, max(0, box.size_bytes - _HANDLER_BYTES))
+            await erase_handler_name(region, box)
         elif box.name == b"dinf":
             await _clean_references(region, box)
         elif box.name in _PADDING:
@@ -96,24 +96,19 @@ class _Cleaner:
         description = await descend(region, trak, b"mdia", b"minf", b"stbl", b"stsd")
         if description is not None:
             await clean_descriptions(region, description, await handler_of(region, trak))
-        await self._clean_children(trak)
+        await clean_each(region, trak.start, trak.end, self.clean)
 
-    async def _clean_user_data(self, box: Box) -> None:
-        end = box.start
-        async for inner in children(self._region, box.start, box.end):
-            if inner.name == b"meta":
-                await self._clean_meta(inner)
-            else:
-                await blank(self._region, inner)
-            end = inner.end
-        await self._region.erase(end, box.end - end)
+    async def _clean_user_data(self, udta: Box) -> None:
+        inner = [box async for box in children(self._region, udta.start, udta.end)]
+        kept = await keep_user_tags(self._region, inner)
 
-    async def _clean_children(self, box: Box) -> None:
-        end = box.start
-        async for inner in children(self._region, box.start, box.end):
-            await self.clean(inner)
-            end = inner.end
-        await self._region.erase(end, box.end - end)
+        async def clean(box: Box) -> None:
+            if box.name == b"meta":
+                await self._clean_meta(box)
+            elif box not in kept:
+                await blank(self._region, box)
+
+        await clean_each(self._region, udta.start, udta.end, clean)
 
     async def _clean_meta(self, box: Box) -> None:
         """Keeps the items of a picture, or of a film what binds it to its picture."""
@@ -124,12 +119,12 @@ class _Cleaner:
         # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
         skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
         inner = [found async for found in children(region, box.start + skipped, box.end)]
-        by_name = {found.name: found for found in inner}
+        names = {found.name for found in inner}
         end = inner[-1].end if inner else box.start
-        if b"iloc" in by_name and b"iinf" in by_name:
+        if names >= {b"iloc", b"iinf"}:
             for start, length in await clean_items(region, inner):
                 self._media.keep(start, length)
-        elif not await _keeps_live_id(region, by_name, inner):
+        elif not await keep_listed_tags(region, inner):
             await blank(region, box)
             return
         await region.erase(end, box.end - end)
@@ -144,41 +139,3 @@ async def _clean_references(region: Region, dinf: Box) -> None:
         async for entry in children(region, table.start + 8, table.end):
             if entry.name in _REFERENCE:
                 await region.erase(entry.start + 4, max(0, entry.size_bytes - 4))
-
-
-async def _keeps_live_id(region: Region, by_name: Mapping[bytes, Box], inner: list[Box]) -> bool:
-    keys, values = by_name.get(b"keys"), by_name.get(b"ilst")
-    if keys is None or values is None or keys.size_bytes < 8:
-        return False
-    found = [key async for key in children(region, keys.start + 8, keys.end)]
-    number = 0
-    for position, key in enumerate(found, start=1):
-        if key.size_bytes == len(_LIVE_KEY) and await region.read(key.start, key.size_bytes) == _LIVE_KEY:
-            number = position
-    listed = [value async for value in children(region, values.start, values.end)]
-    kept = [
-        value
-        for value in listed
-        if int.from_bytes(value.name, "big") == number and await _is_id(region, value)
-    ]
-    if not number or not kept:
-        return False
-    for position, key in enumerate(found, start=1):
-        if position != number:
-            await region.erase(key.start, key.size_bytes)
-    for value in listed:
-        if value not in kept:
-            await blank(region, value)
-    for other in inner:
-        if other.name == b"hdlr":
-            await region.erase(other.start + _HANDLER_BYTES, max(0, other.size_bytes - _HANDLER_BYTES))
-        elif other not in (keys, values):
-            await blank(region, other)
-    return True
-
-
-async def _is_id(region: Region, value: Box) -> bool:
-    if not _VALUE_HEADER_BYTES < value.size_bytes <= _VALUE_HEADER_BYTES + 64:
-        return False
-    body = await region.read(value.start, value.size_bytes)
-    return body[4:8] == b"data" and _LIVE_ID.fullmatch(body[_VALUE_HEADER_BYTES:]) is not None

@@ -7,7 +7,7 @@ and a copy of any size is made in one pass: the original streamed, with its patc
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,7 +50,7 @@ class EditedFile:
     def __init__(self, source: RangedSource) -> None:
         self._source = source
         self._reader = BlockReader(source, max_reads=MAX_READS, max_read_bytes=MAX_READ_BYTES)
-        self._patches: list[tuple[int, bytes]] = []
+        self._patches: list[Patch] = []
         self._zeros: list[Patch] = []
         self._patched_bytes = 0
         self.size_bytes = source.size_bytes
@@ -72,7 +72,7 @@ class EditedFile:
         self._patched_bytes += len(body)
         if self._patched_bytes > MAX_PATCHED_BYTES or len(self._patches) >= MAX_PATCHES:
             raise Unremovable("too much to overwrite")
-        self._patches = _with(self._patches, start, body)
+        self._patches = _with(self._patches, Patch(start, len(body), body))
 
     def zero(self, start: int, length: int) -> None:
         """Note that nothing is to be left there, however long it is."""
@@ -99,24 +99,34 @@ class EditedFile:
 
     def patches(self) -> tuple[Patch, ...]:
         """Ordered by start. Zeros may overlap what is written, and prevail."""
-        written = [Patch(start, len(body), body) for start, body in self._patches]
         zeros = _merged(self._zeros)
-        return tuple(sorted([*written, *zeros], key=lambda patch: (patch.start, patch.body is None)))
+        return tuple(sorted([*self._patches, *zeros], key=lambda patch: (patch.start, patch.body is None)))
+
+    def too_many(self, parts: str) -> Unremovable:
+        return Unremovable(f"too many {parts}")
 
     def _overlaid(self, start: int, body: bytes) -> bytes:
         end = start + len(body)
-        written = [p for p in self._patches if p[0] < end and start < p[0] + len(p[1])]
-        zeros = [p for p in self._zeros if p.start < end and start < p.end]
-        if not written and not zeros:
-            return body
-        shown = bytearray(body)
-        for at, patch in written:
-            first, last = max(at, start), min(at + len(patch), end)
-            shown[first - start : last - start] = patch[first - at : last - at]
-        for zero in zeros:
-            first, last = max(zero.start, start), min(zero.end, end)
-            shown[first - start : last - start] = bytes(last - first)
-        return bytes(shown)
+        touching = [p for p in (*self._patches, *self._zeros) if p.start < end and start < p.end]
+        return overlaid(body, start, touching) if touching else body
+
+
+def overlaid(body: bytes, start: int, patches: Iterable[Patch]) -> bytes:
+    """Returns the bytes with patches over them. start: of the bytes in the file. Zeros prevail."""
+    shown = bytearray(body)
+    zeros = []
+    for patch in patches:
+        first, last = max(patch.start, start), min(patch.end, start + len(body))
+        if last <= first:
+            continue
+        place = slice(first - start, last - start)
+        if patch.body is None:
+            zeros.append(place)
+        else:
+            shown[place] = patch.body[first - patch.start : last - patch.start]
+    for place in zeros:
+        shown[place] = bytes(place.stop - place.start)
+    return bytes(shown)
 
 
 class Region:
@@ -144,6 +154,14 @@ class Region:
             await self.file.write(at, body[done : done + size])
             done += size
 
+    async def scan(self, start: int) -> bytes:
+        """Returns up to a megabyte from `start` on. The region must be in one piece."""
+        piece = await self.file.scan((self._extents[0][0] if self._extents else 0) + start)
+        return piece[: self.size_bytes - start]
+
+    def too_many(self, parts: str) -> Unremovable:
+        return self.file.too_many(parts)
+
     def part(self, start: int, length: int) -> Region:
         """Raises Unremovable when it does not lie within."""
         return Region(self.file, self._pieces(start, length))
@@ -165,10 +183,6 @@ class Region:
                 await self.erase(position, min(start, self.size_bytes) - position)
             position = max(position, min(start + length, self.size_bytes))
         await self.erase(position, self.size_bytes - position)
-
-    def start_in_file(self) -> int:
-        """Of a region in one piece."""
-        return self._extents[0][0] if self._extents else 0
 
     def joined(self, other: Region) -> Region:
         return Region(self.file, (*self._extents, *other._extents))
@@ -199,16 +213,11 @@ def _merged(zeros: list[Patch]) -> list[Patch]:
     return merged
 
 
-def _with(patches: list[tuple[int, bytes]], start: int, body: bytes) -> list[tuple[int, bytes]]:
-    """Sorted, apart from each other, the new one on top."""
-    first = bisect_left(patches, start, key=lambda patch: patch[0] + len(patch[1]))
-    last = bisect_left(patches, start + len(body) + 1, key=lambda patch: patch[0])
-    merged = patches[first:last]
-    if merged:
-        begin = min(start, merged[0][0])
-        joined = bytearray(max(start + len(body), merged[-1][0] + len(merged[-1][1])) - begin)
-        for at, old in merged:
-            joined[at - begin : at - begin + len(old)] = old
-        joined[start - begin : start - begin + len(body)] = body
-        start, body = begin, bytes(joined)
-    return [*patches[:first], (start, body), *patches[last:]]
+def _with(patches: list[Patch], new: Patch) -> list[Patch]:
+    """Returns the patches sorted and apart from each other, with the new one on top."""
+    first = bisect_left(patches, new.start, key=lambda patch: patch.end)
+    last = bisect_left(patches, new.end + 1, key=lambda patch: patch.start)
+    touched = [*patches[first:last], new]
+    begin, end = min(patch.start for patch in touched), max(patch.end for patch in touched)
+    body = overlaid(bytes(end - begin), begin, touched)
+    return [*patches[:first], Patch(begin, end - begin, body), *patches[last:]]

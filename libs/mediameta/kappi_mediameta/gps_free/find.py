@@ -18,6 +18,7 @@ from kappi_mediameta.gps_free.png import clean_png
 from kappi_mediameta.gps_free.tiff import clean_tiff
 from kappi_mediameta.gps_free.webp import clean_webp
 from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, probe, sniff
+from kappi_mediameta.probing.formats import FILMS_OF_BOXES
 
 Cleaner = Callable[[Region], Awaitable[object]]
 
@@ -29,12 +30,7 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
         MediaFormat.GIF: clean_gif,
         MediaFormat.BMP: clean_bmp,
         MediaFormat.TIFF: clean_tiff,
-        MediaFormat.HEIC: clean_boxes,
-        MediaFormat.AVIF: clean_boxes,
-        MediaFormat.MP4: clean_boxes,
-        MediaFormat.MOV: clean_boxes,
-        MediaFormat.M4V: clean_boxes,
-        MediaFormat.THREE_GP: clean_boxes,
+        **dict.fromkeys((MediaFormat.HEIC, MediaFormat.AVIF, *FILMS_OF_BOXES), clean_boxes),
         MediaFormat.WEBM: clean_matroska,
         MediaFormat.MKV: clean_matroska,
     }

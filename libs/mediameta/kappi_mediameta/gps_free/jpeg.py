@@ -99,9 +99,8 @@ async def _clean_segment(body: Region, marker: int) -> None:
 
 async def _end_of_scan(region: Region, position: int) -> int:
     """Where the next marker is that does not belong to the scan itself."""
-    base = region.start_in_file()
     while position + 1 < region.size_bytes:
-        piece = (await region.file.scan(base + position))[: region.size_bytes - position]
+        piece = await region.scan(position)
         found = _MARKER_IN_SCAN.search(piece)
         if found is not None:
             return position + found.start()
@@ -111,10 +110,9 @@ async def _end_of_scan(region: Region, position: int) -> int:
 
 async def _clean_appended(region: Region, end: int) -> None:
     """Pictures and films that follow are cleaned; nothing is left of all else. end: of what comes before."""
-    base = region.start_in_file()
     position = end
     for _ in range(_MAX_APPENDED):
-        begin = await _appended_from(region, position, base)
+        begin = await _appended_from(region, position)
         if begin is None:
             await region.erase(end, region.size_bytes - end)
             return
@@ -137,10 +135,10 @@ async def _clean_film(rest: Region) -> int:
     return end
 
 
-async def _appended_from(region: Region, position: int, base: int) -> tuple[int, bool] | None:
+async def _appended_from(region: Region, position: int) -> tuple[int, bool] | None:
     """The next thing after a picture, and whether it is a picture, too."""
     while position < region.size_bytes:
-        piece = (await region.file.scan(base + position))[: region.size_bytes - position]
+        piece = await region.scan(position)
         found = _SOMETHING_APPENDED.search(piece)
         if found is not None:
             is_picture = found[0] != b"ftyp"

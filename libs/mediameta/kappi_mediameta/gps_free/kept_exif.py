@@ -8,11 +8,14 @@ import struct
 from typing import Final
 
 from kappi_mediameta.gps_free.edits import Region
+from kappi_mediameta.gps_free.kept_tags import kept_tags
 from kappi_mediameta.probing.apple import live_id_of
-from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, directory, integer, layout_of, text
+from kappi_mediameta.probing.exif import exif_tags
+from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, integer, text
 from kappi_mediameta.probing.written import written_time
 
-_ORIENTATION: Final = 0x0112
+_PREFIX: Final = b"Exif\0\0"
+_MAKE, _MODEL, _ORIENTATION = 0x010F, 0x0110, 0x0112
 _DETAILS: Final = 0x8769
 _TAKEN: Final = 0x9003
 _CONTENT_IDENTIFIER: Final = 0x0011
@@ -22,7 +25,12 @@ _Entry = tuple[int, int, int, bytes]
 
 
 async def keep_little_exif(region: Region) -> bool:
-    """region: from the TIFF structure's first byte on. False where it has no room, and nothing is left."""
+    """Returns False where the kept fields have no room and nothing is left.
+
+    region: begins with the TIFF structure. Some writers keep the prefix that belongs to JPEG before it.
+    """
+    if region.size_bytes > len(_PREFIX) and await region.read(0, len(_PREFIX)) == _PREFIX:
+        region = region.part(len(_PREFIX), region.size_bytes - len(_PREFIX))
     block = await region.read_all()
     for kept in _from_most_to_least(block):
         if len(kept) <= len(block):
@@ -34,21 +42,26 @@ async def keep_little_exif(region: Region) -> bool:
 
 
 def _from_most_to_least(block: bytes) -> list[bytes]:
-    main, details = _directories(block)
-    turned = _turned(main)
+    main, details, _ = exif_tags(block)
+    camera, turned = _camera(main), _turned(main)
     taken = _taken(details)
     maker_note = details.get(MAKER_NOTE)
     live_id = live_id_of(maker_note) if isinstance(maker_note, bytes) else None
     live = [] if live_id is None else [_maker_note(live_id)]
-    return [_structure(turned, [*taken, *live]), _structure(turned, taken), _structure(turned, [])]
+    return [
+        _structure([*camera, *turned], [*taken, *live]),
+        _structure(turned, [*taken, *live]),
+        _structure(turned, taken),
+        _structure(turned, []),
+    ]
 
 
-def _directories(block: bytes) -> tuple[Tags, Tags]:
-    layout = layout_of(block)
-    if layout is None or layout.big or len(block) < 8:
-        return {}, {}
-    main = directory(block, layout, at=layout.integer(block[4:8]))
-    return main, directory(block, layout, at=integer(main, _DETAILS))
+def _camera(main: Tags) -> list[_Entry]:
+    names = {"make": text(main, _MAKE), "model": text(main, _MODEL)}
+    found = {name: written.strip().encode() for name, written in names.items() if written is not None}
+    kept = {name: value + b"\0" for name, value in kept_tags(found).items()}
+    tags = {"make": _MAKE, "model": _MODEL}
+    return [(tag, _ASCII, len(kept[name]), kept[name]) for name, tag in tags.items() if name in kept]
 
 
 def _turned(main: Tags) -> list[_Entry]:
@@ -76,14 +89,14 @@ def _maker_note(live_id: str) -> _Entry:
 
 
 def _structure(main: list[_Entry], details: list[_Entry]) -> bytes:
-    """A TIFF structure of one directory, and one below it where there is something for it."""
-    count = len(main) + bool(details)
-    below_at = 8 + 2 + 12 * count + 4
-    if details:
-        main = [*main, (_DETAILS, _LONG, 1, struct.pack("<I", below_at))]
+    """Returns a TIFF structure of one directory, and of one below it where there is something for that."""
     head = struct.pack("<4sI", b"II*\0", 8)
-    whole = head + _directory(main, at=8)
-    return whole + _directory(details, at=below_at) if details else whole
+    if not details:
+        return head + _directory(main, at=8)
+    pointer = (_DETAILS, _LONG, 1, bytes(4))
+    below_at = 8 + len(_directory([*main, pointer], at=8))
+    pointer = (_DETAILS, _LONG, 1, struct.pack("<I", below_at))
+    return head + _directory([*main, pointer], at=8) + _directory(details, at=below_at)
 
 
 def _directory(entries: list[_Entry], *, at: int) -> bytes:
@@ -92,5 +105,5 @@ def _directory(entries: list[_Entry], *, at: int) -> bytes:
     for tag, kind, count, value in entries:
         inline = value if len(value) <= 4 else struct.pack("<I", values_at + len(values))
         table += struct.pack("<HHI4s", tag, kind, count, inline)
-        values += value if len(value) > 4 else b""
+        values += value + bytes(len(value) & 1) if len(value) > 4 else b""  # values begin at even positions
     return struct.pack("<H", len(entries)) + table + bytes(4) + values

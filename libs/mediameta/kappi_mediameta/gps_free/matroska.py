@@ -12,6 +12,8 @@ from typing import Final
 
 from kappi_mediameta.containers.ebml import MAX_HEADER_BYTES, Element, element_at
 from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.gps_free.kept_tags import MAX_VALUE_BYTES, kept_tags
+from kappi_mediameta.probing.matroska import TRACK_UIDS
 
 _HEADER, _SEGMENT, _CHECKSUM, _VOID = 0x1A45DFA3, 0x18538067, 0xBF, 0xEC
 _SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
@@ -19,6 +21,8 @@ _SEEK, _CUE_POINT, _CUE_POSITIONS, _CUE_REFERENCE = 0x4DBB, 0xBB, 0xB7, 0xDB
 _TRACK, _VIDEO, _AUDIO, _COLOUR, _MASTERING, _PROJECTION = 0xAE, 0xE0, 0xE1, 0x55B0, 0x55D0, 0x7670
 _ENCODINGS, _ENCODING, _COMPRESSION, _ADDITION_MAPPING = 0x6D80, 0x6240, 0x5034, 0x41E4
 _OPERATION, _PLANES, _PLANE, _JOINED = 0xE2, 0xE3, 0xE4, 0xE9
+_TAGS, _TAG, _TARGETS = 0x1254C367, 0x7373, 0x63C0
+_SIMPLE_TAG, _TAG_NAME, _TAG_TEXT = 0x67C8, 0x45A3, 0x4487
 _KEPT: Final = frozenset({_SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES})
 # The elements that stay, by what holds them. Those that are keys, too, are walked in turn.
 _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
@@ -55,6 +59,10 @@ _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
     _PLANES: frozenset({_PLANE}),
     _PLANE: frozenset({0xE5, 0xE6}),
     _JOINED: frozenset({0xED}),
+    _TAGS: frozenset({_TAG}),
+    _TAG: frozenset({_TARGETS, _SIMPLE_TAG}),
+    _TARGETS: frozenset(),
+    _SIMPLE_TAG: frozenset({_TAG_NAME, _TAG_TEXT}),
 }
 # These must be there, and may be empty: the names of the programs.
 _EMPTIED: Final = frozenset({0x4D80, 0x5741})
@@ -81,13 +89,53 @@ async def _clean_segment(region: Region, start: int, end: int) -> int:
     async for element in _elements(region, start, end):
         if element.end is None:
             return end  # a live recording's cluster, which has no tags behind it
-        if element.id in _KEPT_IN:
+        if element.id == _TAGS:
+            await _clean_tags(region, element)
+        elif element.id in _KEPT_IN:
             await _clean_master(region, element)
         elif element.id not in _KEPT:
             await _void(region, element)
         position = element.end
     await region.erase(position, end - position)
     return end
+
+
+async def _clean_tags(region: Region, tags: Element) -> None:
+    """Keeps the time of capture and the camera, of tags about the whole file."""
+    inner = [tag async for tag in _elements(region, tags.start, tags.end or tags.start) if tag.id == _TAG]
+    kept = [await _kept_values(region, tag) for tag in inner]
+    if not any(kept):
+        await _void(region, tags)
+        return
+    for tag, values in zip(inner, kept, strict=True):
+        below = [field async for field in _elements(region, tag.start, tag.end or tag.start)]
+        for element in below if values else [tag]:
+            if element in values:
+                await region.write(*values[element])
+            elif element.id in (_SIMPLE_TAG, _TAG):
+                await _void(region, element)
+    await _clean_master(region, tags)
+
+
+async def _kept_values(region: Region, tag: Element) -> dict[Element, tuple[int, bytes]]:
+    """Returns position and value of the texts that stay, by the element that holds name and text."""
+    found: dict[str, tuple[Element, Element, bytes]] = {}
+    async for element in _elements(region, tag.start, tag.end or tag.start):
+        fields = [field async for field in _elements(region, element.start, element.end or element.start)]
+        if element.id == _TARGETS and not TRACK_UIDS.isdisjoint(field.id for field in fields):
+            return {}
+        named = {field.id: field for field in fields if field.id in (_TAG_NAME, _TAG_TEXT)}
+        if element.id == _SIMPLE_TAG and len(named) == 2:
+            name = (await _short(region, named[_TAG_NAME])).decode("latin-1").lower()
+            found[name] = element, named[_TAG_TEXT], await _short(region, named[_TAG_TEXT])
+    kept = kept_tags({name: text for name, (_, _, text) in found.items()})
+    return {found[name][0]: (found[name][1].start, value) for name, value in kept.items()}
+
+
+async def _short(region: Region, element: Element) -> bytes:
+    """Returns a text, or nothing where it is too long for one that stays."""
+    length = (element.end or element.start) - element.start
+    return await region.read(element.start, length) if length <= MAX_VALUE_BYTES else b""
 
 
 async def _clean_master(region: Region, master: Element) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
-from kappi_mediameta.gps_free.edits import Patch
+from kappi_mediameta.gps_free.edits import Patch, overlaid
 from kappi_mediameta.probing import RangedSource
 
 
@@ -15,7 +16,8 @@ async def patched(chunks: AsyncIterator[bytes], patches: Sequence[Patch]) -> Asy
         end = position + len(chunk)
         while first < len(patches) and patches[first].end <= position:
             first += 1
-        yield _overlaid(chunk, position, patches, first) if _touches(patches, first, end) else chunk
+        last = bisect_left(patches, end, lo=first, key=lambda patch: patch.start)
+        yield overlaid(chunk, position, patches[first:last]) if last > first else chunk
         position = end
 
 
@@ -31,27 +33,4 @@ class PatchedSource:
         return self._original.size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
-        return _overlaid(await self._original.read(start, length), start, self._patches, 0)
-
-
-def _touches(patches: Sequence[Patch], first: int, end: int) -> bool:
-    return first < len(patches) and patches[first].start < end
-
-
-def _overlaid(chunk: bytes, position: int, patches: Sequence[Patch], first: int) -> bytes:
-    shown = bytearray(chunk)
-    zeros: list[slice] = []
-    for patch in patches[first:]:
-        if patch.start >= position + len(chunk):
-            break
-        begin, end = max(patch.start, position), min(patch.end, position + len(chunk))
-        if end <= begin:
-            continue
-        place = slice(begin - position, end - position)
-        if patch.body is None:
-            zeros.append(place)
-        else:
-            shown[place] = patch.body[begin - patch.start : end - patch.start]
-    for place in zeros:
-        shown[place] = bytes(place.stop - place.start)
-    return bytes(shown)
+        return overlaid(await self._original.read(start, length), start, self._patches)

@@ -7,41 +7,19 @@ An entry that goes is taken out of its directory, those behind it move up.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import TYPE_SIZES, Field, Layout, layout_of, read_directory
 from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
-from kappi_mediameta.probing.tiff_fields import Layout, layout_of
 
 # Size, samples, compression, colour, layout, resolution; JPEG tables old and new; ICC.
 _OF_PICTURE: Final = frozenset(
-    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284}
-    | {
-        286,
-        287,
-        290,
-        291,
-        292,
-        293,
-        296,
-        297,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        330,
-        332,
-        334,
-    }
-    | {336, 338, 339, 340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532, 32995, 32996, 32997, 34675}
+    {*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), 286, 287, *range(290, 294), 296, 297}
+    | {301, *range(317, 326), 330, 332, 334, 336, *range(338, 343), 347, *range(512, 522)}
+    | {*range(529, 533), 32995, 32996, 32997, 34675}
 )
 _SUB_DIRECTORIES: Final = 330
 # Offsets of data, with the tag of their lengths.
@@ -49,27 +27,8 @@ _DATA: Final = {273: 279, 324: 325, 513: 514}
 _NUMBER_OF_PICTURES: Final = 0xB001
 _OF_PICTURE_INDEX: Final = frozenset({0xB000, _NUMBER_OF_PICTURES, 0xB002})
 _MAX_PIECES: Final = 500_000
-_TYPE_SIZES: Final = {
-    **dict.fromkeys((1, 2, 6, 7), 1),
-    **dict.fromkeys((3, 8), 2),
-    **dict.fromkeys((4, 9, 11, 13), 4),
-    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
-}
 _MAX_DIRECTORIES: Final = 200
-_MAX_ENTRIES: Final = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    raw: bytes
-    tag: int
-    kind: int
-    count: int
-    value: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return _TYPE_SIZES.get(self.kind, 1) * self.count
+_MAX_FIELDS: Final = 4_096
 
 
 async def clean_tiff(region: Region) -> None:
@@ -119,65 +78,41 @@ class _Cleaner:
         return self._found
 
     async def _directory(self, at: int) -> list[int]:
-        """Take out what goes; where others are that it leads to."""
-        table, following = await self._table(at)
+        """Takes out the fields that go. Returns the positions of the directories that this one leads to."""
         layout = self._layout
-        entries = [entry for entry in self._entries(table) if entry.tag in self._kept_tags]
-        packed = b"".join(
-            [
-                struct.pack(layout.order + ("Q" if layout.big else "H"), len(entries)),
-                *(each.raw for each in entries),
-                following,
-            ]
-        )
-        await self._region.write(at, packed.ljust(layout.count_bytes + len(table) + len(following), b"\0"))
+        found = await read_directory(self._region, layout, at, most=_MAX_FIELDS)
+        if found.stated_count > _MAX_FIELDS:
+            raise Unremovable("too many fields")
+        kept = [field for field in found.fields if field.tag in self._kept_tags and field.kind in TYPE_SIZES]
+        count = struct.pack(layout.order + ("Q" if layout.big else "H"), len(kept))
+        table = [struct.pack(layout.field_form, *astuple(field)) for field in kept]
+        packed = b"".join([count, *table, found.following])
+        gone = (len(found.fields) - len(kept)) * layout.field_bytes
+        await self._region.write(at, packed + bytes(gone))
         self._kept.append((at, len(packed)))
-        by_tag = {entry.tag: entry for entry in entries}
+        by_tag = {field.tag: field for field in kept}
         self._found |= by_tag.keys()
-        for entry in entries:
-            if entry.size_bytes > layout.offset_bytes:
-                self._kept.append((layout.integer(entry.value), entry.size_bytes))
+        for field in kept:
+            if not field.is_inline:
+                self._kept.append((layout.integer(field.rest), field.size_bytes))
         for tag, length_tag in _DATA.items():
             if tag in by_tag and length_tag in by_tag:
                 starts, lengths = await self._numbers(by_tag[tag]), await self._numbers(by_tag[length_tag])
                 self._kept += zip(starts, lengths, strict=False)
-        found = [layout.integer(following) if following else 0]
+        following = [layout.integer(found.following)]
         if _SUB_DIRECTORIES in by_tag:
-            found += await self._numbers(by_tag[_SUB_DIRECTORIES])
-        return found
+            following += await self._numbers(by_tag[_SUB_DIRECTORIES])
+        return following
 
-    async def _table(self, at: int) -> tuple[bytes, bytes]:
-        """The entries' bytes, and the offset behind them, which some writers leave out at the very end."""
-        layout = self._layout
-        count = layout.integer(await self._region.read(at, layout.count_bytes))
-        if count > _MAX_ENTRIES:
-            raise Unremovable("too many entries")
-        start = at + layout.count_bytes
-        # What is cut off is read as far as it goes, as others do.
-        count = min(count, (self._region.size_bytes - start) // layout.field_bytes)
-        table = await self._region.read(start, count * layout.field_bytes)
-        left = self._region.size_bytes - start - len(table)
-        width = layout.offset_bytes if left >= layout.offset_bytes else 0
-        return table, await self._region.read(start + len(table), width)
-
-    def _entries(self, table: bytes) -> Iterator[_Entry]:
-        layout = self._layout
-        for start in range(0, len(table), layout.field_bytes):
-            raw = table[start : start + layout.field_bytes]
-            tag, kind, count = struct.unpack_from(f"{layout.order}HH{'Q' if layout.big else 'I'}", raw)
-            yield _Entry(raw, tag, kind, count, raw[4 + layout.offset_bytes :])
-
-    async def _numbers(self, entry: _Entry) -> Sequence[int]:
-        """The whole numbers of an entry: offsets or lengths."""
-        size = _TYPE_SIZES.get(entry.kind, 1)
-        if entry.count > _MAX_PIECES:
+    async def _numbers(self, field: Field) -> Sequence[int]:
+        """Returns the whole numbers of a field: offsets or lengths."""
+        if field.count > _MAX_PIECES:
             raise Unremovable("too many strips or tiles")
-        raw = entry.value[: entry.size_bytes]
-        if entry.size_bytes > self._layout.offset_bytes:
-            start = self._layout.integer(entry.value)
-            raw = await self._region.read(start, entry.size_bytes)
-        letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
-        return struct.unpack(f"{self._layout.order}{entry.count}{letter}", raw)
+        raw = field.rest[: field.size_bytes]
+        if not field.is_inline:
+            raw = await self._region.read(self._layout.integer(field.rest), field.size_bytes)
+        letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[TYPE_SIZES[field.kind]]
+        return struct.unpack(f"{self._layout.order}{field.count}{letter}", raw)
 
     async def _word_at(self, at: int) -> int:
         return self._layout.integer(await self._region.read(at, self._layout.offset_bytes))

@@ -1,11 +1,11 @@
-"""A WebP without what no decoder needs: pictures, animation, colour stay, EXIF is written anew (RFC 9649)."""
+"""Location removal for WebP: pictures, animation and colour stay, EXIF is written anew (RFC 9649)."""
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
-from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.containers.chunks import RIFF_START, riff_chunks, riff_end
+from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 
 _KEPT: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ALPH", b"ICCP"})
@@ -16,38 +16,26 @@ _MAX_CHUNKS: Final = 100_000
 
 
 async def clean_webp(region: Region) -> None:
-    (size,) = struct.unpack("<I", await region.read(4, 4))
-    end = min(8 + size, region.size_bytes)
-    await _clean_chunks(region, 12, end)
+    end = min(await riff_end(region), region.size_bytes)
+    await _clean_chunks(region, RIFF_START, end)
     await region.erase(end, region.size_bytes - end)
 
 
 async def _clean_chunks(region: Region, start: int, end: int) -> None:
     position = start
-    for _ in range(_MAX_CHUNKS):
-        if position + 8 > end:
-            await region.erase(position, max(0, end - position))
-            return
-        name, length = struct.unpack("<4sI", await region.read(position, 8))
-        # The last may be cut off; what the file has of it is what a decoder gets.
-        length = min(length, end - position - 8)
-        body = region.part(position + 8, length)
-        if name == b"EXIF":
-            await _clean_exif(body)
-        elif name == _FRAME and length >= _FRAME_HEADER_BYTES:
-            await _clean_chunks(region, position + 8 + _FRAME_HEADER_BYTES, position + 8 + length)
-        elif name not in _KEPT:
-            await body.erase(0, length)
-            if name != b"XMP ":  # of which the file's header speaks
-                await region.write(position, _NOTHING)
-        position += 8 + length
-        if length & 1 and position < end:
-            await region.erase(position, 1)
-            position += 1
-    raise Unremovable("too many chunks")
-
-
-async def _clean_exif(body: Region) -> None:
-    # Some writers keep the prefix that belongs to JPEG.
-    skipped = 6 if body.size_bytes > 6 and await body.read(0, 6) == b"Exif\0\0" else 0
-    await keep_little_exif(body.part(skipped, body.size_bytes - skipped))
+    async for chunk in riff_chunks(region, start, end, most=_MAX_CHUNKS):
+        # The last chunk may be cut off. A decoder gets what the file has of it.
+        position = min(chunk.end, end)
+        body = region.part(chunk.start, position - chunk.start)
+        if chunk.name == b"EXIF":
+            await keep_little_exif(body)
+        elif chunk.name == _FRAME and body.size_bytes >= _FRAME_HEADER_BYTES:
+            await _clean_chunks(region, chunk.start + _FRAME_HEADER_BYTES, position)
+        elif chunk.name not in _KEPT:
+            await body.erase(0, body.size_bytes)
+            if chunk.name != b"XMP ":  # the file's header has a flag for it
+                await region.write(chunk.begin, _NOTHING)
+        padding = min(chunk.following, end) - position
+        await region.erase(position, padding)
+        position += padding
+    await region.erase(position, max(0, end - position))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kappi_mediameta.probing.tiff_fields import Layout, directory, text
+from kappi_mediameta.containers.tiff_directories import Layout
+from kappi_mediameta.probing.tiff_fields import directory, text
 
 LIVE_KEY: Final = "com.apple.quicktime.content.identifier"
 _MAKER_NOTE_START: Final = b"Apple iOS\x00"

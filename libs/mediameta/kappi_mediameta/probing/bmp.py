@@ -11,9 +11,9 @@ from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
-HEADER_BYTES: Final = 14 + 124 + 16
+FILE_HEADER_BYTES: Final = 14
+HEADER_BYTES: Final = FILE_HEADER_BYTES + 124 + 16
 """With the masks that may follow it."""
-_FILE_HEADER_BYTES: Final = 14
 _CORE_HEADER_BYTES: Final = 12
 _WINDOWS_HEADER_BYTES: Final = frozenset({40, 52, 56, 108, 124})
 _V3_HEADER_BYTES: Final = 56  # the first that has a mask of opacity
@@ -58,7 +58,7 @@ def header_of(head: bytes) -> BmpHeader:
         width, height, planes, depth = struct.unpack_from("<HHHH", head, 18)
         compression = colours = 0
     else:
-        fields = head[18 : _FILE_HEADER_BYTES + size].ljust(36, b"\x00")
+        fields = head[18 : FILE_HEADER_BYTES + size].ljust(36, b"\x00")
         width, height, planes, depth, compression, _, _, _, colours, _ = struct.unpack_from(
             "<iiHHIIiiII", fields
         )
@@ -68,10 +68,10 @@ def header_of(head: bytes) -> BmpHeader:
         raise ProbeRejected(RejectReason.CORRUPT, f"{planes} planes")
     if depth not in _DEPTHS.get(compression, ()):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"BMP of {depth} bits, compression {compression}")
-    palette_at = _FILE_HEADER_BYTES + size
+    palette_at = FILE_HEADER_BYTES + size
     masks = _PLAIN_MASKS.get(depth, (0, 0, 0, 0))
     if compression in (BIT_FIELDS, BIT_FIELDS_AND_ALPHA):
-        masks = struct.unpack_from("<IIII", head, _FILE_HEADER_BYTES + 40)
+        masks = struct.unpack_from("<IIII", head, FILE_HEADER_BYTES + 40)
         if size < _V3_HEADER_BYTES and compression != BIT_FIELDS_AND_ALPHA:
             masks = (*masks[:3], 0)
     return BmpHeader(

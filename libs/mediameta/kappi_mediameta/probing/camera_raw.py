@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kappi_mediameta.probing.tiff_fields import Tags, directory, integer, layout_of
+from kappi_mediameta.containers.tiff_directories import layout_of
+from kappi_mediameta.probing.tiff_fields import Tags, directory, integer
 from kappi_mediameta.probing.tiff_samples import COMPRESSION, PHOTOMETRIC
 
 _MARKS: Final = re.compile(

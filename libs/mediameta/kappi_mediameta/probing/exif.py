@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from math import isnan
 from typing import Final, NamedTuple
 
+from kappi_mediameta.containers.tiff_directories import layout_of
 from kappi_mediameta.probing.annotations import NO_ANNOTATIONS, Annotations, clean_caption, clean_keywords
 from kappi_mediameta.probing.apple import live_id_of
 from kappi_mediameta.probing.facts import Camera, CaptureFacts, Coordinates
@@ -21,7 +22,6 @@ from kappi_mediameta.probing.tiff_fields import (
     Tags,
     directory,
     integer,
-    layout_of,
     numbers,
     text,
     wide_text,

@@ -6,15 +6,15 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
+from kappi_mediameta.containers.gif_blocks import EXTENSION, IMAGE, TIMING, TRAILER, GifBlock, read_blocks
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.metadata import Metadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
-from kappi_mediameta.probing.source import BLOCK_BYTES, BlockReader
+from kappi_mediameta.probing.source import BlockReader
 from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
 
 _TAIL_BYTES: Final = 8 << 10
 _LONG_BLOCK_BYTES: Final = 256  # with its length
-_EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 _XMP_EXTENSION: Final = b"\x0bXMP DataXMP"
 _LOOP_EXTENSIONS: Final = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
 # Frames have no index: they are counted as far as this, or to the file's end.
@@ -26,12 +26,12 @@ _UNSET_DELAY: Final = 10
 
 @dataclass(slots=True)
 class _Frames:
-    """What was walked past. whole: up to the trailer, or the file's end. cut: the
-    file ended within a block. loops: by the
-    extension of animations. end: of what was walked."""
+    """What the walk found. count: of pictures. loops: by the extension of animations. whole: the walk came to
+    the trailer, or to the end of the file. cut: the file ends within a block. end: of the walk."""
 
     count: int = 0
     centiseconds: int = 0
+    delay: int = _UNSET_DELAY
     loops: bool = False
     whole: bool = False
     cut: bool = False
@@ -41,11 +41,12 @@ class _Frames:
 
 
 async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    """Duration and number of frames are known of files of up to 2 MiB; of larger ones that they move."""
-    screen_width, screen_height, flags = struct.unpack("<HHB", await reader.read(6, 5))
+    """Returns the header. Duration and number of frames are known of files of up to 2 MiB. Of larger files it
+    is known that they move."""
+    screen_width, screen_height = struct.unpack("<HH", await reader.read(6, 4))
     limits.check_size(screen_width or 1, screen_height or 1)
-    frames = await _walk(reader, limits, start=13 + _table_bytes(flags))
-    # A zero screen is a known writer's fault; viewers then take the first frame's size.
+    frames = await _walk(reader, limits)
+    # Some writers write a screen of size zero. Viewers then take the size of the first frame.
     width, height = screen_width or frames.size[0], screen_height or frames.size[1]
     limits.check_size(width, height)
     if frames.cut or (_WALKED_BYTES <= frames.end < reader.size_bytes and await _ends_in_pixels(reader)):
@@ -64,78 +65,54 @@ async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     )
 
 
-async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Frames:
+async def _walk(reader: BlockReader, limits: ProbeLimits) -> _Frames:
+    """Walks to the first frame, then as far as frames are counted."""
     frames = _Frames()
-    delay = _UNSET_DELAY
-    position = start
-    blocks = 0
-    while not frames.count or position < min(_WALKED_BYTES, reader.size_bytes):
-        blocks += 1
-        if blocks > limits.max_parts + 2 * limits.max_frames:
-            raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many blocks")
-        kind = (await reader.read(position, 1))[0]
-        if kind == _EXTENSION:
-            label = await reader.read_upto(position + 1, 13)
-            if label[:1] == bytes([_GRAPHIC_CONTROL]) and len(label) >= 5:
-                delay = int.from_bytes(label[3:5], "little")
-            frames.loops = frames.loops or label[1:] in _LOOP_EXTENSIONS
-            end = await _skip_blocks(reader, position + 2, limits)
-            if label[1:] == _XMP_EXTENSION and not frames.metadata.xmp:
-                # The packet as it is, then bytes that lead a reader of blocks to its end.
-                packet_at = position + 2 + len(_XMP_EXTENSION)
-                size = min(end - packet_at, MAX_XMP_BYTES)
-                frames.metadata.xmp = [await reader.read_upto(packet_at, size)]
-            position = end
-        elif kind == _IMAGE:
-            descriptor = await reader.read(position + 5, 5)
-            width, height = struct.unpack("<HH", descriptor[:4])
-            limits.check_size(width, height)
-            frames.size = frames.size if frames.count else (width, height)
-            frames.count += 1
-            frames.centiseconds += delay if delay > 1 else _UNSET_DELAY
-            limits.check_frames(frames.count)
-            delay = _UNSET_DELAY
-            position = await _skip_pixels(reader, position + 11 + _table_bytes(descriptor[4]))
-        elif kind == _TRAILER and frames.count:
-            frames.whole = True
+    stop = min(_WALKED_BYTES, reader.size_bytes)
+    blocks = limits.max_parts + 2 * limits.max_frames
+    async for block in read_blocks(reader, most=blocks, most_pieces=limits.max_parts, pixels_end=stop):
+        if block.kind == EXTENSION:
+            await _note_extension(reader, frames, block)
+        elif block.kind == IMAGE:
+            await _note_picture(reader, limits, frames, block)
+        elif frames.count:  # most viewers need the first frame alone, also if damage follows it
+            frames.whole = block.kind == TRAILER
+            frames.end = block.begin
+            return frames
+        else:
+            no_frame = "no frame" if block.kind == TRAILER else "unknown block"
+            raise ProbeRejected(RejectReason.CORRUPT, no_frame)
+        frames.end = block.end
+        if frames.count and block.end >= stop:
             break
-        elif not frames.count:
-            raise ProbeRejected(RejectReason.CORRUPT, "no frame" if kind == _TRAILER else "unknown block")
-        else:  # damaged after the first frame, which is all that most viewers need
-            break
-    else:
-        frames.cut = position > reader.size_bytes
-        frames.whole = position == reader.size_bytes
-    frames.end = position
+    if not frames.count:
+        raise ProbeRejected(RejectReason.TRUNCATED, "no frame")
+    frames.cut = frames.end > reader.size_bytes
+    frames.whole = frames.end == reader.size_bytes
     return frames
 
 
-def _table_bytes(flags: int) -> int:
-    return int(3 << ((flags & 7) + 1)) if flags & 0x80 else 0
+async def _note_extension(reader: BlockReader, frames: _Frames, block: GifBlock) -> None:
+    if not block.whole:
+        raise ProbeRejected(RejectReason.TRUNCATED, "extension cut off")
+    data = await reader.read_upto(block.begin + 2, 12)
+    if block.label == TIMING and len(data) >= 4:
+        frames.delay = int.from_bytes(data[2:4], "little")
+    frames.loops = frames.loops or data in _LOOP_EXTENSIONS
+    if data == _XMP_EXTENSION and not frames.metadata.xmp:
+        # The packet as it is, then bytes that lead a reader of blocks to its end.
+        packet_at = block.begin + 2 + len(_XMP_EXTENSION)
+        frames.metadata.xmp = [await reader.read_upto(packet_at, min(block.end - packet_at, MAX_XMP_BYTES))]
 
 
-async def _skip_blocks(reader: BlockReader, position: int, limits: ProbeLimits) -> int:
-    for _ in range(limits.max_parts):
-        length = (await reader.read(position, 1))[0]
-        position += 1 + length
-        if not length:
-            return position
-    raise ProbeRejected(RejectReason.TOO_COMPLEX, "extension too long")
-
-
-async def _skip_pixels(reader: BlockReader, position: int) -> int:
-    """Where the blocks of a frame end; where the walk does when they go on beyond it, past the end of a file
-    that ends within a block."""
-    end = min(_WALKED_BYTES, reader.size_bytes)
-    while position < end:
-        block = await reader.read_upto(position, min(BLOCK_BYTES - position % BLOCK_BYTES, end - position))
-        at = 0
-        while at < len(block):
-            if not block[at]:
-                return position + at + 1
-            at += 1 + block[at]
-        position += at
-    return position
+async def _note_picture(reader: BlockReader, limits: ProbeLimits, frames: _Frames, block: GifBlock) -> None:
+    width, height = struct.unpack("<HH", await reader.read(block.begin + 5, 4))
+    limits.check_size(width, height)
+    frames.size = frames.size if frames.count else (width, height)
+    frames.count += 1
+    frames.centiseconds += frames.delay if frames.delay > 1 else _UNSET_DELAY
+    frames.delay = _UNSET_DELAY
+    limits.check_frames(frames.count)
 
 
 async def _ends_in_pixels(reader: BlockReader) -> bool:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.containers import heif_tables
+from kappi_mediameta.containers.iso_boxes import Box, boxes_of
 from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
-from kappi_mediameta.probing.xmp import XMP_ITEM_TYPE
 
 _MAX_TABLE_BYTES: Final = 512 << 10
 _MAX_ITEMS: Final = 8_192
 _XMP: Final = b"mime XMP"
 """The kind of a `mime` item whose content type is XMP's."""
 _MAX_SHARED_BYTES: Final = 64 << 20
-_FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,10 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         while primary in masters:
             primary = masters.pop(primary)
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
-    except (struct.error, IndexError) as short:
+    except heif_tables.CutShort as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
+    except heif_tables.TooMany as many:
+        raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many items or extents") from many
     _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
         primary=primary,
@@ -98,30 +98,10 @@ def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int
         raise ProbeRejected(RejectReason.TOO_COMPLEX, "items share their bytes")
 
 
-class _Cursor:
-    """Reads numbers of given widths one after the other. Raises IndexError past the end."""
-
-    def __init__(self, body: bytes, at: int = 0) -> None:
-        self._body = body
-        self.at = at
-
-    def number(self, width: int) -> int:
-        self.at += width
-        if self.at > len(self._body):
-            raise IndexError
-        return int.from_bytes(self._body[self.at - width : self.at], "big")
-
-    def count(self, width: int) -> int:
-        number = self.number(width)
-        if number > _MAX_ITEMS:
-            raise ProbeRejected(RejectReason.TOO_COMPLEX, f"{number} items")
-        return number
-
-
 def _primary(body: bytes) -> int | None:
     if not body:
         return None
-    return _Cursor(body, 4).number(4 if body[0] else 2)
+    return heif_tables.Cursor(body, 4).number(4 if body[0] else 2)
 
 
 def _named(pitm: Box | None, body: bytes) -> Extent | None:
@@ -131,74 +111,42 @@ def _named(pitm: Box | None, body: bytes) -> Extent | None:
 def _kinds(body: bytes) -> dict[int, bytes]:
     if not body:
         return {}
-    cursor = _Cursor(body, 4)
-    cursor.count(4 if body[0] else 2)
+    cursor = heif_tables.Cursor(body, 4)
+    cursor.count(4 if body[0] else 2, most=_MAX_ITEMS)
     kinds: dict[int, bytes] = {}
-    for name, entry in _boxes(body, cursor.at):
-        if name == b"infe" and entry[0] >= 2:
-            fields = _Cursor(entry, 4)
-            item_id = fields.number(4 if entry[0] >= 3 else 2)
-            fields.number(2)
-            kind = entry[fields.at : fields.at + 4]
-            if kind == b"mime" and _is_packed(entry[fields.at + 4 :]):
-                raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
-            if kind == b"mime" and _is_xmp(entry[fields.at + 4 :]):
-                kind = _XMP
-            kinds.setdefault(item_id, kind)
+    for name, infe in boxes_of(body, cursor.at):
+        entry = heif_tables.item_entry(infe) if name == b"infe" else None
+        if entry is None:
+            continue
+        if entry.is_packed:  # decoders unpack such items, whatever their size becomes
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
+        kinds.setdefault(entry.item_id, _XMP if entry.is_xmp else entry.kind)
     return kinds
 
 
-def _is_packed(names: bytes) -> bool:
-    """Whether a `mime` item names a content encoding: decoders unpack such items, whatever that makes.
-    names: its name, content type and encoding, each with a NUL behind it."""
-    parts = names.split(b"\x00")
-    return len(parts) > 2 and parts[2] != b""
-
-
-def _is_xmp(names: bytes) -> bool:
-    return names.split(b"\x00", 2)[1:2] == [XMP_ITEM_TYPE]
-
-
 def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
-    """Kind, owner and what it points at, for each entry of `iref`."""
+    """Yields kind, owner and what it points at, for each entry of `iref`."""
     if not body:
         return
     width = 4 if body[0] else 2
-    for name, entry in _boxes(body, 4):
-        cursor = _Cursor(entry)
-        owner, count = cursor.number(width), cursor.count(2)
+    for name, entry in boxes_of(body, 4):
+        if not entry:
+            return
+        cursor = heif_tables.Cursor(entry)
+        owner, count = cursor.number(width), cursor.count(2, most=_MAX_ITEMS)
         yield name, owner, tuple(cursor.number(width) for _ in range(count))
 
 
 def _places(body: bytes, item_data: Box | None) -> dict[int, tuple[Extent, ...]]:
-    if not body:
-        return {}
-    version = body[0]
-    cursor = _Cursor(body, 4)
-    sizes = cursor.number(2)
-    offset_width, length_width, base_width = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
-    index_width = sizes & 15 if version else 0
-    places: dict[int, tuple[Extent, ...]] = {}
-    total = 0
-    for _ in range(cursor.count(4 if version == 2 else 2)):
-        item_id = cursor.number(4 if version == 2 else 2)
-        method = cursor.number(2) & 15 if version else _FILE
-        foreign = cursor.number(2) != 0  # bytes in another file: none of ours
-        base = cursor.number(base_width)
-        extents: list[Extent] = []
-        count = cursor.count(2)
-        total += count
-        if total > _MAX_ITEMS:
-            raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many extents")
-        for _ in range(count):
-            cursor.number(index_width)
-            start = base + cursor.number(offset_width)
-            extents.append(Extent(start, cursor.number(length_width)))
-        if not foreign and method == _FILE:
-            places[item_id] = tuple(extents)
-        elif not foreign and method == _ITEM_DATA and item_data is not None:
-            places[item_id] = tuple(Extent(item_data.start + e.start, e.length) for e in extents)
-    return places
+    starts = {heif_tables.IN_FILE: 0}
+    if item_data is not None:
+        starts[heif_tables.IN_IDAT] = item_data.start
+    listed = heif_tables.item_locations(body, most_items=_MAX_ITEMS, most_extents=_MAX_ITEMS) if body else ()
+    return {
+        item.item_id: tuple(Extent(starts[item.method] + at, length) for at, length in item.extents)
+        for item in listed
+        if item.in_this_file and item.method in starts
+    }
 
 
 def _item_about(
@@ -225,8 +173,10 @@ async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box
             body = await boxes.body(box, at_most=_MAX_TABLE_BYTES)
             try:
                 associations |= _associations(body)
-            except IndexError as short:
+            except heif_tables.CutShort as short:
                 raise ProbeRejected(RejectReason.CORRUPT, "property table ends too early") from short
+            except heif_tables.TooMany as many:
+                raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many properties") from many
     return {
         item_id: tuple(kept[index - 1] for index in indices if 1 <= index <= len(kept))
         for item_id, indices in associations.items()
@@ -234,23 +184,14 @@ async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box
 
 
 def _associations(body: bytes) -> dict[int, tuple[int, ...]]:
-    cursor = _Cursor(body)
+    cursor = heif_tables.Cursor(body)
     version, flags = cursor.number(1), cursor.number(3)
     wide = flags & 1
     associations: dict[int, tuple[int, ...]] = {}
-    for _ in range(cursor.count(4)):
+    for _ in range(cursor.count(4, most=_MAX_ITEMS)):
         item_id = cursor.number(4 if version else 2)
         count = cursor.number(1)
         # The top bit says that a reader must understand the property.
         indices = (cursor.number(2) & 0x7FFF if wide else cursor.number(1) & 0x7F for _ in range(count))
         associations[item_id] = tuple(indices)
     return associations
-
-
-def _boxes(body: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
-    while at + 8 <= len(body):
-        size, name = struct.unpack_from(">I4s", body, at)
-        if size < 9 or at + size > len(body):
-            return
-        yield name, body[at + 8 : at + size]
-        at += size

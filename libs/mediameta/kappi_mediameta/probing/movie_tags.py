@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from kappi_mediameta.containers.iso_boxes import boxes_of
 from kappi_mediameta.probing.apple import LIVE_KEY, clean_live_id
 from kappi_mediameta.probing.exif import (
     NO_EXIF,
@@ -30,10 +31,10 @@ MAX_TAG_BYTES: Final = 256 << 10
 LOCI: Final = "loci"
 XMP: Final = "XMP_"
 # In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
-_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
-_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
+MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
+MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
 _PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", "@xyz", LOCI, "location")
-_DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
+DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
 # ISO 6709: +48.8577+002.2950+035.4/ , altitude and CRS optional.
 _ISO_6709: Final = re.compile(
     r"([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,6}(?:\.\d{1,6})?)?"
@@ -43,7 +44,7 @@ _ISO_6709: Final = re.compile(
 def user_data_tags(body: bytes) -> dict[str, str]:
     """Text atoms of a `udta` body (QuickTime `©xyz` and its kin), and those of a `meta` within."""
     tags: dict[str, str] = {}
-    for name, value in _atoms(body):
+    for name, value in boxes_of(body):
         if name == b"meta":
             tags |= keyed_tags(value)
         elif name.startswith(b"\xa9") and len(value) > 4:
@@ -80,12 +81,12 @@ def _loci(value: bytes) -> str:
 def keyed_tags(body: bytes) -> dict[str, str]:
     """Text values of a `meta` body, named by its `keys` (mdta) or, as iTunes does, by their atoms."""
     # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first atom.
-    atoms = dict(_atoms(body if body[4:8] == b"hdlr" else body[4:]))
-    keys = [name for _, name in _atoms(atoms.get(b"keys", b"")[8:])]
+    atoms = dict(boxes_of(body if body[4:8] == b"hdlr" else body[4:]))
+    keys = [name for _, name in boxes_of(atoms.get(b"keys", b"")[8:])]
     tags: dict[str, str] = {}
-    for item, value in _atoms(atoms.get(b"ilst", b"")):
+    for item, value in boxes_of(atoms.get(b"ilst", b"")):
         number = int.from_bytes(item, "big")
-        data = dict(_atoms(value)).get(b"data", b"")
+        data = dict(boxes_of(value)).get(b"data", b"")
         if data[:4] != b"\x00\x00\x00\x01":  # well-known type 1: UTF-8
             continue
         text = data[8:].decode("utf-8", "replace")
@@ -101,13 +102,13 @@ def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetim
 
     XMP counts where the film itself says nothing.
     """
-    written = next((at for at in map(_instant, _all(tags, _DATE)) if at is not None), None)
+    written = next((at for at in map(_instant, _all(tags, DATE)) if at is not None), None)
     place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
     described = facts_of(NO_EXIF, read_xmp([tags.get(XMP, "").encode()]))
     facts = replace(
         described,
         orientation=orientation,
-        camera=camera_of(next(_all(tags, _MAKE), None), next(_all(tags, _MODEL), None)),
+        camera=camera_of(next(_all(tags, MAKE), None), next(_all(tags, MODEL), None)),
         location=place or described.location,
         live_id=clean_live_id(tags.get(LIVE_KEY)),
     )
@@ -117,16 +118,6 @@ def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetim
     if created_at is not None:
         return replace(facts, taken_at=created_at, taken_offset_known=True, taken_offset_minutes=None)
     return facts
-
-
-def _atoms(body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + 8 <= len(body):
-        size, name = struct.unpack_from(">I4s", body, position)
-        if size < 8 or position + size > len(body):
-            return
-        yield name, body[position + 8 : position + size]
-        position += size
 
 
 def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import struct
 import zlib
 from typing import Final
 
+from kappi_mediameta.containers.chunks import PNG_END, PNG_START, Chunk, png_chunks
 from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
@@ -15,6 +16,7 @@ from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
 _BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_HEADER_CHUNK_BYTES: Final = 25
 _END_CHUNK: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _TAIL_BYTES: Final = 64 << 10
 _METADATA_CHUNKS: Final = (b"eXIf", *sorted(TEXT_CHUNKS))
@@ -23,20 +25,13 @@ _MAX_METADATA_BYTES: Final = 1 << 20
 
 
 async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    width, height = _dimensions(await reader.read(8, 25))
+    width, height = _dimensions(await reader.read(PNG_START, _HEADER_CHUNK_BYTES))
     limits.check_size(width, height)
     metadata = PngMetadata()
     frame_count: int | None = None
-    position = 33
-    for _ in range(limits.max_parts):
-        length, name = struct.unpack(">I4s", await reader.read(position, 8))
-        if name == b"IDAT":
-            for chunk, body in await _metadata_behind(reader, limits, pixels_at=position):
-                if chunk == b"eXIf":
-                    # Browsers and libvips, who show a PNG as it comes, turn it by what comes before.
-                    metadata.found.secondary_exif = exif_tags(body)
-                else:
-                    metadata.note_text(chunk, body)
+    async for chunk in png_chunks(reader, PNG_START + _HEADER_CHUNK_BYTES, most=limits.max_parts):
+        if chunk.name == b"IDAT":
+            await _note_behind(reader, limits, metadata, pixels_at=chunk.begin)
             animated = frame_count is not None and frame_count > 1
             return PictureHeader(
                 width,
@@ -46,24 +41,42 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
                 capture=metadata.found.capture(),
                 frame_count=frame_count if animated else None,
             )
-        if length > 0x7FFFFFFF or not name.isalpha() or name == b"IEND":
+        if chunk.name == PNG_END or not _is_possible(chunk):
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")
-        if name == b"acTL" and length == 8:
-            frame_count = int.from_bytes(await reader.read(position + 8, 4), "big")
+        if chunk.name == b"acTL" and chunk.length == 8:
+            frame_count = int.from_bytes(await reader.read(chunk.start, 4), "big")
             limits.check_frames(frame_count)
-        elif name == b"eXIf" and length <= _MAX_METADATA_BYTES:
-            metadata.found.exif = exif_tags(await reader.read(position + 8, length))
-        elif await _is_text(reader, name, length, position=position):
-            metadata.note_text(name, await reader.read(position + 8, length))
-        position += 12 + length
-    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
+        elif await _is_metadata(reader, chunk):
+            body = await reader.read(chunk.start, chunk.length)
+            if chunk.name == b"eXIf":
+                metadata.found.exif = exif_tags(body)
+            else:
+                metadata.note_text(chunk.name, body)
+    raise ProbeRejected(RejectReason.TRUNCATED, "no pixels")
 
 
-async def _is_text(reader: BlockReader, name: bytes, length: int, *, position: int) -> bool:
-    """Whether a chunk is a text with metadata. Others are passed over, whatever they hold."""
-    if name not in TEXT_CHUNKS or length > _MAX_METADATA_BYTES:
+def _is_possible(chunk: Chunk) -> bool:
+    return chunk.length <= 0x7FFFFFFF and chunk.name.isalpha()
+
+
+async def _is_metadata(reader: BlockReader, chunk: Chunk) -> bool:
+    """Returns whether a chunk is EXIF or a text with metadata. Other texts may hold anything."""
+    if chunk.length > _MAX_METADATA_BYTES:
         return False
-    return is_wanted(await reader.read(position + 8, min(length, MAX_KEYWORD_BYTES + 1)))
+    if chunk.name not in TEXT_CHUNKS:
+        return chunk.name == b"eXIf"
+    return is_wanted(await reader.read(chunk.start, min(chunk.length, MAX_KEYWORD_BYTES + 1)))
+
+
+async def _note_behind(
+    reader: BlockReader, limits: ProbeLimits, metadata: PngMetadata, *, pixels_at: int
+) -> None:
+    for name, body in await _metadata_behind(reader, limits, pixels_at=pixels_at):
+        if name == b"eXIf":
+            # Browsers and libvips show a PNG as it arrives, and turn it by what comes before the pixels.
+            metadata.found.secondary_exif = exif_tags(body)
+        else:
+            metadata.note_text(name, body)
 
 
 def _dimensions(chunk: bytes) -> tuple[int, int]:
@@ -88,12 +101,13 @@ async def _metadata_behind(
         return _proved_chunks(tail[:end])
     if _is_cut_off(tail):
         raise ProbeRejected(RejectReason.TRUNCATED, "no IEND")
+    found: list[tuple[bytes, bytes]] = []
     try:
-        return await _walked(reader, limits, pixels_at)
+        await _walk_to_end(reader, limits, pixels_at, found)
     except ProbeRejected as rejected:
-        if rejected.reason is RejectReason.TOO_COMPLEX:  # nothing shows that it is cut off
-            return []
-        raise
+        if rejected.reason is not RejectReason.TOO_COMPLEX:  # which shows no cut-off file
+            raise
+    return found
 
 
 def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
@@ -119,17 +133,15 @@ def _is_cut_off(tail: bytes) -> bool:
     return at >= 0 and at + 8 + int.from_bytes(tail[at - 4 : at], "big") >= len(tail)
 
 
-async def _walked(reader: BlockReader, limits: ProbeLimits, position: int) -> list[tuple[bytes, bytes]]:
-    """From the pixels to the end, by hops; far behind it something is appended."""
-    found: list[tuple[bytes, bytes]] = []
-    for _ in range(limits.max_parts):
-        length, name = struct.unpack(">I4s", await reader.read(position, 8))
-        if name == b"IEND":
-            return found
-        if length > 0x7FFFFFFF or not name.isalpha():
+async def _walk_to_end(
+    reader: BlockReader, limits: ProbeLimits, pixels_at: int, found: list[tuple[bytes, bytes]]
+) -> None:
+    """Adds the metadata between the pixels and the last chunk. Far behind that something is appended."""
+    async for chunk in png_chunks(reader, pixels_at, most=limits.max_parts):
+        if chunk.name == PNG_END:
+            return
+        if not _is_possible(chunk):
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")
-        is_exif = name == b"eXIf" and length <= _MAX_METADATA_BYTES
-        if is_exif or await _is_text(reader, name, length, position=position):
-            found.append((name, await reader.read(position + 8, length)))
-        position += 12 + length
-    return found
+        if await _is_metadata(reader, chunk):
+            found.append((chunk.name, await reader.read(chunk.start, chunk.length)))
+    raise ProbeRejected(RejectReason.TRUNCATED, "no IEND")

@@ -9,7 +9,7 @@ from typing import Final
 from kappi_mediameta.probing.bmp import read_bmp
 from kappi_mediameta.probing.camera_raw import is_camera_raw
 from kappi_mediameta.probing.facts import PictureHeader, Probe, ProbeLimits
-from kappi_mediameta.probing.formats import MediaFormat, format_of, matches
+from kappi_mediameta.probing.formats import FILMS_OF_BOXES, MediaFormat, format_of, matches
 from kappi_mediameta.probing.gif import read_gif
 from kappi_mediameta.probing.heif import read_avif, read_heic
 from kappi_mediameta.probing.jpeg import read_jpeg
@@ -36,10 +36,7 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         MediaFormat.HEIC: read_heic,
         MediaFormat.AVIF: read_avif,
         MediaFormat.TIFF: read_tiff,
-        MediaFormat.MP4: read_movie,
-        MediaFormat.MOV: read_movie,
-        MediaFormat.M4V: read_movie,
-        MediaFormat.THREE_GP: read_movie,
+        **dict.fromkeys(FILMS_OF_BOXES, read_movie),
         MediaFormat.WEBM: read_matroska,
         MediaFormat.MKV: read_matroska,
     }

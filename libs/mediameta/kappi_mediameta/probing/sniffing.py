@@ -34,22 +34,8 @@ _M4V_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP"})
 # Sound, RAW photographs and JPEG XL live in the same container and often list `mp42` or `isom` as compatible.
 _FOREIGN_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset(
-    {
-        b"isom",
-        b"mp41",
-        b"mp42",
-        b"mp71",
-        b"avc1",
-        b"dash",
-        b"MSNV",
-        b"mmp4",
-        b"f4v ",
-        b"XAVC",
-        b"cmfc",
-        b"hvc1",
-    }
-    | {b"iso%d" % n for n in range(2, 10)}
-)
+    b"isom mp41 mp42 mp71 avc1 dash MSNV mmp4 XAVC cmfc hvc1 iso2 iso3 iso4 iso5 iso6 iso7 iso8 iso9".split()
+) | {b"f4v "}
 
 
 def sniff(head: bytes) -> MediaFormat | None:

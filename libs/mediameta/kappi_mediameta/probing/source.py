@@ -66,6 +66,13 @@ class BlockReader:
         """`length` bytes, fewer at the end."""
         return await self.read(start, max(0, min(length, self.size_bytes - start)))
 
+    async def scan(self, start: int) -> bytes:
+        """Returns the bytes from `start` to the end of its block."""
+        return await self.read_upto(start, BLOCK_BYTES - start % BLOCK_BYTES)
+
+    def too_many(self, parts: str) -> ProbeRejected:
+        return ProbeRejected(RejectReason.TOO_COMPLEX, f"too many {parts}")
+
     async def tail(self, length: int) -> bytes:
         """The last `length` bytes, or all there is."""
         length = min(length, self.size_bytes)

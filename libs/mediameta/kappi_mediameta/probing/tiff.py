@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import Field, Layout, layout_of, read_directory
 from kappi_mediameta.probing.camera_raw import is_camera_raw, leads_to_raw, shows_raw
 from kappi_mediameta.probing.exif import EXIF_DIRECTORY, GPS_DIRECTORY, ExifTags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
@@ -12,13 +13,11 @@ from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 from kappi_mediameta.probing.tiff_fields import (
     MAX_FIELDS,
-    Field,
-    Layout,
+    READABLE,
     Tags,
     Value,
-    fields,
     integer,
-    layout_of,
+    is_small,
     numbers,
     value_of,
 )
@@ -65,17 +64,18 @@ async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dict[int, Field] | None:
-    """The fields by tag, the first of each; None where there is no directory."""
+    """Returns the fields by tag, the first of each, or None where there is no directory."""
     if at is None or not 8 <= at <= reader.size_bytes - layout.count_bytes:
         if at is not None and at > reader.size_bytes - layout.count_bytes:
             raise ProbeRejected(RejectReason.TRUNCATED, "directory past the end")
         return None
-    count = min(layout.integer(await reader.read(at, layout.count_bytes)), MAX_FIELDS)
-    entries = await reader.read(at + layout.count_bytes, count * layout.field_bytes)
-    found: dict[int, Field] = {}
-    for field in fields(entries, layout):
-        found.setdefault(field.tag, field)
-    return found
+    found = await read_directory(reader, layout, at, most=MAX_FIELDS)
+    if len(found.fields) < min(found.stated_count, MAX_FIELDS):
+        raise ProbeRejected(RejectReason.TRUNCATED, "directory reaches past the end")
+    by_tag: dict[int, Field] = {}
+    for field in found.fields:
+        by_tag.setdefault(field.tag, field)
+    return by_tag
 
 
 async def _is_raw(reader: BlockReader, layout: Layout, tags: Tags, main_at: int) -> bool:
@@ -109,20 +109,17 @@ def _area(tags: Tags) -> int:
 
 
 async def _next(reader: BlockReader, layout: Layout, at: int) -> int | None:
-    """Where the directory is that follows the one `at` a position; None behind the last."""
+    """Returns the position of the directory that follows the one at a position, or None behind the last."""
     if at > reader.size_bytes - layout.count_bytes:
         return None
-    count = layout.integer(await reader.read(at, layout.count_bytes))
-    end = at + layout.count_bytes + count * layout.field_bytes
-    if count > MAX_FIELDS or end + layout.offset_bytes > reader.size_bytes:
-        return None
-    return layout.integer(await reader.read(end, layout.offset_bytes)) or None
+    found = await read_directory(reader, layout, at, most=MAX_FIELDS)
+    return layout.integer(found.following) or None
 
 
 async def _values(reader: BlockReader, layout: Layout, directory: dict[int, Field] | None) -> Tags:
     values: dict[int, Value] = {}
     for tag, field in (directory or {}).items():
-        if not field.is_small:
+        if not is_small(field):
             continue
         raw = await _raw(reader, layout, field)
         if raw is not None:
@@ -141,7 +138,7 @@ async def _raw(reader: BlockReader, layout: Layout, field: Field) -> bytes | Non
 
 async def _block(reader: BlockReader, layout: Layout, field: Field | None) -> bytes:
     """What a field holds, of whatever type; nothing where it is too much."""
-    if field is None or not 0 < field.size_bytes <= _MAX_METADATA_BYTES:
+    if field is None or field.kind not in READABLE or not 0 < field.size_bytes <= _MAX_METADATA_BYTES:
         return b""
     return await _raw(reader, layout, field) or b""
 
@@ -168,7 +165,7 @@ async def _check_end(reader: BlockReader, layout: Layout, main: dict[int, Field]
 
 async def _last(reader: BlockReader, layout: Layout, field: Field) -> int:
     """The last number of a field that may be long."""
-    if not field.size_bytes:
+    if field.kind not in READABLE or not field.size_bytes:
         raise ProbeRejected(RejectReason.CORRUPT, "impossible field")
     width = field.size_bytes // field.count
     if field.is_inline:

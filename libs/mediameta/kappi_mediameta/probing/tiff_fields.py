@@ -6,20 +6,29 @@ Source: TIFF 6.0; BigTIFF as in libtiff. An unreadable field is an absent one: n
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import (
+    ASCII,
+    BYTE,
+    LONG,
+    LONG8,
+    RATIONAL,
+    SHORT,
+    SLONG,
+    SRATIONAL,
+    UNDEFINED,
+    Field,
+    Layout,
+    fields,
+)
 from kappi_mediameta.probing.written import decoded
 
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, SRATIONAL, LONG8 = 1, 2, 3, 4, 5, 7, 9, 10, 16
 _INTEGERS: Final = {SHORT: "H", LONG: "I", SLONG: "i", 13: "I", LONG8: "Q", 18: "Q"}
 _RATIONALS: Final = {RATIONAL: "I", SRATIONAL: "i"}
-_TYPE_SIZES: Final = {
-    **dict.fromkeys((BYTE, ASCII, UNDEFINED), 1),
-    **{kind: struct.calcsize("<" + form) for kind, form in _INTEGERS.items()},
-    **dict.fromkeys(_RATIONALS, 8),
-}
+READABLE: Final = frozenset({BYTE, ASCII, UNDEFINED, *_INTEGERS, *_RATIONALS})
+"""Kinds of fields whose values are read."""
 MAX_FIELDS: Final = 512
 MAX_VALUE_BYTES: Final = 1024
 IMAGE_DESCRIPTION: Final = 0x010E
@@ -35,67 +44,9 @@ Value = str | bytes | tuple[int, ...] | tuple[float, ...]
 Tags = Mapping[int, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How numbers are written. order: of bytes, for `struct`. big: BigTIFF, with 64-bit offsets."""
-
-    order: str
-    big: bool = False
-
-    @property
-    def field_bytes(self) -> int:
-        return 20 if self.big else 12
-
-    @property
-    def count_bytes(self) -> int:
-        return 8 if self.big else 2
-
-    @property
-    def offset_bytes(self) -> int:
-        return 8 if self.big else 4
-
-    def integer(self, raw: bytes) -> int:
-        return int.from_bytes(raw, "little" if self.order == "<" else "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One entry. rest: its last four (BigTIFF: eight) bytes, the value itself where it fits."""
-
-    tag: int
-    kind: int
-    count: int
-    rest: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return _TYPE_SIZES.get(self.kind, 0) * self.count
-
-    @property
-    def is_inline(self) -> bool:
-        return self.size_bytes <= len(self.rest)
-
-    @property
-    def is_small(self) -> bool:
-        return 0 < self.size_bytes <= _LARGER.get(self.tag, MAX_VALUE_BYTES)
-
-
-def layout_of(head: bytes) -> Layout | None:
-    """Of a structure that starts with `head`, at least four bytes."""
-    return {
-        b"II*\x00": Layout("<"),
-        b"MM\x00*": Layout(">"),
-        b"II+\x00": Layout("<", big=True),
-        b"MM\x00+": Layout(">", big=True),
-    }.get(head[:4])
-
-
-def fields(entries: bytes, layout: Layout) -> Iterator[Field]:
-    """The whole fields among `entries`, the body of a directory."""
-    form = layout.order + ("HHQ8s" if layout.big else "HHI4s")
-    whole = len(entries) // layout.field_bytes * layout.field_bytes
-    for tag, kind, count, rest in struct.iter_unpack(form, entries[:whole]):
-        yield Field(tag, kind, count, rest)
+def is_small(field: Field) -> bool:
+    """Returns whether a field has a value that is read, and is not too long for that."""
+    return field.kind in READABLE and 0 < field.size_bytes <= _LARGER.get(field.tag, MAX_VALUE_BYTES)
 
 
 def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
@@ -122,7 +73,7 @@ def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
     count = min(layout.integer(block[at:start]), MAX_FIELDS)
     tags: dict[int, Value] = {}
     for field in fields(block[start : start + count * layout.field_bytes], layout):
-        if not field.is_small or field.tag in tags:
+        if not is_small(field) or field.tag in tags:
             continue
         place = layout.integer(field.rest)
         raw = field.rest if field.is_inline else block[place : place + field.size_bytes]

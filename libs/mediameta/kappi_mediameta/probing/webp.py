@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
+from kappi_mediameta.containers.chunks import RIFF_START, Chunk, riff_chunks, riff_end
 from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.metadata import Metadata
@@ -33,17 +34,19 @@ class _Found:
 
 
 async def read_webp(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    """Of animations longer than 2 MiB duration, number of frames and metadata at the end are not known."""
-    (riff_size,) = struct.unpack("<I", await reader.read(4, 4))
-    end = 8 + riff_size
+    """Returns the header. Of animations longer than 2 MiB duration, number of frames and metadata at the end
+    are unknown."""
+    end = await riff_end(reader)
     if end > reader.size_bytes:
         raise ProbeRejected(RejectReason.TRUNCATED, "shorter than its RIFF size")
-    name, _ = await _chunk(reader, 12, end)
-    if name == b"VP8X":
-        return await _extended(reader, limits, end)
-    width, height = await _bitstream_size(reader, name, 20)
-    limits.check_size(width, height)
-    return PictureHeader(width, height, _FRAME_CHUNKS[name])
+    async for first in riff_chunks(reader, RIFF_START, end, most=1):
+        _check_fits(first, end)
+        if first.name == b"VP8X":
+            return await _extended(reader, limits, end)
+        width, height = await _bitstream_size(reader, first)
+        limits.check_size(width, height)
+        return PictureHeader(width, height, _FRAME_CHUNKS[first.name])
+    raise ProbeRejected(RejectReason.CORRUPT, "no chunk")
 
 
 async def _extended(reader: BlockReader, limits: ProbeLimits, end: int) -> PictureHeader:
@@ -52,7 +55,7 @@ async def _extended(reader: BlockReader, limits: ProbeLimits, end: int) -> Pictu
     width = 1 + int.from_bytes(body[4:7], "little")
     height = 1 + int.from_bytes(body[7:10], "little")
     limits.check_size(width, height)
-    found = await _hop(reader, limits, end, flags=flags, size=(width, height))
+    found = await _walk(reader, limits, end, flags=flags, size=(width, height))
     if found.codec is None:
         raise ProbeRejected(RejectReason.CORRUPT, "no picture chunk")
     limits.check_duration(found.milliseconds)
@@ -68,53 +71,52 @@ async def _extended(reader: BlockReader, limits: ProbeLimits, end: int) -> Pictu
     )
 
 
-async def _hop(
+async def _walk(
     reader: BlockReader, limits: ProbeLimits, end: int, *, flags: int, size: tuple[int, int]
 ) -> _Found:
     found = _Found()
-    position = 12
-    for _ in range(limits.max_parts + limits.max_frames):
-        if position + 8 > end:
-            found.whole = True
+    animated = bool(flags & _ANIMATION_FLAG)
+    most = limits.max_parts + limits.max_frames
+    async for chunk in riff_chunks(reader, RIFF_START, end, most=most):
+        if found.codec is not None and animated and chunk.begin >= _WALKED_BYTES:
             return found
-        animated = bool(flags & _ANIMATION_FLAG)
-        if found.codec is not None and animated and position >= _WALKED_BYTES:
-            return found
-        try:
-            name, length = await _chunk(reader, position, end)
-        except ProbeRejected:
-            if found.codec is None or animated:
-                raise
-            return found  # what follows a still picture is none of it
-        if name == b"ANMF":
-            await _count(reader, limits, found, position=position)
-        if name in _FRAME_CHUNKS and found.codec is None:
-            found.codec = _FRAME_CHUNKS[name]
-            if name != b"ANMF" and await _bitstream_size(reader, name, position + 8) != size:
+        if chunk.end > end and found.codec is not None and not animated:
+            return found  # what follows a still picture is not part of it
+        _check_fits(chunk, end)
+        if chunk.name == b"ANMF":
+            await _count(reader, limits, found, chunk)
+        if chunk.name in _FRAME_CHUNKS and found.codec is None:
+            found.codec = _FRAME_CHUNKS[chunk.name]
+            if chunk.name != b"ANMF" and await _bitstream_size(reader, chunk) != size:
                 raise ProbeRejected(RejectReason.CORRUPT, "canvas and picture differ")
-        elif name == b"EXIF" and length <= _MAX_METADATA_BYTES:
-            found.metadata.exif = exif_tags(await reader.read(position + 8, length))
-        elif name in _XMP_NAMES and length <= _MAX_METADATA_BYTES and not found.metadata.xmp:
-            found.metadata.xmp = [await reader.read(position + 8, length)]
-        position += 8 + length + (length & 1)
-    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
+        elif chunk.length <= _MAX_METADATA_BYTES:
+            await _note_metadata(reader, found.metadata, chunk)
+    found.whole = True
+    return found
 
 
-async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, *, position: int) -> None:
+def _check_fits(chunk: Chunk, end: int) -> None:
+    if chunk.end > end:
+        raise ProbeRejected(RejectReason.CORRUPT, "chunk reaches past the file's own size")
+
+
+async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, frame: Chunk) -> None:
     found.frames += 1
     limits.check_frames(found.frames)
-    found.milliseconds += int.from_bytes(await reader.read(position + 20, 3), "little")
+    found.milliseconds += int.from_bytes(await reader.read(frame.start + 12, 3), "little")
 
 
-async def _chunk(reader: BlockReader, position: int, end: int) -> tuple[bytes, int]:
-    name, length = struct.unpack("<4sI", await reader.read(position, 8))
-    if position + 8 + length > end:
-        raise ProbeRejected(RejectReason.CORRUPT, "chunk reaches past the file's own size")
-    return name, length
+async def _note_metadata(reader: BlockReader, metadata: Metadata, chunk: Chunk) -> None:
+    if chunk.name == b"EXIF":
+        metadata.exif = exif_tags(await reader.read(chunk.start, chunk.length))
+    elif chunk.name in _XMP_NAMES and not metadata.xmp:
+        metadata.xmp = [await reader.read(chunk.start, chunk.length)]
 
 
-async def _bitstream_size(reader: BlockReader, name: bytes, position: int) -> tuple[int, int]:
-    body = await reader.read(position, 10 if name == b"VP8 " else 5)  # the smallest file ends soon after
+async def _bitstream_size(reader: BlockReader, chunk: Chunk) -> tuple[int, int]:
+    name = chunk.name
+    # The smallest file ends soon after these bytes.
+    body = await reader.read(chunk.start, 10 if name == b"VP8 " else 5)
     if name == b"VP8 ":
         width, height = struct.unpack_from("<HH", body, 6)
         if body[0] & 1 or body[3:6] != b"\x9d\x01\x2a":

@@ -18,7 +18,6 @@ from kappi_mediameta.probing.facts import Coordinates
 from kappi_mediameta.probing.written import WrittenTime, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
-XMP_ITEM_TYPE: Final = b"application/rdf+xml"
 _MAX_ELEMENTS: Final = 20_000
 _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000

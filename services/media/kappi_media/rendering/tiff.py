@@ -15,9 +15,10 @@ from typing import Final
 
 import pyvips
 import zstandard
+from kappi_mediameta.containers.tiff_directories import Field
 from kappi_mediameta.probing import tiff_samples as tag
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
-from kappi_mediameta.probing.tiff_fields import Field, Tags, integer
+from kappi_mediameta.probing.tiff_fields import Tags, integer
 from kappi_mediameta.probing.tiff_samples import Samples, samples_of
 
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory

@@ -8,17 +8,9 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import LONG, LONG8, SHORT, Field, fields, layout_of
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
-from kappi_mediameta.probing.tiff_fields import (
-    LONG,
-    LONG8,
-    SHORT,
-    Field,
-    Tags,
-    fields,
-    layout_of,
-    value_of,
-)
+from kappi_mediameta.probing.tiff_fields import Tags, is_small, value_of
 
 from kappi_media.rendering.pieces import Bytes, Piece
 
@@ -61,7 +53,7 @@ class TiffDirectory:
     @property
     def tags(self) -> Tags:
         """Returns the values of the small fields."""
-        small = {tag: field for tag, field in self.fields.items() if field.is_small}
+        small = {tag: field for tag, field in self.fields.items() if is_small(field)}
         bodies = {tag: self._body(field) for tag, field in small.items()}
         return {
             tag: value_of(field, bodies[tag], self._layout)
