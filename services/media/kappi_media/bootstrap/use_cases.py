@@ -14,7 +14,6 @@ from kappi_media.domain.shares import DecoderBudget
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
-from kappi_media.repository.checksums import ChecksumQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.gps_free import GpsFreeQueries
 from kappi_media.repository.items import ItemQueries
@@ -34,7 +33,6 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
-from kappi_media.use_cases.checksums import LateChecksum
 from kappi_media.use_cases.claims import SweepClaims
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
@@ -246,7 +244,6 @@ def build_worker(
         store=deps.store,
         decoding=decoding,
         limits=limits,
-        late_checksum=LateChecksum(ChecksumQueries(deps.database), store=deps.store),
         clock=deps.clock,
         tag=TagOriginal(deps.store) if write_tags else None,
         scan=scan,
