@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media import errors
-from kappi_media.api.reading import decode, read_body
+from kappi_media.api.reading import decode, pieces_of, read_body
 from kappi_media.domain.media import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
 
@@ -26,7 +25,6 @@ CACHE_CONTROL = "public, max-age=3600"
 """The lifetime in caches. They may show a deleted post's picture for an hour."""
 TIMEOUT_S = 10.0
 """The longest wait of a picture for its turn."""
-_PIECE_BYTES = 64 << 10
 _INTERNAL = "/internal/posts/"
 
 
@@ -81,7 +79,7 @@ class PostPictureApi:
         request.scope[PACED] = True
         order = PictureOrder(PostId(request.path_params["id"]), _account(request))
         async with self._turns.taken():
-            await self._store.from_file(order, _pieces(request), announced_bytes=_announced(request))
+            await self._store.from_file(order, pieces_of(request), announced_bytes=_announced(request))
         return Response(status_code=204)
 
     async def use_item(self, request: Request) -> Response:
@@ -101,13 +99,6 @@ def _account(request: Request) -> AccountId:
 def _announced(request: Request) -> int | None:
     text = request.query_params.get("at_most_bytes", "")
     return int(text) if text.isdigit() else None
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
-    async for chunk in request.stream():
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
 
 
 _SHOW: dict[str, Any] = {

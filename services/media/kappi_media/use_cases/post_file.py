@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once, answered_before
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.problems import Problem, Unavailable
 from kappi_chassis.storage import ObjectHead, ObjectStore, StorageUnavailable
@@ -194,10 +194,9 @@ class PostFile:
 
     async def _repeat(self, order: FileOrder, received: _Received, call_of: CallOf) -> Item:
         """Compare a repeated request with the first one. The file is not stored again."""
-        async with self._outbox.begin() as unit:
-            stored = await call_of(received.fingerprint).begin(unit.connection)
-            if stored is None:  # the stored answer expired and was removed at this time
-                raise Unavailable("Send it again.", retry_after_s=1)
+        stored = await answered_before(self._outbox, call_of(received.fingerprint))
+        if stored is None:  # the stored answer expired and was removed at this time
+            raise Unavailable("Send it again.", retry_after_s=1)
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
     async def _reserve(self, order: FileOrder, fmt: MediaFormat) -> Upload:
