@@ -4,7 +4,7 @@ processed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
@@ -138,25 +138,7 @@ class ProcessingQueries:
         An item that is half of a Live Photo is paired with the other half in the same transaction. A caption
         and keywords in the file are added to the item, as far as texts written by people leave room for them.
         """
-        values = (
-            media_id,
-            gallery_id,
-            probe.kind,
-            probe.content_type,
-            probe.width,
-            probe.height,
-            probe.orientation,
-            probe.duration_ms,
-            probe.codec,
-            probe.taken_at,
-            probe.camera,
-            probe.location,
-            *grid.rendition,
-            *event,
-            grid.placeholder,
-            probe.taken_offset_minutes,
-            probe.live_id,
-        )
+        values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)
         if probe.live_id is None and not described:
             return await self._database.hot.fetchval(_READY, *values) is not None
@@ -178,6 +160,27 @@ class ProcessingQueries:
         """Record a rejection. Returns False when the item was no longer in processing."""
         sequence = await self._database.hot.fetchval(_REJECTED, media_id, gallery_id, reason, *event)
         return sequence is not None
+
+
+def _ready_values(probe: Probe, grid: KeptGridPicture, event: OutboxRow) -> tuple[Any, ...]:
+    """Returns the parameters of `_READY` from $3 on."""
+    return (
+        probe.kind,
+        probe.content_type,
+        probe.width,
+        probe.height,
+        probe.orientation,
+        probe.duration_ms,
+        probe.codec,
+        probe.taken_at,
+        probe.camera,
+        probe.location,
+        *grid.rendition,
+        *event,
+        grid.placeholder,
+        probe.taken_offset_minutes,
+        probe.live_id,
+    )
 
 
 async def forget_job(connection: AsyncConnection, media_id: MediaId) -> None:

@@ -311,8 +311,7 @@ def upgrade() -> None:
 
 
 def _mark_galleries() -> None:
-    # Every gallery that is there gets the mark without a rewrite; the running service enters what they hold,
-    # piece by piece, and takes the mark off those without an owner.
+    # No row is rewritten. The running service enters the items of owned galleries and removes the marks.
     mark = sa.text("'00000000-0000-0000-0000-000000000000'")
     op.add_column("contents", sa.Column("library_after", sa.Uuid(), server_default=mark, nullable=True))
     op.alter_column("contents", "library_after", server_default=None)
