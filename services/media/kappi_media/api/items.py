@@ -111,7 +111,7 @@ class ItemApi:
         media_id: ItemIdPath,
         request: Request,
         redirect: Annotated[
-            bool, Query(description="Answer 302 to the signed URL instead of naming it")
+            bool, Query(description="Answer 302 to the signed URL instead of returning it")
         ] = False,
     ) -> Response:
         grant = await self._gate.open(request, "view")
@@ -126,8 +126,8 @@ class ItemApi:
         media_id: ItemIdPath,
         size: str,
         request: Request,
-        expires: Annotated[str, Query(description="As it stands in the item's URL")] = "",
-        signature: Annotated[str, Query(description="As `expires`; takes the place of credentials")] = "",
+        expires: Annotated[str, Query(description="As in the item's URL")] = "",
+        signature: Annotated[str, Query(description="As in the item's URL; it replaces credentials")] = "",
     ) -> Response:
         if signature:
             signed, gallery_id = await self._renditions.signed(

@@ -121,7 +121,7 @@ class LinkApi:
         return Response(status_code=204)
 
     async def follow(
-        self, token: Annotated[str, Path(description="As it stands in the link")], request: Request
+        self, token: Annotated[str, Path(description="As in the link")], request: Request
     ) -> Response:
         followed = await self._links.follow(token)
         self._recorder("link", request, gallery_id=followed.gallery_id, media_id=followed.media_id)

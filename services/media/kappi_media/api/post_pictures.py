@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI, Path, Request
-from kappi_chassis.http.app import problems
 from kappi_chassis.http.edge import PACED
 from kappi_chassis.http.turns import Turns
 from kappi_chassis.problems import NotFound
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media import errors
+from kappi_media.api.components import operation
 from kappi_media.api.reading import decode, pieces_of, read_body
 from kappi_media.domain.media import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
@@ -101,15 +101,13 @@ def _announced(request: Request) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-_SHOW: dict[str, Any] = {
-    "operation_id": "getPostImage",
-    "tags": ["Posts"],
-    "summary": "The picture of a post",
-    "description": "A JPEG of 600 by 600 pixels, upright, in sRGB, without metadata, for everybody and "
-    "whatever the tier of its author. The address works as long as the post is there; with `If-None-Match` "
+_SHOW: Final = operation(
+    "getPostImage",
+    "The picture of a post",
+    "A JPEG of 600 by 600 pixels, upright, in sRGB, without metadata. It is the same for all callers, "
+    "whatever the tier of its author. The address works as long as the post exists; with `If-None-Match` "
     "nothing is sent twice.",
-    "response_class": Response,
-    "responses": {
+    {
         200: {
             "description": "The picture",
             "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
@@ -118,8 +116,11 @@ _SHOW: dict[str, Any] = {
                 "Cache-Control": {"schema": {"type": "string"}},
             },
         },
-        304: {"description": "You have it already"},
-        **problems(errors.PostNotFound, errors.StoreUnavailable),
+        304: {"description": "Your copy is still correct"},
     },
-    "openapi_extra": {"security": []},
-}
+    errors.PostNotFound,
+    errors.StoreUnavailable,
+    tag="Posts",
+    response_class=Response,
+    openapi_extra={"security": []},
+)
