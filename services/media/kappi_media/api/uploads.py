@@ -30,8 +30,8 @@ from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 SIGNED_HEADER = "x-kappi-signed"
-"""The header with the number of files that an answer signs. It tells the gateway the cost of the call; the
-gateway does not pass it on to clients.
+"""The header with the number of files that an answer signs: the cost of the call for the gateway's limits.
+The gateway does not pass it on to clients.
 """
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]

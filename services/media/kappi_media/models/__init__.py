@@ -7,47 +7,7 @@ explicitly.
 
 from __future__ import annotations
 
-from kappi_media.models.account import accounts, post_pictures, tiers
-from kappi_media.models.base import idempotency, inbox, metadata, outbox
-from kappi_media.models.gallery import access_flushes, access_log, contents, usage_days
-from kappi_media.models.item import (
-    deleted_media,
-    items,
-    links,
-    location_free_copies,
-    moves,
-    object_folders,
-    rendition_claims,
-    renditions,
-)
-from kappi_media.models.library_index import library, library_names, library_terms
-from kappi_media.models.upload import ended_promises, promise_budgets, upload_jobs, uploads
+from kappi_media.models import account, gallery, item, library_index, upload
+from kappi_media.models.base import metadata
 
-__all__ = [
-    "access_flushes",
-    "access_log",
-    "accounts",
-    "contents",
-    "deleted_media",
-    "ended_promises",
-    "idempotency",
-    "inbox",
-    "items",
-    "library",
-    "library_names",
-    "library_terms",
-    "links",
-    "location_free_copies",
-    "metadata",
-    "moves",
-    "object_folders",
-    "outbox",
-    "post_pictures",
-    "promise_budgets",
-    "rendition_claims",
-    "renditions",
-    "tiers",
-    "upload_jobs",
-    "uploads",
-    "usage_days",
-]
+__all__ = ["account", "gallery", "item", "library_index", "metadata", "upload"]

@@ -29,7 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, ItemStatus
-from kappi_media.models import contents, deleted_media, items, uploads
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import release_all
 
 # Tags that differ only in case or accents count as one. An item keeps the spelling that it already has.

@@ -15,7 +15,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId
-from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
+from kappi_media.models.base import outbox
+from kappi_media.models.gallery import access_log, contents
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import end_claim, held_by, release_all
 from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted
 

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.models import deleted_media, items, upload_jobs
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import upload_jobs
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2

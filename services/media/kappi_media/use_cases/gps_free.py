@@ -286,7 +286,7 @@ def _handed_out(media_id: MediaId, gallery_id: GalleryId, folder: int | None, co
 
 
 def _impossible() -> LocationNotRemovable:
-    return LocationNotRemovable("Ask whoever manages the gallery for the original.")
+    return LocationNotRemovable("Ask the manager of the gallery for the original.")
 
 
 def _pending() -> LocationFreePending:
