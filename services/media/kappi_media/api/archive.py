@@ -149,4 +149,4 @@ def _without_body(asked: Outcome, headers: dict[str, str]) -> Response:
         return Response(status_code=304, headers=headers)
     if asked.status == 412:
         raise ArchiveChanged("Begin anew, without If-Match.", headers=headers)
-    raise ArchiveRangeUnsatisfiable("Nothing of the archive is in this range.", headers=headers)
+    raise ArchiveRangeUnsatisfiable("The range contains nothing of the archive.", headers=headers)

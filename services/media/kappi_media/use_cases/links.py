@@ -180,7 +180,7 @@ class Links:
         if target.expires_at <= now:
             raise errors.LinkExpired
         if target.status != "ready":
-            raise errors.MediaNotReady("It is being looked at; try again in a moment.")
+            raise errors.MediaNotReady("It is still being checked; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
         key = original_key(target.gallery_id, target.media_id, target.folder)
         if target.location_free:

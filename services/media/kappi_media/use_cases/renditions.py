@@ -277,7 +277,7 @@ class Renditions:
         """
         found = await self._items.find_with_owner(media_id)
         if found is None:
-            raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
+            raise RenditionUrlInvalid("It was not signed for this rendition. Get the item again.")
         item, owner_id = found
         ends_at = self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
         share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)

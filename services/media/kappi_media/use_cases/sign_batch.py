@@ -197,7 +197,7 @@ class SignBatch:
     async def _reserved_before(self, ids: Sequence[UploadId], gallery_id: GalleryId) -> _Promised:
         uploads = await self._uploads.find_all(ids, gallery_id)
         if len(uploads) != len(ids):
-            raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
+            raise UploadNotFound("These uploads were not completed and are removed: declare the files again.")
         return _Promised(uploads, await self._uploads.same_files(gallery_id, digests_of(uploads)))
 
     async def _files(self, batch: Batch) -> FilesToReserve:
