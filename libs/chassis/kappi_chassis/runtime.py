@@ -10,7 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import uvloop
 
@@ -48,6 +48,9 @@ class Closable(Protocol):
     async def close(self) -> None: ...
 
 
+T = TypeVar("T", bound=Closable)
+
+
 class _OnDemand:
     """A resource that connects on first use: its users wait if it is away, not the start of the process."""
 
@@ -81,9 +84,12 @@ class Service:
         """Adds a resource. Resources start in the order of these calls and close in reverse."""
         self._resources.append(resource)
 
-    def closes(self, resource: Closable) -> None:
-        """Adds a part that connects on first use. It closes in the reverse order of these calls."""
+    def closes(self, resource: T) -> T:
+        """Adds a part that connects on first use, and returns it. It closes in the reverse order of these
+        calls.
+        """
         self._resources.append(_OnDemand(resource))
+        return resource
 
     def runs(self, name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Adds a task for the whole life of the process."""

@@ -54,7 +54,7 @@ class UnsupportedContentType(Unprocessable):
 
 
 class FileTypeNotTaken(UnsupportedContentType):
-    """The same, of a file in the body itself."""
+    """The same code, for a file in the body itself."""
 
     status = UnsupportedMediaType.status
 
@@ -120,7 +120,7 @@ class RenditionsBusy(Unavailable):
 
 
 class LocationNotRemovable(Unprocessable):
-    """The answer in a gallery that hides places; its manager can still have the original."""
+    """Answered in a gallery that hides places. Its manager can still get the original."""
 
     code, title = "location_not_removable", "The place cannot be taken out of this file"
 
@@ -146,7 +146,7 @@ class ArchiveBusy(Unavailable):
 
 
 class StoreTokenWrong(Unauthenticated):
-    """An error of the store's own calls; no client sees it."""
+    """Answered to the object store only."""
 
     code, title = "store_token_wrong", "The store's token is missing or wrong"
 

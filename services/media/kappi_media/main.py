@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
+from kappi_chassis.http.edge import App
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service
@@ -48,6 +47,7 @@ from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, Count
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
+from kappi_media.use_cases.mover import Mover
 from kappi_media.use_cases.renditions import WaitingBounds
 
 NAME = "media"
@@ -68,78 +68,92 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         grant_keys=http_fetch(settings.grant_jwks_url, headers=internal_headers(platform)),
         account_keys=http_fetch(settings.account_jwks_url, headers=internal_headers(platform)),
     )
-    limits = RenderLimits(
-        max_pixels=settings.max_picture_pixels,
-        max_video_pixels=settings.max_video_pixels,
-        memory_bytes=settings.decoder_memory_bytes,
-    )
+    closes = backbone.service.closes
+    for resource in (deps.store, deps.joins, deps.hashing):
+        closes(resource)
     budget = DecoderBudget(
         seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
     )
-    renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits, budget=budget)
-    for resource in (deps.store, deps.joins, deps.hashing):
-        backbone.service.closes(resource)
-    backbone.service.closes(renderer)
-    bounds = WaitingBounds(settings.renditions_waiting, settings.renditions_waiting_of_one)
-    make = build_renditions(deps, renderer, bounds)
-    backbone.service.closes(make)
-    facts = None
-    if settings.fill_from_tags:
-        facts = FactsOnRead(build_facts(deps, settings), timeout=settings.tags_patience)
-        backbone.service.closes(facts)
-    bulk = build_store(storage)
-    backbone.service.closes(bulk)
+    renderer = closes(_renderer(settings, budget, memory_bytes=settings.decoder_memory_bytes))
     # It has its own processes: it reads whole JPEGs, and requests for pictures must not wait for that.
-    finder = Renderer(
-        max_parallel=settings.decoder_processes,
-        limits=replace(limits, memory_bytes=FINDER_MEMORY_BYTES),
-        budget=budget,
-    )
-    backbone.service.closes(finder)
-    copies = build_copies(deps, finder.find_location)
-    backbone.service.closes(copies)
-    archives = build_archives(deps, settings, copies, store=bulk)
-    backbone.service.closes(archives)
-    recorder = _recorder(backbone, deps, settings)
-    pictures = build_post_pictures(deps, settings, renderer)
-    copying = build_store(storage)
-    backbone.service.closes(copying)
-    mover = build_mover(deps, store=copying)
-    app = build_app(
-        deps,
-        settings,
-        make,
-        facts,
-        archives=archives,
-        copies=copies,
-        pictures=pictures,
-        recorder=recorder,
-        wake_mover=mover.wake,
-    )
+    finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
+    mover = build_mover(deps, store=closes(build_store(storage)))
+    app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover)
     backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
     backbone.consumes(handlers(deps.outbox, on_tick_first=tick_steps(deps, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(deps))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
+    if {"api", "worker"} & set(settings.roles):
+        report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
+        backbone.service.runs("decoder confinement", report.run)
+    _work(backbone, deps, settings, decoding=renderer, budget=budget, mover=mover)
+    return backbone.service
+
+
+def _renderer(settings: MediaSettings, budget: DecoderBudget, *, memory_bytes: int) -> Renderer:
+    limits = RenderLimits(
+        max_pixels=settings.max_picture_pixels,
+        max_video_pixels=settings.max_video_pixels,
+        memory_bytes=memory_bytes,
+    )
+    return Renderer(max_parallel=settings.decoder_processes, limits=limits, budget=budget)
+
+
+def _app(
+    backbone: Backbone,
+    deps: Dependencies,
+    settings: MediaSettings,
+    storage: StorageSettings,
+    *,
+    renderer: Renderer,
+    finder: Renderer,
+    mover: Mover,
+) -> App:
+    closes = backbone.service.closes
+    bounds = WaitingBounds(settings.renditions_waiting, settings.renditions_waiting_of_one)
+    facts = None
+    if settings.fill_from_tags:
+        facts = closes(FactsOnRead(build_facts(deps, settings), timeout=settings.tags_patience))
+    copies = closes(build_copies(deps, finder.find_location))
+    return build_app(
+        deps,
+        settings,
+        closes(build_renditions(deps, renderer, bounds)),
+        facts,
+        archives=closes(build_archives(deps, settings, copies, store=closes(build_store(storage)))),
+        copies=copies,
+        pictures=build_post_pictures(deps, settings, renderer),
+        recorder=_recorder(backbone, deps, settings),
+        wake_mover=mover.wake,
+    )
+
+
+def _work(
+    backbone: Backbone,
+    deps: Dependencies,
+    settings: MediaSettings,
+    *,
+    decoding: Renderer,
+    budget: DecoderBudget,
+    mover: Mover,
+) -> None:
+    """Run what the `worker` role does beside consuming events."""
     worker = build_worker(
         deps,
-        renderer,
+        decoding,
         concurrency=settings.worker_concurrency,
         budget=budget,
         limits=probe_limits(settings),
         write_tags=settings.write_tags,
         scan=build_scan(deps, settings),
     )
-    if {"api", "worker"} & set(settings.roles):
-        report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
-        backbone.service.runs("decoder confinement", report.run)
+    backbone.consumes(worker_handlers(deps.outbox, worker, clock=deps.clock), group=WORKER_GROUP)
     if "worker" in settings.roles:
         backbone.service.runs("uploads", worker.run)
         backbone.service.runs("moves", mover.run)
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(deps.database)).run)
         backbone.service.runs("usage", CatchUpUsage(UsageQueries(deps.database)).run)
-    backbone.consumes(worker_handlers(deps.outbox, worker, clock=deps.clock), group=WORKER_GROUP)
-    return backbone.service
 
 
 def _recorder(backbone: Backbone, deps: Dependencies, settings: MediaSettings) -> AccessRecorder:
@@ -147,8 +161,7 @@ def _recorder(backbone: Backbone, deps: Dependencies, settings: MediaSettings) -
     if not settings.statistics or "api" not in settings.roles:
         return CountNothing()
     counter = AccessCounter(max_keys=settings.statistics_keys)
-    flush = build_accesses(deps, settings, counter)
-    backbone.service.closes(flush)
+    flush = backbone.service.closes(build_accesses(deps, settings, counter))
     backbone.service.runs("accesses", flush.run)
     return CountAccesses(counter)
 

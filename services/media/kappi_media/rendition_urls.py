@@ -45,10 +45,10 @@ class RenditionUrls:
         """
         good = hmac.compare_digest(self._signature(item, size, expires).encode(), signature.encode())
         if not good or not (expires.isascii() and expires.isdigit() and len(expires) <= _SECOND_DIGITS):
-            raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
+            raise RenditionUrlInvalid("It was not signed for this rendition. Get the item again.")
         ends_at = datetime.fromtimestamp(int(expires), UTC)
         if now >= ends_at:
-            raise RenditionUrlInvalid("Its time is over. Ask for the item again.")
+            raise RenditionUrlInvalid("It has expired. Get the item again.")
         return ends_at
 
     def _signature(self, item: Item, size: str, expires: str) -> str:

@@ -162,7 +162,7 @@ class MediaSettings(DatabaseSettings):
     clamd_address: Annotated[str, AfterValidator(_clamd_address)] | None = Field(
         default=None,
         description="Address of ClamAV's clamd, `tcp://host:port` or a socket's path; with it originals are "
-        "scanned, and withheld until they are",
+        "scanned, and withheld until then",
     )
     clamd_patience: timedelta = Field(
         default=timedelta(seconds=120),

@@ -14,6 +14,7 @@ from kappi_gateway.upstream import Upstreams, decoded, traced, whole
 
 class _Answer(msgspec.Struct):
     gallery_id: UUID
+    media_id: UUID | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -38,17 +39,20 @@ class GalleryLookup:
             self._known.move_to_end(key)
             return known
         found = await self._ask(collection, thing_id)
-        if found is not None:
-            self._known[key] = found
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return found
+        if found is None:
+            return None
+        self._known[key] = found.gallery_id
+        if found.media_id is not None:  # after an upload, its item is usually requested
+            self._known["media", found.media_id] = found.gallery_id
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return found.gallery_id
 
     def forget(self, collection: str, thing_id: UUID) -> None:
         """Forgets a thing that may have been moved, so that the next lookup asks media again."""
         self._known.pop((collection, thing_id), None)
 
-    async def _ask(self, collection: str, thing_id: UUID) -> UUID | None:
+    async def _ask(self, collection: str, thing_id: UUID) -> _Answer | None:
         response = await self._upstreams.send(
             Service.MEDIA, "GET", f"/internal/{collection}/{thing_id}", headers=traced()
         )
@@ -57,4 +61,4 @@ class GalleryLookup:
             return None
         if response.status != 200:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
-        return decoded(body, _decoder).gallery_id
+        return decoded(body, _decoder)

@@ -16,6 +16,7 @@ from kappi_testkit.gateway.stack import ACCOUNT_ID, Stack, StackFactory
 
 UPLOADS = f"/v1/galleries/{GALLERY_ID}/uploads"
 THING_ID = UUID("019c0000-0000-7000-8000-000000000009")
+UPLOAD_ID = UUID("019c0000-0000-7000-8000-000000000008")
 MEDIA = f"/v1/media/{THING_ID}"
 SAME_ID = "X-Request-Id: abcdefgh12345678"
 
@@ -72,6 +73,15 @@ async def test_media_says_once_which_gallery_a_thing_is_in(
         assert (await owned.ask(method, target, owned.bearer())).status == 200
     assert located(owned) == [asked.encode()]
     assert [seen.json()["gallery_id"] for seen in owned.grants_asked()] == [str(GALLERY_ID)] * 2
+
+
+async def test_the_item_of_a_known_upload_is_not_asked_for(owned: Stack) -> None:
+    body = f'{{"gallery_id": "{GALLERY_ID}", "media_id": "{THING_ID}"}}'
+    owned.media.always(Reply(body=body.encode()))
+    upload = f"/v1/uploads/{UPLOAD_ID}"
+    for method, target in (("POST", f"{upload}/complete"), ("GET", MEDIA), ("GET", upload)):
+        assert (await owned.ask(method, target, owned.bearer())).status == 200
+    assert located(owned) == [f"/internal/uploads/{UPLOAD_ID}".encode()]
 
 
 async def test_what_does_not_exist_and_what_is_anothers_look_alike(owned: Stack) -> None:

@@ -53,7 +53,11 @@ class ArchiveApi:
             return _without_body(asked, headers)
         if request.method == "HEAD":
             return Response(status_code=asked.status, headers=headers)
-        begun = partial(self._recorder.granted, "archive", request, grant) if asked.first == 0 else _unnoted
+        begun = (
+            partial(self._recorder, "archive", request, gallery_id=grant.gallery_id)
+            if asked.first == 0
+            else _unnoted
+        )
         return StreamedArchive(self._archives, layout, asked, headers, begun=begun)
 
 
@@ -145,4 +149,4 @@ def _without_body(asked: Outcome, headers: dict[str, str]) -> Response:
         return Response(status_code=304, headers=headers)
     if asked.status == 412:
         raise ArchiveChanged("Begin anew, without If-Match.", headers=headers)
-    raise ArchiveRangeUnsatisfiable("Nothing of the archive is in this range.", headers=headers)
+    raise ArchiveRangeUnsatisfiable("The range contains nothing of the archive.", headers=headers)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from kappi_chassis.http.app import problems
+from kappi_chassis.problems import Problem
 
 from kappi_media.api import examples, schemas, statistics_schemas
 from kappi_media.domain import declarations, upload_plan
@@ -34,6 +37,46 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.TagPage: examples.TAG_PAGE,
     schemas.UploadStatus: examples.UPLOAD_STATUS,
 }
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    description: str,
+    answers: Mapping[int | str, Any],
+    *failures: type[Problem],
+    tag: str = "Media",
+    **more: Any,
+) -> dict[str, Any]:
+    """Returns an operation, as FastAPI takes it. answers: by status. failures: the problems among the
+    answers.
+    """
+    return {
+        "operation_id": operation_id,
+        "tags": [tag],
+        "summary": summary,
+        "description": description,
+        "responses": {**answers, **problems(*failures)},
+        **more,
+    }
+
+
+def documented(operation: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Returns an operation as an OpenAPI object, for a route that FastAPI does not read."""
+    given = dict(operation)
+    responses = {str(status): response for status, response in given.pop("responses").items()}
+    return {"operationId": given.pop("operation_id"), **given, **more, "responses": responses}
+
+
+def parameter(name: str, where: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a parameter, for a route whose parameters FastAPI does not read. where: path, query, header."""
+    required = {"required": True} if where == "path" else {}
+    return {"name": name, "in": where, **required, "description": description, "schema": dict(schema)}
+
+
+def path_id(of: str) -> dict[str, Any]:
+    """Returns the parameter of an id in the path. of: the thing."""
+    return parameter("id", "path", f"Id of the {of}", {"type": "string", "format": "uuid"})
 
 
 def answer(schema: str, description: str) -> dict[str, Any]:

@@ -25,10 +25,6 @@ from kappi_media.use_cases.claims import ReserveClaim
 _encoder = msgspec.json.Encoder()
 
 
-class Home(msgspec.Struct, frozen=True):
-    gallery_id: UUID
-
-
 class Claim(msgspec.Struct, frozen=True):
     account_id: UUID
     accept_tier: bool = False
@@ -38,7 +34,7 @@ _claim = msgspec.json.Decoder(Claim)
 
 
 class InternalApi:
-    """`GET /internal/{media,uploads,links}/{id}` returns the gallery of a thing.
+    """`GET /internal/{media,uploads,links}/{id}` returns the gallery and the item of a thing.
 
     `POST /internal/galleries/{id}/claim` reserves room for the gallery in an account's quota.
     """
@@ -66,9 +62,9 @@ class InternalApi:
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
         async def find(request: Request) -> Response:
-            gallery_id = await self._homes.gallery_of(collection, request.path_params["id"])
-            if gallery_id is None:
+            home = await self._homes.home_of(collection, request.path_params["id"])
+            if home is None:
                 raise NotFound
-            return json_response(_encoder.encode(Home(gallery_id)))
+            return json_response(_encoder.encode(home._asdict()))
 
         return find

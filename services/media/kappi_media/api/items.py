@@ -75,7 +75,7 @@ class ItemApi:
         variant = ServedVariant.ORIGINAL
         if _is_told_no_places(grant):
             variant = await self._items.gps_free_variant(item)
-        self._recorder.granted("item_view", request, grant, media_id=media_id)
+        self._recorder("item_view", request, gallery_id=grant.gallery_id, media_id=media_id)
         present = present_item if grant.allows("contribute") else present_to_viewer
         rules = await self._tier.of(grant)
         return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, variant=variant))
@@ -111,14 +111,14 @@ class ItemApi:
         media_id: ItemIdPath,
         request: Request,
         redirect: Annotated[
-            bool, Query(description="Answer 302 to the signed URL instead of naming it")
+            bool, Query(description="Answer 302 to the signed URL instead of returning it")
         ] = False,
     ) -> Response:
         grant = await self._gate.open(request, "view")
         signed = await self._download_for(grant)(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
-        self._recorder.granted("download", request, grant, media_id=media_id)
+        self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
         return _redirect(signed) if redirect else JsonResponse(signed)
 
     async def rendition(
@@ -126,8 +126,8 @@ class ItemApi:
         media_id: ItemIdPath,
         size: str,
         request: Request,
-        expires: Annotated[str, Query(description="As it stands in the item's URL")] = "",
-        signature: Annotated[str, Query(description="As `expires`; takes the place of credentials")] = "",
+        expires: Annotated[str, Query(description="As in the item's URL")] = "",
+        signature: Annotated[str, Query(description="As in the item's URL; it replaces credentials")] = "",
     ) -> Response:
         if signature:
             signed, gallery_id = await self._renditions.signed(
@@ -137,7 +137,7 @@ class ItemApi:
                 signature=signature,
                 address_id=self._addresses.id_of(request),
             )
-            self._recorder.signed("preview", request, gallery_id=gallery_id, media_id=media_id)
+            self._recorder("preview", request, gallery_id=gallery_id, media_id=media_id)
             return _redirect(signed)
         grant = await self._gate.open(request, "view")
         if not is_size(size):
@@ -153,7 +153,7 @@ class ItemApi:
             rules=await self._tier.of(grant),
             share=share_of(grant, self._addresses.id_of(request)),
         )
-        self._recorder.granted("preview", request, grant, media_id=media_id)
+        self._recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
         return _redirect(signed, vary="Accept")
 
     def _download_for(self, grant: Grant) -> Callable[..., Awaitable[SignedUrl]]:

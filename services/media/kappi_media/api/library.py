@@ -18,8 +18,10 @@ from kappi_media.api.presentation import present_item
 from kappi_media.api.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
 from kappi_media.domain.library import ALWAYS, Filters, Order, Position
 from kappi_media.domain.media import GalleryId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.search_library import LibraryPage as FoundPage
 from kappi_media.use_cases.search_library import NamePage, SearchLibrary
 
 Instant = Annotated[
@@ -27,7 +29,8 @@ Instant = Annotated[
     Query(max_length=40, examples=["2026-04-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
 ]
 Prefix = Annotated[
-    str, Query(alias="q", max_length=200, description="Those that begin like this, by their letters")
+    str,
+    Query(alias="q", max_length=200, description="Only names that begin so, in alphabetical order"),
 ]
 
 
@@ -85,7 +88,10 @@ class LibraryApi:
         order = sort or _natural(filters)
         after = _position_of(cursor, order) if cursor else None
         page = await self._search(filters, order=order, after=after, limit=limit)
-        rules, as_of = await self._tier(owner_id), self._urls.as_of()
+        return self._shown(page, order, rules=await self._tier(owner_id))
+
+    def _shown(self, page: FoundPage, order: Order, *, rules: TierRules) -> Response:
+        as_of = self._urls.as_of()
         return JsonResponse(
             LibraryPage(
                 items=[present_item(item, self._urls, as_of=as_of, rules=rules) for item in page.items],

@@ -24,7 +24,7 @@ TagFilter = Annotated[
     Query(
         alias="tag",
         max_length=MAX_FILTER_TAGS,
-        description="A tag the item has; repeat it for items that have all of them. Case and accents do not "
+        description="A tag of the item; repeat it for items that have all of them. Case and accents do not "
         "matter",
     ),
 ]
@@ -33,17 +33,17 @@ LocationFilter = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="The beginning of the place's name, as it was given. Case and accents do not matter",
+        description="The beginning of the place's name as it was given. Case and accents do not matter",
     ),
 ]
-KindFilter = Annotated[Literal["image", "video"] | None, Query(description="What the item is")]
+KindFilter = Annotated[Literal["image", "video"] | None, Query(description="The kind of the item")]
 TextFilter = Annotated[
     str | None,
     Query(
         min_length=1,
         max_length=200,
-        description="Words, at most 8 different ones, each of which is somewhere in the file name, the "
-        "caption or the tags, also inside of a word. Any script; case and accents do not matter. The first "
+        description="At most 8 different words, each of which is in the file name, the caption or the tags, "
+        "also inside of a word. Any script; case and accents do not matter. The first "
         "1,000 characters of a caption are searched, the first 1,000 of an item's tags together, and the "
         "first 255 of a file name",
     ),
@@ -52,7 +52,7 @@ NearFilter = Annotated[
     str | None,
     Query(
         max_length=60,
-        description="`latitude,longitude` in degrees: items whose file tells a place at most `within_km` "
+        description="`latitude,longitude` in degrees: items whose file contains a place at most `within_km` "
         "away",
         examples=["45.92,6.87"],
     ),
@@ -65,7 +65,7 @@ BoxFilter = Annotated[
     str | None,
     Query(
         max_length=120,
-        description="`west,south,east,north` in degrees: items whose file tells a place in there. A west "
+        description="`west,south,east,north` in degrees: items whose file contains a place in it. A west "
         "greater than the east crosses the 180th meridian",
         examples=["6.5,45.7,7.2,46.1"],
     ),
@@ -73,12 +73,12 @@ BoxFilter = Annotated[
 SortChoice = Annotated[
     Order | None,
     Query(
-        description="By when it was taken (uploaded, where the file does not say) or when it was uploaded; "
+        description="By the time it was taken (uploaded, if the file does not say) or was uploaded; "
         "`-` for the latest first. By default `-taken_at`, with only `uploaded_…` given `-created_at`",
     ),
 ]
 CursorChoice = Annotated[str | None, cursor_query(max_length=500)]
-# It holds a folded tag or place, which is longer than what was written.
+# It contains a folded tag or place, which is longer than the written one.
 NameCursorChoice = Annotated[
     str | None, Query(max_length=4000, description="`next_cursor` of the page before")
 ]

@@ -68,13 +68,13 @@ class LinkApi:
             await self._tier.of(grant),
             timedelta(seconds=decode(_request, body).valid_for),
         )
-        key = idempotency_key(request)
-        if key is None:
-            return json_response(self._render(await self._create(order)), status=201)
-        scope = f"POST /v1/media/{media_id}/links"
-        call = self._calls.secret_call(key, body, scope=scope, caller=str(grant.gallery_id))
-        answer = await self._create.idempotently(order, call, render=self._render)
-        return json_response(answer, status=201)
+        key, scope = idempotency_key(request), f"POST /v1/media/{media_id}/links"
+        call = (
+            None
+            if key is None
+            else self._calls.secret_call(key, body, scope=scope, caller=str(grant.gallery_id))
+        )
+        return json_response(await self._create(order, call, render=self._render), status=201)
 
     def _render(self, created: CreatedLink) -> bytes:
         link = created.link
@@ -121,10 +121,10 @@ class LinkApi:
         return Response(status_code=204)
 
     async def follow(
-        self, token: Annotated[str, Path(description="As it stands in the link")], request: Request
+        self, token: Annotated[str, Path(description="As in the link")], request: Request
     ) -> Response:
         followed = await self._links.follow(token)
-        self._recorder.signed("link", request, gallery_id=followed.gallery_id, media_id=followed.media_id)
+        self._recorder("link", request, gallery_id=followed.gallery_id, media_id=followed.media_id)
         headers = {
             "Location": followed.signed.url,
             "Cache-Control": "private, no-store",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI, Path, Request
-from kappi_chassis.http.app import problems
 from kappi_chassis.http.edge import PACED
 from kappi_chassis.http.turns import Turns
 from kappi_chassis.problems import NotFound
@@ -17,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media import errors
-from kappi_media.api.reading import decode, read_body
+from kappi_media.api.components import operation
+from kappi_media.api.reading import decode, pieces_of, read_body
 from kappi_media.domain.media import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
 
@@ -26,7 +25,6 @@ CACHE_CONTROL = "public, max-age=3600"
 """The lifetime in caches. They may show a deleted post's picture for an hour."""
 TIMEOUT_S = 10.0
 """The longest wait of a picture for its turn."""
-_PIECE_BYTES = 64 << 10
 _INTERNAL = "/internal/posts/"
 
 
@@ -81,7 +79,7 @@ class PostPictureApi:
         request.scope[PACED] = True
         order = PictureOrder(PostId(request.path_params["id"]), _account(request))
         async with self._turns.taken():
-            await self._store.from_file(order, _pieces(request), announced_bytes=_announced(request))
+            await self._store.from_file(order, pieces_of(request), announced_bytes=_announced(request))
         return Response(status_code=204)
 
     async def use_item(self, request: Request) -> Response:
@@ -103,22 +101,13 @@ def _announced(request: Request) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
-    async for chunk in request.stream():
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
-
-
-_SHOW: dict[str, Any] = {
-    "operation_id": "getPostImage",
-    "tags": ["Posts"],
-    "summary": "The picture of a post",
-    "description": "A JPEG of 600 by 600 pixels, upright, in sRGB, without metadata, for everybody and "
-    "whatever the tier of its author. The address works as long as the post is there; with `If-None-Match` "
+_SHOW: Final = operation(
+    "getPostImage",
+    "The picture of a post",
+    "A JPEG of 600 by 600 pixels, upright, in sRGB, without metadata. It is the same for all callers, "
+    "whatever the tier of its author. The address works as long as the post exists; with `If-None-Match` "
     "nothing is sent twice.",
-    "response_class": Response,
-    "responses": {
+    {
         200: {
             "description": "The picture",
             "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
@@ -127,8 +116,11 @@ _SHOW: dict[str, Any] = {
                 "Cache-Control": {"schema": {"type": "string"}},
             },
         },
-        304: {"description": "You have it already"},
-        **problems(errors.PostNotFound, errors.StoreUnavailable),
+        304: {"description": "Your copy is still correct"},
     },
-    "openapi_extra": {"security": []},
-}
+    errors.PostNotFound,
+    errors.StoreUnavailable,
+    tag="Posts",
+    response_class=Response,
+    openapi_extra={"security": []},
+)

@@ -19,7 +19,8 @@ from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.uploads import UploadInProgress
 
-_AS_UPLOADED = frozenset({ServedVariant.ORIGINAL, ServedVariant.UNCHANGED})
+_ORIGINAL: Final = ServedVariant.ORIGINAL
+_AS_UPLOADED = frozenset({_ORIGINAL, ServedVariant.UNCHANGED})
 _AS_GRANTED: Final = tuple(
     name
     for name in SharedGallery.__struct_fields__
@@ -29,20 +30,13 @@ _granted = attrgetter(*_AS_GRANTED)
 
 
 def present_item(
-    item: Item,
-    urls: DownloadUrls,
-    *,
-    as_of: datetime,
-    rules: TierRules,
-    variant: ServedVariant = ServedVariant.ORIGINAL,
+    item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules, variant: ServedVariant = _ORIGINAL
 ) -> ItemView:
     """Returns the view of an item for callers that may upload to its gallery, within the rules of its tier.
 
-    as_of: from `urls.as_of()`. variant: what is served for its original. A rejected item has no URLs, because
-    its bytes are being removed.
+    as_of: from `urls.as_of()`. variant: what is served for its original.
     """
     gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
-    tells_place = gives_original and variant is ServedVariant.ORIGINAL
     caption, tags = _words(item, variant=variant)
     return ItemView(
         id=item.id,
@@ -52,8 +46,7 @@ def present_item(
         kind=item.kind,
         status=item.status,
         size=item.size_bytes,
-        # The digest is of the file that is served. It is left out when another file is served.
-        sha256=item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None,
+        sha256=_sha256(item, variant=variant),
         width=item.width,
         height=item.height,
         duration_ms=item.duration_ms,
@@ -61,8 +54,7 @@ def present_item(
         taken_at=item.taken_at,
         taken_offset_minutes=item.taken_offset_minutes,
         camera=CameraView(**item.camera) if item.camera is not None else None,
-        # A caller that may not have the original must not learn the place from the view.
-        gps=PlaceView(**item.gps) if item.gps is not None and tells_place else None,
+        gps=_place(item, variant=variant) if gives_original else None,
         live_partner_id=item.live_partner_id,
         caption=caption,
         tags=tags,
@@ -77,12 +69,7 @@ def present_item(
 
 
 def present_to_viewer(
-    item: Item,
-    urls: DownloadUrls,
-    *,
-    as_of: datetime,
-    rules: TierRules,
-    variant: ServedVariant = ServedVariant.ORIGINAL,
+    item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules, variant: ServedVariant = _ORIGINAL
 ) -> ItemView:
     """As `present_item`, for viewers: without the original of an item that is not checked yet.
 
@@ -127,12 +114,22 @@ def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierR
     return listed
 
 
+def _sha256(item: Item, *, variant: ServedVariant) -> str | None:
+    """Returns the digest of the file that is served; None when that is not the original."""
+    return item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None
+
+
+def _place(item: Item, *, variant: ServedVariant) -> PlaceView | None:
+    """Returns the place, which a caller that may not have the original must not learn from the view."""
+    return PlaceView(**item.gps) if item.gps is not None and variant is _ORIGINAL else None
+
+
 def _words(item: Item, *, variant: ServedVariant) -> tuple[str | None, list[str]]:
     """Returns caption and tags. Those read from the file may name the place, so a variant without the place
     leaves them out.
     """
     told = item.told_by_file
-    if told is None or variant is ServedVariant.ORIGINAL:
+    if told is None or variant is _ORIGINAL:
         return item.caption, item.tags
     caption = None if told.get("caption") else item.caption
     return caption, [tag for tag in item.tags if tag not in told.get("tags", ())]

@@ -4,8 +4,9 @@ its field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from kappi_chassis.problems import (
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
 _SHOWN_FIELDS = 20
+_PIECE_BYTES = 64 << 10
 
 
 async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
@@ -36,6 +38,21 @@ async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> byt
             raise PayloadTooLarge(f"The body may have {max_bytes} bytes.")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def pieces_of(request: Request) -> AsyncIterator[bytes]:
+    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    async for chunk in request.stream():
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[start : start + _PIECE_BYTES]
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Returns the id in a path; None for a text that is no id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

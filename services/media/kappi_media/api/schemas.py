@@ -39,15 +39,18 @@ MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
 
 class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
-    """Files to upload to one gallery. connection: how good the line is, `normal` by default; sizes the parts
-    of large files."""
+    """Files to upload to one gallery. connection: the quality of the connection, `normal` by default; it
+    determines the size of the parts of large files.
+    """
 
     files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
     connection: Connection | None = None
 
 
 class ItemChanges(RequestBody, frozen=True, kw_only=True):
-    """What to change; what is left out stays, null clears. filename: what the original is downloaded as."""
+    """The fields to change. Fields that are left out stay; null clears a field. filename: the name of the
+    original when it is downloaded.
+    """
 
     filename: Filename | UnsetType = UNSET
     caption: Caption | UnsetType | None = UNSET
@@ -57,19 +60,19 @@ class ItemChanges(RequestBody, frozen=True, kw_only=True):
 
 
 class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """In the order of the files asked for."""
+    """The uploads, in the order of the files."""
 
     uploads: list[PromisedUpload]
 
 
 class PartNumbers(RequestBody, frozen=True, kw_only=True):
-    """Parts to sign."""
+    """The numbers of the parts to sign."""
 
     numbers: Annotated[list[PartNumber], Meta(min_length=1, max_length=MAX_PART_NUMBERS)]
 
 
 class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
-    """In the order asked for. expires_in: seconds until `expires_at`."""
+    """The signed parts, in the requested order. expires_in: seconds until `expires_at`."""
 
     parts: list[SignedPart]
     expires_at: Instant
@@ -77,17 +80,17 @@ class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completion(RequestBody, frozen=True, kw_only=True):
-    """parts: of a multipart upload; checked against what the store has where given, never needed."""
+    """Completes an upload. parts: of a multipart upload; optional, compared with those in the store."""
 
     parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] | None = None
 
 
 class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an upload stands.
+    """The state of an upload.
 
-    state: `expired` is a pending one that took too long and is about to be swept. expires_at: of the signed
+    state: `expired` is a pending upload that took too long and will be removed. expires_at: of the signed
     URLs while pending, else of the upload. expires_in: seconds until then, 0 once it is over. single,
-    multipart: fresh signed URLs, only while pending.
+    multipart: new signed URLs, only while pending.
     """
 
     id: UUID
@@ -107,14 +110,14 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
-    """What took it, as the device calls itself."""
+    """The device that took the item, by the names that it gives itself."""
 
     make: str | None = None
     model: str | None = None
 
 
 class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was taken: WGS 84, degrees, and metres above sea level."""
+    """The place where the item was taken: WGS 84, in degrees, and metres above sea level."""
 
     latitude: float
     longitude: float
@@ -124,15 +127,14 @@ class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
-    width, height: pixels as displayed, null until processed. original: null where the gallery's tier keeps
-    originals back, and until the item is `ready`; those who may upload to the gallery get it before, with the
-    item itself. renditions: by size, those that are made and in the tier. sha256: of the original,
-    hexadecimal; null where it is not known. placeholder: a ThumbHash in base64, to be shown until the
-    picture is there; null until processed.
-    taken_at: by the device's clock; taken_offset_minutes: how far east of UTC that was set, null where the
-    device did not say: then `taken_at` is its local time. gps: null where the original is kept back, too.
-    live_partner_id: the film of a Live Photo's picture, the picture of its film.
-    rejection_reason: why a `rejected` item is none; pages of a gallery never show those.
+    width, height: pixels as displayed, null until processed. original: null if the gallery's tier has no
+    access to originals, and until the item is `ready`; callers that may upload to the gallery get it before.
+    renditions: by size, those that are made and in the tier. sha256: of the original, hexadecimal; null if it
+    is not known. placeholder: a ThumbHash in base64, to be shown until the picture is loaded; null until
+    processed. taken_at: by the device's clock. taken_offset_minutes: the offset of that clock east of UTC;
+    null if the device did not record it: then `taken_at` is its local time. gps: null if the original is not
+    available. live_partner_id: the film of a Live Photo's picture, or the picture of its film.
+    rejection_reason: why the item is `rejected`; pages of a gallery never show rejected items.
     """
 
     id: UUID
@@ -164,10 +166,10 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
-    """A gallery as anyone with its code sees it.
+    """A gallery as its viewers see it.
 
-    location_free: originals come as copies that do not tell where they were made. expires_in: seconds until
-    `expires_at`, at least: the answer may be minutes old.
+    location_free: originals are served as copies without the place where they were made. expires_in: seconds
+    until `expires_at`, at least: the answer may be minutes old.
     """
 
     id: UUID
@@ -207,22 +209,23 @@ class SharedGalleryPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LibraryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Items of an account, in the order asked for. next_cursor: null on the last page; a page may hold fewer
-    items than asked for, even none, and have one."""
+    """Items of an account, in the requested order. next_cursor: null on the last page; another page may have
+    fewer items than requested, even none.
+    """
 
     items: list[ItemView]
     next_cursor: str | None
 
 
 class UsedTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag of an account's items. item_count: how many have it."""
+    """A tag of an account's items. item_count: the number of items that have it."""
 
     tag: str
     item_count: int
 
 
 class UsedPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """A place that items of an account were given. item_count: how many have it."""
+    """A place that items of an account were given. item_count: the number of items that have it."""
 
     location: str
     item_count: int
@@ -243,8 +246,9 @@ class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkChange(RequestBody, frozen=True, kw_only=True):
-    """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only.
-    gallery_id: where to move them to; for this action only."""
+    """A change of up to 1,000 items. tags: to add or to remove, for these two actions only. gallery_id: the
+    gallery to move them to, for this action only.
+    """
 
     ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)]
     action: Literal["tag", "untag", "move", "delete"]
@@ -253,20 +257,21 @@ class BulkChange(RequestBody, frozen=True, kw_only=True):
 
 
 class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
-    """An outcome for each id, in the order of the ids; an id that came twice has one."""
+    """An outcome for each id, in the order of the ids; an id that was sent twice has one."""
 
     results: list[BulkOutcome]
 
 
 class LinkRequest(RequestBody, frozen=True, kw_only=True):
-    """valid_for: seconds from now."""
+    """The request of an expiring link. valid_for: seconds from now."""
 
     valid_for: Annotated[int, Meta(ge=MIN_LINK_S, le=MAX_LINK_S, examples=[3600])]
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     """An expiring link. It works before `expires_at`, not from then on. expires_in: seconds until then.
-    valid_for: seconds, as asked for."""
+    valid_for: seconds, as requested.
+    """
 
     id: UUID
     expires_at: Instant
@@ -276,7 +281,7 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewLink(LinkView, frozen=True, kw_only=True):
-    """A link that was just made. link: the address to pass on; it is never shown again."""
+    """A new link. link: the address to pass on; it is never shown again."""
 
     link: str
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from uuid import UUID
-
 import msgspec
 from fastapi import FastAPI, Request
 from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES
@@ -20,6 +17,7 @@ from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
 from kappi_media.api.direct_upload.form_body import FormBody
 from kappi_media.api.direct_upload.json_body import JsonBody
 from kappi_media.api.presentation import present_item
+from kappi_media.api.reading import pieces_of, uuid_of
 from kappi_media.domain.media import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
 from kappi_media.signed_urls import DownloadUrls
@@ -28,7 +26,6 @@ from kappi_media.use_cases.post_file import CallOf, FileOrder, PostedBody, PostF
 
 TIMEOUT_S = 10.0
 """The longest wait of a file for its turn."""
-_PIECE_BYTES = 64 << 10
 # The largest and the smallest part of a body that is file content. Line breaks and escapes lengthen base64.
 _AS_IT_IS = (1.0, 1.0)
 _AS_BASE64 = (0.75, 0.5)
@@ -74,7 +71,7 @@ class SmallUploadApi:
         app.add_api_route(path, self.post, methods=["POST"], **small_upload_operations.POST_FILE)
 
     async def post(self, request: Request) -> Response:
-        gallery_id = _uuid(request.path_params["id"])
+        gallery_id = uuid_of(request.path_params["id"])
         if gallery_id is None:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
@@ -103,10 +100,10 @@ def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:
     length = request.headers.get("content-length", "")
     length_bytes = int(length) if length.isdigit() else None
     if kind == "multipart/form-data":
-        body: PostedBody = FormBody(_pieces(request), content_type=content_type)
+        body: PostedBody = FormBody(pieces_of(request), content_type=content_type)
         most, least = _AS_IT_IS
     elif kind == "application/json":
-        body = JsonBody(_pieces(request))
+        body = JsonBody(pieces_of(request))
         most, least = _AS_BASE64
     else:
         raise UnsupportedMediaType("Send multipart/form-data with a file, or application/json.")
@@ -115,17 +112,3 @@ def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:
     if (length_bytes - MAX_BESIDE_BYTES) * least > limit:
         raise FileTooLarge(f"The largest file taken here has {limit} bytes.")
     return body, max(1, min(limit, int(length_bytes * most)))
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
-    async for chunk in request.stream():
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -9,10 +9,12 @@ from kappi_media.domain.usage import AccountStats
 
 
 class AccessView(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses of one kind from one network in one hour. hour: its beginning, UTC. kind: `view`,
-    `item_view`, `preview`, `download`, `archive`, `link`; an open set. network: a /24 of IPv4 or a /48 of
-    IPv6; `other` for networks beyond the first two hundred of an hour, `unknown` without an address. count:
-    rounded up to a multiple of five."""
+    """Accesses of one kind from one network in one hour.
+
+    hour: its beginning, UTC. kind: `view`, `item_view`, `preview`, `download`, `archive`, `link`; an open
+    set. network: a /24 of IPv4 or a /48 of IPv6; `other` for networks beyond the first two hundred of an
+    hour, `unknown` without an address. count: rounded up to a multiple of five.
+    """
 
     hour: Instant
     kind: str

@@ -19,7 +19,7 @@ from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
 from kappi_media.api.batches import read_batch
 from kappi_media.api.presentation import present_item, present_upload
-from kappi_media.api.reading import decode, read_body
+from kappi_media.api.reading import decode, read_body, uuid_of
 from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SignedParts
 from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
@@ -30,8 +30,8 @@ from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 SIGNED_HEADER = "x-kappi-signed"
-"""The header with the number of files that an answer signs. It tells the gateway the cost of the call; the
-gateway does not pass it on to clients.
+"""The header with the number of files that an answer signs: the cost of the call for the gateway's limits.
+The gateway does not pass it on to clients.
 """
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
@@ -95,7 +95,7 @@ class UploadApi:
         app.add_api_route(path, self.abort, methods=["DELETE"], **operations.ABORT_UPLOAD)
 
     async def sign(self, request: Request) -> Response:
-        gallery_id = _uuid(request.path_params["id"])
+        gallery_id = uuid_of(request.path_params["id"])
         if gallery_id is None:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
@@ -108,12 +108,10 @@ class UploadApi:
         batch = Batch(
             GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection or "normal"
         )
-        key = idempotency_key(request)
         signed = {SIGNED_HEADER: str(len(files))}
-        if key is None:
-            uploads = await self._sign_batch(batch)
-        else:
-            uploads = await self._sign_batch.idempotently(batch, self._idempotent_call(grant, key, body))
+        key = idempotency_key(request)
+        call = None if key is None else self._idempotent_call(grant, key, body)
+        uploads = await self._sign_batch(batch, call)
         return json_response(_encoder.encode(PromisedBatch(uploads=uploads)), status=201, headers=signed)
 
     async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
@@ -154,14 +152,7 @@ class UploadApi:
 
 
 def _upload_id(request: Request) -> UploadId:
-    upload_id = _uuid(request.path_params["id"])
+    upload_id = uuid_of(request.path_params["id"])
     if upload_id is None:
         raise UploadNotFound
     return UploadId(upload_id)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

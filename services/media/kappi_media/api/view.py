@@ -36,7 +36,7 @@ class ViewApi:
         page = _page_request(request)
         answer = await self._pages(grant.gallery, page, rules=await self._tier.of(grant))
         if page.after is None:
-            self._recorder.granted("view", request, grant)
+            self._recorder("view", request, gallery_id=grant.gallery_id)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
         if answer.body is None:
             return Response(status_code=304, headers=headers)

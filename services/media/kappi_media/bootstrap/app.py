@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from fastapi import FastAPI
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.http import Edge, create_app
@@ -30,13 +32,15 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import (
+    build_abort,
     build_archives,
     build_arrivals,
     build_complete,
     build_copies,
     build_multiparts,
+    build_post_file,
     build_post_pictures,
-    build_reservation,
+    build_sign_batch,
     build_tier,
 )
 from kappi_media.rendering.renderer import Renderer
@@ -65,14 +69,31 @@ from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 from kappi_media.use_cases.multipart import PartSigner
-from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.search_library import SearchLibrary
-from kappi_media.use_cases.sign_batch import ReservationTerms, SignBatch, UploadSigner
+from kappi_media.use_cases.sign_batch import UploadSigner
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
-from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
+from kappi_media.use_cases.uploads import LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """The parts that several groups of routes share."""
+
+    deps: Dependencies
+    settings: MediaSettings
+    gate: GrantGate
+    accounts: AccountGate
+    addresses: ClientAddresses
+    calls: IdempotentCalls
+    tier: GoverningTier
+    urls: DownloadUrls
+    on_request: RenditionUrls
+    copies: GpsFreeCopies
+    facts: FactsOnRead | None
+    recorder: AccessRecorder
 
 
 def build_app(
@@ -93,58 +114,29 @@ def build_app(
     recorder: records accesses; without one, none is recorded. wake_mover: wakes the mover when a move was
     requested.
     """
-    tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
-    gate = GrantGate(GrantVerifier(tokens, clock=deps.clock), clock=deps.clock)
-    on_request = RenditionUrls(
-        public_url=settings.public_url, secret=settings.idempotency_secret.get_secret_value().encode()
-    )
-    urls = DownloadUrls(
-        deps.signer,
-        clock=deps.clock,
-        lifetime=settings.download_lifetime,
-        bucket=settings.url_bucket,
-        on_request=on_request,
-        scanned_only=settings.clamd_address is not None,
-    )
-    tier = build_tier(deps)
+    copies = copies or build_copies(deps)
+    shared = _share(deps, settings, copies=copies, facts=facts, recorder=recorder or CountNothing())
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are matched in this order: the most frequent first.
-    copies = copies or build_copies(deps)
-    recorder = recorder or CountNothing()
-    _view(deps, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
-    _uploads(deps, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _small_uploads(deps, settings, gate=gate, tier=tier, urls=urls).register(app)
-    accounts = AccountGate(AccountVerifier(JwksSource(deps.account_keys), clock=deps.clock))
-    search = SearchLibrary(LibraryQueries(deps.database), clock=deps.clock)
-    LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
-    _bulk(deps, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
-    _items(
-        deps,
-        settings,
-        make,
-        facts,
-        copies,
-        gate=gate,
-        tier=tier,
-        urls=urls,
-        on_request=on_request,
-        recorder=recorder,
-    ).register(app)
-    _links(deps, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
-    archives = archives or build_archives(deps, settings, copies)
-    ArchiveApi(gate, tier=tier, archives=archives, recorder=recorder).register(app)
-    PostPictureApi(
-        store=pictures or build_post_pictures(deps, settings, Renderer()),
-        show=ShowPostPicture(PostPictureQueries(deps.database), store=deps.store),
-        at_once=settings.post_pictures_at_once,
-    ).register(app)
-    _statistics(deps, settings, accounts, gate=gate, tier=tier).register(app)
-    reserve_claim = ReserveClaim(deps.outbox, tier=tier, clock=deps.clock)
-    InternalApi(GalleryLookupQueries(deps.database), reserve_claim=reserve_claim).register(app)
+    _view(shared).register(app)
+    _uploads(shared).register(app)
+    _small_uploads(shared).register(app)
+    _library(shared).register(app)
+    _bulk(shared, wake_mover).register(app)
+    _items(shared, make).register(app)
+    _links(shared).register(app)
+    _archives(shared, archives).register(app)
+    _post_pictures(shared, pictures).register(app)
+    _statistics(shared).register(app)
+    _internal(shared).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(deps), token=token).register(app)
     add_components(app)
+    return _limited(app, settings)
+
+
+def _limited(app: FastAPI, settings: MediaSettings) -> App:
     # Requests that wait for a decoder must not keep out requests for pages.
     return behind(
         lambda raw_path: leads_to_rendition(raw_path) or leads_to_post_picture(raw_path),
@@ -153,190 +145,169 @@ def build_app(
     )
 
 
-def _uploads(
-    deps: Dependencies, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
-) -> UploadApi:
-    secret = settings.idempotency_secret.get_secret_value().encode()
-    uploads = UploadQueries(deps.database)
-    multiparts = build_multiparts(deps)
-    signer = UploadSigner(deps.signer, lifetime=settings.upload_url_lifetime)
-    part_signer = PartSigner(deps.signer, lifetime=settings.upload_url_lifetime)
-    return UploadApi(
-        gate,
-        addresses=ClientAddresses(secret),
-        tier=tier,
-        sign_batch=SignBatch(
-            uploads,
-            multiparts=multiparts,
-            store=deps.store,
-            outbox=deps.outbox,
-            quota_reservation=build_reservation(deps, settings),
-            signer=signer,
-            part_signer=part_signer,
-            terms=ReservationTerms(
-                lifetime=settings.upload_lifetime,
-                multipart_lifetime=settings.multipart_upload_lifetime,
-                multipart_above_bytes=settings.multipart_threshold_bytes,
-                budgets=settings.promise_budgets,
-            ),
-            clock=deps.clock,
-            new_id=deps.new_id,
-        ),
-        look=LookAtUpload(
-            uploads, multiparts=multiparts, signer=signer, part_signer=part_signer, clock=deps.clock
-        ),
-        sign_parts=SignParts(
-            uploads,
-            multiparts=multiparts,
-            store=deps.store,
-            part_signer=part_signer,
-            clock=deps.clock,
-        ),
-        complete=build_complete(deps),
-        abort=AbortUpload(uploads, multiparts=multiparts, outbox=deps.outbox, clock=deps.clock),
-        urls=urls,
-        calls=IdempotentCalls(secret),
-    )
-
-
-def _small_uploads(
-    deps: Dependencies, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
-) -> SmallUploadApi:
-    secret = settings.idempotency_secret.get_secret_value().encode()
-    uploads = UploadQueries(deps.database)
-    return SmallUploadApi(
-        gate,
-        addresses=ClientAddresses(secret),
-        tier=tier,
-        post=PostFile(
-            uploads,
-            complete=build_complete(deps),
-            abort=AbortUpload(
-                uploads, multiparts=build_multiparts(deps), outbox=deps.outbox, clock=deps.clock
-            ),
-            store=deps.store,
-            outbox=deps.outbox,
-            quota_reservation=build_reservation(deps, settings),
-            budgets=settings.promise_budgets,
-            lifetime=settings.upload_lifetime,
-            clock=deps.clock,
-            new_id=deps.new_id,
-        ),
-        urls=urls,
-        calls=IdempotentCalls(secret),
-        max_file_bytes=settings.small_upload_bytes,
-        at_once=settings.small_uploads_at_once,
-    )
-
-
-def _bulk(
+def _share(
     deps: Dependencies,
     settings: MediaSettings,
-    accounts: AccountGate,
     *,
-    gate: GrantGate,
-    wake_mover: Callable[[], None],
-) -> BulkApi:
+    copies: GpsFreeCopies,
+    facts: FactsOnRead | None,
+    recorder: AccessRecorder,
+) -> _Shared:
+    secret = settings.idempotency_secret.get_secret_value().encode()
+    tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    on_request = RenditionUrls(public_url=settings.public_url, secret=secret)
+    urls = DownloadUrls(
+        deps.signer,
+        clock=deps.clock,
+        lifetime=settings.download_lifetime,
+        bucket=settings.url_bucket,
+        on_request=on_request,
+        scanned_only=settings.clamd_address is not None,
+    )
+    return _Shared(
+        deps=deps,
+        settings=settings,
+        gate=GrantGate(GrantVerifier(tokens, clock=deps.clock), clock=deps.clock),
+        accounts=AccountGate(AccountVerifier(JwksSource(deps.account_keys), clock=deps.clock)),
+        addresses=ClientAddresses(secret),
+        calls=IdempotentCalls(secret),
+        tier=build_tier(deps),
+        urls=urls,
+        on_request=on_request,
+        copies=copies,
+        facts=facts,
+        recorder=recorder,
+    )
+
+
+def _view(shared: _Shared) -> ViewApi:
+    cache = PageCache(max_bytes=shared.settings.view_cache_bytes)
+    view = ViewGallery(ViewQueries(shared.deps.database), copies=shared.copies, facts=shared.facts)
+    pages = GalleryPages(view, urls=shared.urls, cache=cache)
+    return ViewApi(shared.gate, tier=shared.tier, pages=pages, recorder=shared.recorder)
+
+
+def _uploads(shared: _Shared) -> UploadApi:
+    deps, settings = shared.deps, shared.settings
+    uploads, multiparts = UploadQueries(deps.database), build_multiparts(deps)
+    signer = UploadSigner(deps.signer, lifetime=settings.upload_url_lifetime)
+    parts = PartSigner(deps.signer, lifetime=settings.upload_url_lifetime)
+    return UploadApi(
+        shared.gate,
+        addresses=shared.addresses,
+        tier=shared.tier,
+        sign_batch=build_sign_batch(deps, settings, signer=signer, part_signer=parts),
+        look=LookAtUpload(uploads, multiparts=multiparts, signer=signer, part_signer=parts, clock=deps.clock),
+        sign_parts=SignParts(
+            uploads, multiparts=multiparts, store=deps.store, part_signer=parts, clock=deps.clock
+        ),
+        complete=build_complete(deps),
+        abort=build_abort(deps),
+        urls=shared.urls,
+        calls=shared.calls,
+    )
+
+
+def _small_uploads(shared: _Shared) -> SmallUploadApi:
+    return SmallUploadApi(
+        shared.gate,
+        addresses=shared.addresses,
+        tier=shared.tier,
+        post=build_post_file(shared.deps, shared.settings),
+        urls=shared.urls,
+        calls=shared.calls,
+        max_file_bytes=shared.settings.small_upload_bytes,
+        at_once=shared.settings.small_uploads_at_once,
+    )
+
+
+def _library(shared: _Shared) -> LibraryApi:
+    search = SearchLibrary(LibraryQueries(shared.deps.database), clock=shared.deps.clock)
+    return LibraryApi(shared.accounts, tier=shared.tier, search=search, urls=shared.urls)
+
+
+def _bulk(shared: _Shared, wake_mover: Callable[[], None]) -> BulkApi:
+    deps = shared.deps
     return BulkApi(
-        accounts,
-        grants=gate,
+        shared.accounts,
+        grants=shared.gate,
         change_many=ChangeMany(deps.outbox, clock=deps.clock),
         move_target=MoveTarget(deps.outbox),
         await_moves=AwaitMoves(MoveQueries(deps.database), wake=wake_mover),
-        calls=IdempotentCalls(settings.idempotency_secret.get_secret_value().encode()),
+        calls=shared.calls,
     )
 
 
-def _items(
-    deps: Dependencies,
-    settings: MediaSettings,
-    make: MakeRendition,
-    facts: FactsOnRead | None,
-    copies: GpsFreeCopies,
-    *,
-    gate: GrantGate,
-    tier: GoverningTier,
-    urls: DownloadUrls,
-    on_request: RenditionUrls,
-    recorder: AccessRecorder,
-) -> ItemApi:
+def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
+    deps, urls = shared.deps, shared.urls
     queries = ItemQueries(deps.database)
-    items = Items(queries, urls=urls, copies=copies, outbox=deps.outbox, clock=deps.clock, facts=facts)
+    items = Items(
+        queries, urls=urls, copies=shared.copies, outbox=deps.outbox, clock=deps.clock, facts=shared.facts
+    )
     renditions = Renditions(
         queries,
         stored=RenditionQueries(deps.database),
         make=make,
         urls=urls,
-        on_request=on_request,
+        on_request=shared.on_request,
         clock=deps.clock,
     )
     return ItemApi(
-        gate,
-        tier=tier,
+        shared.gate,
+        tier=shared.tier,
         items=items,
         renditions=renditions,
         urls=urls,
-        recorder=recorder,
-        addresses=ClientAddresses(settings.idempotency_secret.get_secret_value().encode()),
+        recorder=shared.recorder,
+        addresses=shared.addresses,
     )
 
 
-def _links(
-    deps: Dependencies,
-    settings: MediaSettings,
-    copies: GpsFreeCopies,
-    *,
-    gate: GrantGate,
-    tier: GoverningTier,
-    urls: DownloadUrls,
-    recorder: AccessRecorder,
-) -> LinkApi:
+def _links(shared: _Shared) -> LinkApi:
+    deps = shared.deps
     links = Links(
         LinkQueries(deps.database),
         items=ItemQueries(deps.database),
-        urls=urls,
-        copies=copies,
+        urls=shared.urls,
+        copies=shared.copies,
         clock=deps.clock,
     )
     return LinkApi(
-        gate,
-        tier=tier,
+        shared.gate,
+        tier=shared.tier,
         create=CreateLink(outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id),
         links=links,
-        recorder=recorder,
-        public_url=settings.public_url,
-        calls=IdempotentCalls(settings.idempotency_secret.get_secret_value().encode()),
+        recorder=shared.recorder,
+        public_url=shared.settings.public_url,
+        calls=shared.calls,
     )
 
 
-def _statistics(
-    deps: Dependencies,
-    settings: MediaSettings,
-    accounts: AccountGate,
-    *,
-    gate: GrantGate,
-    tier: GoverningTier,
-) -> StatisticsApi:
+def _archives(shared: _Shared, archives: Archives | None) -> ArchiveApi:
+    archives = archives or build_archives(shared.deps, shared.settings, shared.copies)
+    return ArchiveApi(shared.gate, tier=shared.tier, archives=archives, recorder=shared.recorder)
+
+
+def _post_pictures(shared: _Shared, pictures: StorePostPicture | None) -> PostPictureApi:
+    deps, settings = shared.deps, shared.settings
+    return PostPictureApi(
+        store=pictures or build_post_pictures(deps, settings, Renderer()),
+        show=ShowPostPicture(PostPictureQueries(deps.database), store=deps.store),
+        at_once=settings.post_pictures_at_once,
+    )
+
+
+def _statistics(shared: _Shared) -> StatisticsApi:
+    deps = shared.deps
     return StatisticsApi(
-        gate,
-        accounts=accounts,
-        usage=ShowUsage(UsageQueries(deps.database), tier=tier, clock=deps.clock),
-        accesses=ShowAccesses(AccessQueries(deps.database), step=settings.statistics_step),
+        shared.gate,
+        accounts=shared.accounts,
+        usage=ShowUsage(UsageQueries(deps.database), tier=shared.tier, clock=deps.clock),
+        accesses=ShowAccesses(AccessQueries(deps.database), step=shared.settings.statistics_step),
     )
 
 
-def _view(
-    deps: Dependencies,
-    settings: MediaSettings,
-    facts: FactsOnRead | None,
-    copies: GpsFreeCopies,
-    *,
-    gate: GrantGate,
-    tier: GoverningTier,
-    urls: DownloadUrls,
-    recorder: AccessRecorder,
-) -> ViewApi:
-    cache = PageCache(max_bytes=settings.view_cache_bytes)
-    view = ViewGallery(ViewQueries(deps.database), copies=copies, facts=facts)
-    pages = GalleryPages(view, urls=urls, cache=cache)
-    return ViewApi(gate, tier=tier, pages=pages, recorder=recorder)
+def _internal(shared: _Shared) -> InternalApi:
+    deps = shared.deps
+    reserve_claim = ReserveClaim(deps.outbox, tier=shared.tier, clock=deps.clock)
+    return InternalApi(GalleryLookupQueries(deps.database), reserve_claim=reserve_claim)

@@ -14,7 +14,6 @@ from kappi_media.domain.shares import DecoderBudget
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
-from kappi_media.repository.checksums import ChecksumQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.gps_free import GpsFreeQueries
 from kappi_media.repository.items import ItemQueries
@@ -34,21 +33,23 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
-from kappi_media.use_cases.checksums import LateChecksum
 from kappi_media.use_cases.claims import SweepClaims
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.gps_free import FindLocation, GpsFreeCopies
 from kappi_media.use_cases.mover import Mover, SweepMoves
-from kappi_media.use_cases.multipart import Multiparts
+from kappi_media.use_cases.multipart import Multiparts, PartSigner
+from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.process_upload import ProcessUpload, UploadWorker
 from kappi_media.use_cases.quota_reservation import QuotaReservation, SweepReservations
 from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, MakeRendition, WaitingBounds
+from kappi_media.use_cases.sign_batch import ReservationTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
+from kappi_media.use_cases.uploads import AbortUpload
 
 TICK_LOOKS_BACK = timedelta(hours=6)
 """The time that a tick looks back, beyond an upload's lifetime, for items without facts. `python -m
@@ -115,6 +116,52 @@ def build_complete(deps: Dependencies) -> CompleteUpload:
         hashing=deps.hashing,
         outbox=deps.outbox,
         clock=deps.clock,
+    )
+
+
+def build_abort(deps: Dependencies) -> AbortUpload:
+    """Returns the abortion of uploads."""
+    return AbortUpload(
+        UploadQueries(deps.database), multiparts=build_multiparts(deps), outbox=deps.outbox, clock=deps.clock
+    )
+
+
+def build_sign_batch(
+    deps: Dependencies, settings: MediaSettings, *, signer: UploadSigner, part_signer: PartSigner
+) -> SignBatch:
+    """Returns the reservation and signing of batches."""
+    return SignBatch(
+        UploadQueries(deps.database),
+        multiparts=build_multiparts(deps),
+        store=deps.store,
+        outbox=deps.outbox,
+        quota_reservation=build_reservation(deps, settings),
+        signer=signer,
+        part_signer=part_signer,
+        terms=ReservationTerms(
+            lifetime=settings.upload_lifetime,
+            multipart_lifetime=settings.multipart_upload_lifetime,
+            multipart_above_bytes=settings.multipart_threshold_bytes,
+            budgets=settings.promise_budgets,
+        ),
+        clock=deps.clock,
+        new_id=deps.new_id,
+    )
+
+
+def build_post_file(deps: Dependencies, settings: MediaSettings) -> PostFile:
+    """Returns the taking of files in the body of a request."""
+    return PostFile(
+        UploadQueries(deps.database),
+        complete=build_complete(deps),
+        abort=build_abort(deps),
+        store=deps.store,
+        outbox=deps.outbox,
+        quota_reservation=build_reservation(deps, settings),
+        budgets=settings.promise_budgets,
+        lifetime=settings.upload_lifetime,
+        clock=deps.clock,
+        new_id=deps.new_id,
     )
 
 
@@ -246,7 +293,6 @@ def build_worker(
         store=deps.store,
         decoding=decoding,
         limits=limits,
-        late_checksum=LateChecksum(ChecksumQueries(deps.database), store=deps.store),
         clock=deps.clock,
         tag=TagOriginal(deps.store) if write_tags else None,
         scan=scan,

@@ -10,8 +10,7 @@ from msgspec import UNSET, UnsetType
 
 
 class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item. pending: it will be moved soon. code: why it was refused, as in a problem
-    document."""
+    """The outcome of one item. pending: it will be moved soon. code: of a refusal, as of a problem."""
 
     id: UUID
     status: Literal["done", "pending", "refused"]

@@ -19,7 +19,7 @@ Filename = Annotated[
     Meta(
         min_length=1,
         max_length=255,
-        description="Any script; path separators are replaced",
+        description="A name in any script; path separators are replaced",
         examples=["DSC_0412.jpg"],
     ),
 ]
@@ -29,7 +29,7 @@ Sha256Hex = Annotated[
     str,
     Meta(
         pattern="^[0-9A-Fa-f]{64}$",
-        description="SHA-256 of the content, 64 hexadecimal digits; checked when given",
+        description="SHA-256 of the content, 64 hexadecimal digits; checked if it is given",
     ),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
@@ -50,12 +50,12 @@ Attributes = Annotated[
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every JSON body that clients send, and of the objects in it.
 
-    A field that may be left out may be null, because some generated clients send null for what is not given.
+    A field that may be left out may be null, because some generated clients send null for missing fields.
     """
 
 
 class FileDeclaration(RequestBody, frozen=True, kw_only=True):
-    """One file about to be uploaded. The signed URL takes exactly this content type and size."""
+    """A file to upload. The signed URL accepts exactly this content type and size."""
 
     filename: Filename
     size: SizeBytes
@@ -68,8 +68,9 @@ class FileDeclaration(RequestBody, frozen=True, kw_only=True):
 
 
 class PostedFile(RequestBody, frozen=True, kw_only=True):
-    """A small file in the body itself. content_type: told from the file's name and its first bytes where it
-    is left out."""
+    """A small file in the body itself. content_type: determined by the file's name and its first bytes if
+    it is left out.
+    """
 
     filename: Filename
     content_base64: Annotated[str, Meta(description="The file in base64, with padding")]
@@ -82,7 +83,7 @@ class PostedFile(RequestBody, frozen=True, kw_only=True):
 
 
 class CompletedPart(RequestBody, frozen=True, kw_only=True):
-    """A part as its sender believes it came. etag: with or without the quotes of the header."""
+    """A part as its sender knows it. etag: with or without the quotes of the header."""
 
     number: PartNumber
     etag: Annotated[str, Meta(min_length=1, max_length=200)]

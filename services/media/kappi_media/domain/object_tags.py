@@ -1,7 +1,7 @@
 """The facts of an original as tags of its object: how they are written, and how read tags are checked.
 
 Only the standard library and `kappi_mediameta`: the function that runs at the store packs this file. Tags are
-untrusted: whoever may tag objects of the bucket can write anything there.
+untrusted: every holder of the right to tag objects of the bucket can write anything there.
 """
 
 from __future__ import annotations

@@ -75,5 +75,5 @@ SEEDED = {
 
 
 def seeded(name: str) -> TierRules:
-    """Returns the rules of a tier of which no event told yet: those of its seed, else of the default tier."""
+    """Returns the rules of a tier without an event yet: those of its seed, else of the default tier."""
     return SEEDED.get(name.lower(), SEEDED[DEFAULT_TIER.lower()])

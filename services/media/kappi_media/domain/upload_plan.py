@@ -19,7 +19,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 class SignedUrl(msgspec.Struct, frozen=True):
     """A GET without credentials until `expires_at`; Range and conditional requests work.
 
-    expires_in: seconds that are left when the answer comes, at least: some answers are kept for minutes.
+    expires_in: seconds that are left when the answer arrives, at least: some answers are cached for minutes.
     """
 
     url: str
@@ -28,7 +28,7 @@ class SignedUrl(msgspec.Struct, frozen=True):
 
 
 class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that puts the file into the store: this method, these headers exactly, the file as body."""
+    """The request that stores the file: this method, exactly these headers, the file as the body."""
 
     url: str
     http_method: Literal["PUT"]
@@ -36,7 +36,7 @@ class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A PUT of one part, with nothing but these headers; its answer's `ETag` names what came."""
+    """A PUT of one part, with only these headers. The `ETag` of its answer identifies what arrived."""
 
     number: int
     url: str
@@ -44,7 +44,7 @@ class SignedPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresentPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part the store has. size: in bytes."""
+    """A part that the store has. size: in bytes."""
 
     number: int
     size: int
@@ -52,10 +52,10 @@ class PresentPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """The file in parts 1 to `part_count`, each of `part_size` bytes but the last, which has the rest.
+    """The file in parts 1 to `part_count`, each of `part_size` bytes except the last, which has the rest.
 
-    present: parts the store has, where it was asked. parts: signed URLs of the first that are missing; ask
-    for those of others when their turn comes. Empty while the store is away.
+    present: parts that the store has, if it was asked. parts: signed URLs of the first missing parts; request
+    the others when they are needed. Empty while the store is unavailable.
     """
 
     part_size: int
@@ -67,10 +67,10 @@ class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
 class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     """An upload to carry out: `single` or `multipart`, as `method` says.
 
-    expires_at: of the signed URLs; ask for the upload to get fresh ones. expires_in: seconds until then.
-    state: only in the answer to a repeated request, where the upload has ended since; then there is nothing
-    to send. duplicate_of: an item
-    of the gallery with the declared SHA-256; a client that does not want it twice aborts the upload.
+    expires_at: of the signed URLs; get the upload for new ones. expires_in: seconds until then. state: only
+    in the answer to a repeated request, if the upload has ended since; then there is nothing to send.
+    duplicate_of: an item of the gallery with the declared SHA-256; a client that does not want it twice
+    aborts the upload.
     """
 
     id: UUID

@@ -1,4 +1,4 @@
-"""What an account stores, as shown to its owner."""
+"""The items and bytes that an account stores, as shown to its owner."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ class UsageView(AmountView, frozen=True, kw_only=True):
 
 
 class DayUsageView(UsageView, frozen=True, kw_only=True):
-    """What was uploaded on a day, and is still there."""
+    """The items that were uploaded on a day and still exist."""
 
     day: date
 
 
 class QuotaView(msgspec.Struct, frozen=True, kw_only=True):
-    """used_bytes: of items. reserved_bytes: of uploads under way. limit_bytes: null for none."""
+    """The use of the quota. used_bytes: by items. reserved_bytes: by uploads under way. limit_bytes: null for
+    no limit.
+    """
 
     used_bytes: int
     reserved_bytes: int
@@ -36,8 +38,9 @@ class QuotaView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account uses. totals: of the days of the range; library: of all days. Days without an upload
-    are left out."""
+    """The use of an account. totals: of the days of the range; library: of all days. Days without an upload
+    are left out.
+    """
 
     from_: date = msgspec.field(name="from")
     to: date

@@ -133,12 +133,8 @@ class DecoderProcess:
             if isinstance(answer, Unable):
                 raise DecoderLacksLibrary(answer.detail)
             if isinstance(answer, Need):
-                if answer.start < 0 or not 0 <= answer.length <= MAX_MESSAGE_BYTES:
-                    raise DecoderCrashed("asks for bytes that no file has")
                 read_limit_bytes -= answer.length
-                if read_limit_bytes < 0:
-                    raise RenderRejected(RejectReason.TOO_COMPLEX, "read limit")
-                said = await source.read(answer.start, answer.length)
+                said = await _needed(source, answer, left_bytes=read_limit_bytes)
                 continue
             self.jobs_done += 1
             if isinstance(answer, Refused):
@@ -204,3 +200,12 @@ class DecoderProcess:
         if ended in _FROM_OUTSIDE:
             return DecoderKilled(f"ended with {ended}")
         return DecoderCrashed(f"ended with {ended}")
+
+
+async def _needed(source: RangedSource, need: Need, *, left_bytes: int) -> bytes:
+    """Returns the bytes that the process needs. left_bytes: of the read limit, these subtracted."""
+    if need.start < 0 or not 0 <= need.length <= MAX_MESSAGE_BYTES:
+        raise DecoderCrashed("asks for bytes that no file has")
+    if left_bytes < 0:
+        raise RenderRejected(RejectReason.TOO_COMPLEX, "read limit")
+    return await source.read(need.start, need.length)

@@ -12,11 +12,26 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.problems import Unavailable
-from sqlalchemy import ARRAY, Text, TextClause, Uuid, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, ItemStatus
-from kappi_media.models import contents, deleted_media, items, uploads
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import release_all
 
 # Tags that differ only in case or accents count as one. An item keeps the spelling that it already has.
@@ -86,9 +101,7 @@ async def _hold_where_they_are(
         select(contents.c.gallery_id)
         .where(
             contents.c.gallery_id.in_(select(items.c.gallery_id).where(items.c.id.in_(media_ids))),
-            contents.c.owner_id == owner_id,
-            contents.c.deleted_at.is_(None),
-            contents.c.closed.is_(False),
+            *_open_to(owner_id),
         )
         .order_by(contents.c.gallery_id)
         .with_for_update()
@@ -111,17 +124,21 @@ async def _hold_where_they_are(
         elsewhere = (
             select(items.c.id)
             .join_from(items, contents, contents.c.gallery_id == items.c.gallery_id)
-            .where(
-                items.c.id.in_(set(media_ids) - {item.id for item in items_held}),
-                contents.c.owner_id == owner_id,
-                contents.c.deleted_at.is_(None),
-                contents.c.closed.is_(False),
-            )
+            .where(items.c.id.in_(set(media_ids) - {item.id for item in items_held}), *_open_to(owner_id))
             .limit(1)
         )
         if (await connection.execute(elsewhere)).first() is not None:
             return None
     return items_held
+
+
+def _open_to(owner_id: AccountId) -> tuple[ColumnElement[bool], ...]:
+    """Returns the conditions of the galleries whose items the account may change."""
+    return (
+        contents.c.owner_id == owner_id,
+        contents.c.deleted_at.is_(None),
+        contents.c.closed.is_(False),
+    )
 
 
 async def add_tags(
@@ -192,27 +209,34 @@ async def delete_held(
     ).all()
     if not gone:
         return {}
-    partners = [row.live_partner_id for row in gone if row.live_partner_id is not None]
-    await connection.execute(
-        update(items)
-        .where(items.c.id.in_(partners))
-        .values(live_partner_id=None, version=items.c.version + 1)
-    )
-    await connection.execute(
-        insert(deleted_media),
-        [
-            {"media_id": row.id, "gallery_id": row.gallery_id, "version": row.version, "deleted_at": now}
-            for row in gone
-        ],
-    )
+    await _leave_partners(connection, [row.live_partner_id for row in gone])
+    tombstones = [
+        {"media_id": row.id, "gallery_id": row.gallery_id, "version": row.version, "deleted_at": now}
+        for row in gone
+    ]
+    await connection.execute(insert(deleted_media), tombstones)
     seen = Counter({item.gallery_id: 0 for item in held})
     seen.update(row.gallery_id for row in gone if row.status != "rejected")
+    await _count_off(connection, seen)
+    used = sum(row.size_bytes for row in gone if row.status != "rejected")
+    await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
+    return {row.id: row.version for row in gone}
+
+
+async def _count_off(connection: AsyncConnection, seen: Counter[UUID]) -> None:
+    """Subtract what viewers do not see any more from the galleries' counts."""
     for gallery_id in sorted(seen):
         await connection.execute(
             update(contents)
             .where(contents.c.gallery_id == gallery_id)
             .values(version=contents.c.version + 1, item_count=contents.c.item_count - seen[gallery_id])
         )
-    used = sum(row.size_bytes for row in gone if row.status != "rejected")
-    await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
-    return {row.id: row.version for row in gone}
+
+
+async def _leave_partners(connection: AsyncConnection, partners: Sequence[UUID | None]) -> None:
+    """Clear the references from the other halves of Live Photos."""
+    await connection.execute(
+        update(items)
+        .where(items.c.id.in_([partner for partner in partners if partner is not None]))
+        .values(live_partner_id=None, version=items.c.version + 1)
+    )

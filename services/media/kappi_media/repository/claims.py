@@ -18,7 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.domain.tiers import TierRules
-from kappi_media.models import accounts, contents, items, uploads
+from kappi_media.models.account import accounts
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import items
+from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import end_claim, held_by
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from kappi_chassis.db import Database
@@ -48,31 +47,26 @@ SELECT made.* FROM made, freed
 """  # noqa: S608 - column names
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOriginal:
-    """The store's data of the object. sha256: raw digest, where known."""
-
-    etag: str
-    sha256: bytes | None
-
-
 class CompletionQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def complete(
-        self, upload: Upload, *, kind: Kind, original: StoredOriginal, now: datetime, event: OutboxRow
+        self,
+        upload: Upload,
+        *,
+        kind: Kind,
+        etag: str,
+        sha256: bytes | None,
+        now: datetime,
+        event: OutboxRow,
     ) -> Item | None:
-        """Returns the new item; None when the upload was no longer pending or its gallery is deleted."""
+        """Returns the new item; None when the upload was no longer pending or its gallery is deleted.
+
+        etag, sha256: of the object in the store; the raw digest where it is known.
+        """
         return item_of(
             await self._database.hot.fetchrow(
-                _COMPLETE,
-                upload.id,
-                upload.gallery_id,
-                kind,
-                original.etag,
-                original.sha256,
-                now,
-                *event,
+                _COMPLETE, upload.id, upload.gallery_id, kind, etag, sha256, now, *event
             )
         )

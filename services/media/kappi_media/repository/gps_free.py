@@ -18,7 +18,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.models import contents
+from kappi_media.models.gallery import contents
 
 _CLAIM = """
 WITH found AS MATERIALIZED (

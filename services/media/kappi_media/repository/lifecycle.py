@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from kappi_chassis.outbox import OutboxRow
@@ -14,7 +15,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId
-from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
+from kappi_media.models.base import outbox
+from kappi_media.models.gallery import access_log, contents
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import end_claim, held_by, release_all
 from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted
 
@@ -70,19 +74,8 @@ async def take_abandoned(
         .where(uploads.c.id.in_([row.id for row in candidates]), *due)
         .with_for_update(skip_locked=True)
     )
-    removed = await connection.execute(
-        delete(uploads)
-        .where(uploads.c.id.in_((await connection.execute(free)).scalars().all()))
-        .returning(
-            uploads.c.media_id,
-            uploads.c.gallery_id,
-            uploads.c.state,
-            uploads.c.size_bytes,
-            uploads.c.address_id,
-        )
-    )
     taken, reserved, promised = [], Counter[AccountId](), []
-    for row in removed:
+    for row in await _remove(connection, (await connection.execute(free)).scalars().all()):
         taken.append(AbandonedUpload(row.media_id, row.gallery_id, was_pending=row.state == "pending"))
         if row.state != "pending":
             continue
@@ -95,6 +88,21 @@ async def take_abandoned(
     if promised:
         await give_back(connection, promised)
     return taken
+
+
+async def _remove(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> Sequence[Any]:
+    removed = await connection.execute(
+        delete(uploads)
+        .where(uploads.c.id.in_(upload_ids))
+        .returning(
+            uploads.c.media_id,
+            uploads.c.gallery_id,
+            uploads.c.state,
+            uploads.c.size_bytes,
+            uploads.c.address_id,
+        )
+    )
+    return removed.all()
 
 
 async def _hold_galleries(

@@ -12,7 +12,8 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import GalleryId, ItemStatus, LinkId, MediaId
-from kappi_media.models import contents, items, links
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import items, links
 
 _FOLLOW = """
 SELECT i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at

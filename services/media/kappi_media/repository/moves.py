@@ -18,7 +18,9 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, GalleryId, MediaId
-from kappi_media.models import accounts, contents, moves, object_folders
+from kappi_media.models.account import accounts
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import moves, object_folders
 from kappi_media.repository.processing import PAIR
 
 # The first move of each account comes before the second of any, so that no account waits for all moves of

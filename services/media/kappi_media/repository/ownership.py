@@ -19,7 +19,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId
-from kappi_media.models import accounts, contents, items, uploads
+from kappi_media.models.account import accounts
+from kappi_media.models.gallery import contents
+from kappi_media.models.item import items
+from kappi_media.models.upload import uploads
 
 
 async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id: AccountId) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId, MediaId, PostId
-from kappi_media.models import post_pictures
+from kappi_media.models.account import post_pictures
 from kappi_media.repository.ownership import charge
 from kappi_media.repository.renditions import kept_probe
 

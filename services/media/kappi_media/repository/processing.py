@@ -4,7 +4,7 @@ processed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
@@ -13,18 +13,19 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.declarations import MAX_TAGS
-from kappi_media.domain.media import AccountId, GalleryId, MediaId
-from kappi_media.models import deleted_media, items, upload_jobs
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.models.item import deleted_media, items
+from kappi_media.models.upload import upload_jobs
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT i.id IS NOT NULL, c.owner_id
-FROM (SELECT) AS one_row
-LEFT JOIN contents c ON c.gallery_id = $2 AND c.deleted_at IS NULL
-LEFT JOIN items i ON i.id = $1 AND i.gallery_id = c.gallery_id AND i.status = 'processing'
+SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END
+FROM items i LEFT JOIN uploads u ON u.id = i.upload_id
+WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
+_VERIFIED = "UPDATE items SET sha256 = $2 WHERE id = $1 AND sha256 IS NULL AND status = 'processing'"
 # `done` makes the effect happen once: an item leaves `processing` a single time.
 _READY = """
 WITH home AS MATERIALIZED (
@@ -100,23 +101,28 @@ RETURNING sequence
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TakenUp:
-    """The state of an item for the worker. waiting: it is to be processed. owner_id: of its gallery; None for
-    an anonymous one.
+class TakenUp(NamedTuple):
+    """An item that is to be processed. unchecked_sha256: the declared raw digest, until it was compared with
+    the content.
     """
 
-    waiting: bool
-    owner_id: AccountId | None
+    unchecked_sha256: bytes | None
 
 
 class ProcessingQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take_up(self, media_id: MediaId, gallery_id: GalleryId) -> TakenUp:
-        waiting, owner_id = await self._database.hot.fetchrow(_TAKE_UP, media_id, gallery_id)
-        return TakenUp(waiting=waiting, owner_id=owner_id)
+    async def take_up(self, media_id: MediaId, gallery_id: GalleryId) -> TakenUp | None:
+        """Returns None for an item that is not in processing any more."""
+        record = await self._database.hot.fetchrow(_TAKE_UP, media_id, gallery_id)
+        return None if record is None else TakenUp._make(record)
+
+    async def checksum_verified(self, media_id: MediaId, sha256: bytes) -> None:
+        """Record a digest as compared. The item's version stays: viewers see the change when the item becomes
+        ready.
+        """
+        await self._database.hot.execute(_VERIFIED, media_id, sha256)
 
     async def ready(
         self,
@@ -133,25 +139,7 @@ class ProcessingQueries:
         An item that is half of a Live Photo is paired with the other half in the same transaction. A caption
         and keywords in the file are added to the item, as far as texts written by people leave room for them.
         """
-        values = (
-            media_id,
-            gallery_id,
-            probe.kind,
-            probe.content_type,
-            probe.width,
-            probe.height,
-            probe.orientation,
-            probe.duration_ms,
-            probe.codec,
-            probe.taken_at,
-            probe.camera,
-            probe.location,
-            *grid.rendition,
-            *event,
-            grid.placeholder,
-            probe.taken_offset_minutes,
-            probe.live_id,
-        )
+        values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)
         if probe.live_id is None and not described:
             return await self._database.hot.fetchval(_READY, *values) is not None
@@ -173,6 +161,27 @@ class ProcessingQueries:
         """Record a rejection. Returns False when the item was no longer in processing."""
         sequence = await self._database.hot.fetchval(_REJECTED, media_id, gallery_id, reason, *event)
         return sequence is not None
+
+
+def _ready_values(probe: Probe, grid: KeptGridPicture, event: OutboxRow) -> tuple[Any, ...]:
+    """Returns the parameters of `_READY` from $3 on."""
+    return (
+        probe.kind,
+        probe.content_type,
+        probe.width,
+        probe.height,
+        probe.orientation,
+        probe.duration_ms,
+        probe.codec,
+        probe.taken_at,
+        probe.camera,
+        probe.location,
+        *grid.rendition,
+        *event,
+        grid.placeholder,
+        probe.taken_offset_minutes,
+        probe.live_id,
+    )
 
 
 async def forget_job(connection: AsyncConnection, media_id: MediaId) -> None:

@@ -4,8 +4,9 @@ account.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kappi_chassis.db import Database
 from sqlalchemy import func
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId
 from kappi_media.domain.tiers import TierRules
-from kappi_media.models import accounts, tiers
+from kappi_media.models.account import accounts, tiers
 
 _GOVERNING = """
 SELECT named.tier, t.name, t.rendition_sizes, t.original_access, t.expiring_links, t.max_file_bytes,
@@ -79,25 +80,22 @@ async def keep_account_tier(
     connection: AsyncConnection, account_id: AccountId, *, tier: str, sequence: int
 ) -> None:
     """Record the tier of an account, unless a newer event is recorded."""
-    values = {"tier": tier, "sequence": sequence}
-    await connection.execute(
-        insert(accounts)
-        .values(id=account_id, **values)
-        .on_conflict_do_update(
-            index_elements=[accounts.c.id], set_=values, where=accounts.c.sequence < sequence
-        )
-    )
+    await _keep_account(connection, account_id, {"tier": tier, "sequence": sequence})
 
 
 async def tombstone_account(
     connection: AsyncConnection, account_id: AccountId, *, at: datetime, sequence: int
 ) -> None:
     """Leave a tombstone, also if there was no row. The account's charges end with its galleries."""
-    values = {"tier": None, "sequence": sequence, "deleted_at": at}
+    await _keep_account(connection, account_id, {"tier": None, "sequence": sequence, "deleted_at": at})
+
+
+async def _keep_account(
+    connection: AsyncConnection, account_id: AccountId, values: Mapping[str, Any]
+) -> None:
+    newer = accounts.c.sequence < values["sequence"]
     await connection.execute(
         insert(accounts)
         .values(id=account_id, **values)
-        .on_conflict_do_update(
-            index_elements=[accounts.c.id], set_=values, where=accounts.c.sequence < sequence
-        )
+        .on_conflict_do_update(index_elements=[accounts.c.id], set_=values, where=newer)
     )

@@ -22,13 +22,15 @@ WITH item AS (
   WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'),
 uploader AS (
   UPDATE uploads SET uploader_address = NULL WHERE media_id = $1 AND uploader_address IS NOT NULL
-  RETURNING old.uploader_address AS address)
-INSERT INTO upload_jobs (
-  media_id, gallery_id, object_key, content_type, size_bytes, completed_at, traceparent, tenant, anonymous,
-  address)
-SELECT id, $2, $3, $4, $5, $6, $7, tenant, anonymous,
-  coalesce((SELECT address FROM uploader), hashtextextended(tenant::text, 0))
-FROM item ON CONFLICT DO NOTHING
+  RETURNING old.uploader_address AS address),
+added AS (
+  INSERT INTO upload_jobs (
+    media_id, gallery_id, object_key, content_type, size_bytes, completed_at, traceparent, tenant, anonymous,
+    address)
+  SELECT id, $2, $3, $4, $5, $6, $7, tenant, anonymous,
+    coalesce((SELECT address FROM uploader), hashtextextended(tenant::text, 0))
+  FROM item ON CONFLICT DO NOTHING)
+SELECT EXISTS (SELECT FROM items WHERE id = $1)
 """
 # The first job of each tenant and of each address comes before the second of any, counting those under way.
 # Of equal ones, the tenant with the least decoder time comes first; a tenant above its budget comes last. For
@@ -167,8 +169,11 @@ class UploadJobQueries:
         return found
 
 
-async def add_job(connection: AsyncConnection, event: UploadCompleted, *, traceparent: str | None) -> None:
-    """Add a job for an item in processing. Other items, and items that have a job, get none."""
+async def add_job(connection: AsyncConnection, event: UploadCompleted, *, traceparent: str | None) -> bool:
+    """Add a job for an item in processing. Other items, and items that have a job, get none.
+
+    Returns whether there is such an item.
+    """
     values = (
         event.media_id,
         event.gallery_id,
@@ -178,4 +183,4 @@ async def add_job(connection: AsyncConnection, event: UploadCompleted, *, tracep
         event.completed_at,
         traceparent,
     )
-    await connection.exec_driver_sql(_ADD, values)
+    return bool((await connection.exec_driver_sql(_ADD, values)).scalar_one())

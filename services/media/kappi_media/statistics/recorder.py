@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from kappi_contracts.grants import Grant
 from starlette.requests import Request
 
 from kappi_media.statistics.counter import AccessCounter, AccessKind
@@ -23,13 +22,10 @@ ROLE_HEADER = b"x-kappi-role"
 class AccessRecorder(Protocol):
     """Records a granted access. It never fails and never waits."""
 
-    def granted(
-        self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
+    def __call__(
+        self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None = None
     ) -> None:
-        """Record an access by a grant."""
-
-    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        """Record an access by a link, or a URL, that is its own credential."""
+        """Record an access. request: the headers of its caller."""
 
 
 class CountAccesses:
@@ -38,15 +34,9 @@ class CountAccesses:
     def __init__(self, counter: AccessCounter) -> None:
         self._counter = counter
 
-    def granted(
-        self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
+    def __call__(
+        self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None = None
     ) -> None:
-        self._count(kind, request, gallery_id=grant.gallery_id, media_id=media_id)
-
-    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        self._count(kind, request, gallery_id=gallery_id, media_id=media_id)
-
-    def _count(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None) -> None:
         language = agent = address = b""
         told = ANONYMOUS
         # One pass over the raw list: Starlette's view of it decodes every name for each look-up.
@@ -65,10 +55,7 @@ class CountAccesses:
 class CountNothing:
     """Records nothing, because statistics are off."""
 
-    def granted(
-        self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
+    def __call__(
+        self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None = None
     ) -> None:
-        """Do nothing."""
-
-    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
         """Do nothing."""

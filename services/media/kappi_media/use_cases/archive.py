@@ -76,7 +76,7 @@ class Archives:
         rules: TierRules,
     ) -> ArchiveLayout:
         if not rules.original_access:
-            raise OriginalNotInTier("An archive is made of originals. Renditions can be had.")
+            raise OriginalNotInTier("An archive is made of originals. Renditions are available.")
         files = await files_of(gallery_id)
         if not files:
             if (await self._view.contents(gallery_id)).deleted:

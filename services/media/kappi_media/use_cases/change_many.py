@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import MediaDeleted
 from msgspec.json import decode, encode
@@ -89,15 +89,13 @@ class ChangeMany:
     async def _chunk(
         self, owner_id: AccountId, ids: list[UUID], change: Change, call: IdempotentCall | None
     ) -> list[BulkOutcome]:
-        async with self._outbox.begin() as unit:
-            stored = await call.begin(unit.connection) if call is not None else None
-            if stored is not None:
-                return decode(stored.body, type=list[BulkOutcome])
+        async def act(unit: UnitOfWork) -> StoredAnswer:
             others = await self._carry_out(unit, owner_id, ids, change)
             outcomes = [others.get(media_id) or BulkOutcome(id=media_id, status="done") for media_id in ids]
-            if call is not None:
-                await call.store(unit.connection, StoredAnswer(OK, encode(outcomes)))
-        return outcomes
+            return StoredAnswer(OK, encode(outcomes))
+
+        answer = await answer_once(self._outbox, call, act)
+        return decode(answer.body, type=list[BulkOutcome])
 
     async def _carry_out(
         self, unit: UnitOfWork, owner_id: AccountId, ids: list[UUID], change: Change

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.storage import ObjectMissing, ObjectStore, RangedRead, StorageUnavailable
+from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.events import MediaRejected, UploadCompleted
 from kappi_contracts.keys import original_key
 from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identify
@@ -25,7 +26,7 @@ from kappi_media.errors import (
     UploadIncomplete,
     UploadNotFound,
 )
-from kappi_media.repository.completion import CompletionQueries, StoredOriginal
+from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.single_flight import SingleFlight
@@ -50,6 +51,15 @@ class _Mismatch(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class StoredContent(NamedTuple):
+    """An uploaded object as it is in the store. head: its first bytes. sha256: raw digest, where known."""
+
+    size_bytes: int
+    etag: str
+    sha256: bytes | None
+    head: bytes
 
 
 class CompleteUpload:
@@ -101,20 +111,27 @@ class CompleteUpload:
             await self._join(upload, parts)
         return await self._take(upload, sha256=sha256)
 
+    async def received(self, upload: Upload, content: StoredContent) -> Item:
+        """As calling it, for content that this service stored itself: nothing of it is read again.
+
+        upload: as it was recorded last; it may have ended since.
+        """
+        return await self._take(upload, content)
+
     async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
         """As calling it, for content that is stored as one object. Parts that are not joined yet stay as they
         are.
         """
-        return await self._take(await find_upload(self._uploads, upload_id, gallery_id), sha256=None)
+        return await self._take(await find_upload(self._uploads, upload_id, gallery_id))
 
-    async def _take(self, upload: Upload, *, sha256: bytes | None) -> Item:
+    async def _take(
+        self, upload: Upload, content: StoredContent | None = None, *, sha256: bytes | None = None
+    ) -> Item:
         if upload.state != "pending":
             return await self._ended(upload)
         try:
-            found = await self._store.read(
-                original_key(upload.gallery_id, upload.media_id), start=0, length=SNIFF_BYTES
-            )
-            fmt, sha256 = await self._check(upload, found, known_sha256=sha256)
+            content = content or await self._read(upload, sha256=sha256)
+            fmt, sha256 = await self._check(upload, content)
         except ObjectMissing as error:
             metrics.COMPLETIONS.labels("incomplete").inc()
             raise UploadIncomplete("Send the bytes to the signed URLs first, then complete.") from error
@@ -123,7 +140,12 @@ class CompleteUpload:
         except _Mismatch as mismatch:
             await self._reject(upload, mismatch.reason)
             raise _mismatch(mismatch.reason) from mismatch
-        return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
+        return await self._accept(upload, fmt, etag=content.etag, sha256=sha256)
+
+    async def _read(self, upload: Upload, *, sha256: bytes | None) -> StoredContent:
+        key = original_key(upload.gallery_id, upload.media_id)
+        found = await self._store.read(key, start=0, length=SNIFF_BYTES)
+        return StoredContent(found.head.size_bytes, found.head.etag, sha256 or found.head.sha256, found.body)
 
     async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
         """Raises UploadIncomplete, InsufficientStorage, StoreUnavailable."""
@@ -139,41 +161,40 @@ class CompleteUpload:
             # The store goes on joining. A repeated call finds the object, or waits again.
             raise StoreUnavailable("The parts are still being joined.", retry_after_s=5) from error
 
-    async def _check(
-        self, upload: Upload, found: RangedRead, *, known_sha256: bytes | None
-    ) -> tuple[MediaFormat, bytes | None]:
+    async def _check(self, upload: Upload, content: StoredContent) -> tuple[MediaFormat, bytes | None]:
         """Returns the format by its magic bytes, and the SHA-256 if it is known. Raises _Mismatch.
 
-        A declared SHA-256 that cannot be computed in time is left to the worker (`LateChecksum`).
+        A declared SHA-256 that cannot be computed in time is left to the worker (`ProcessUpload`).
         """
-        if found.head.size_bytes != upload.size_bytes:
+        if content.size_bytes != upload.size_bytes:
             raise _Mismatch("size_mismatch")
         try:
-            fmt = identify(upload.content_type, found.body)
+            fmt = identify(upload.content_type, content.head)
         except ProbeRejected as error:
             raise _Mismatch(error.reason.value) from error
-        sha256 = known_sha256 or found.head.sha256
+        sha256 = content.sha256
         if upload.sha256 is not None:
-            key = found.head.key
+            key = original_key(upload.gallery_id, upload.media_id)
             read = partial(sha256_in_time, self._store, key, size_bytes=upload.size_bytes)
             sha256 = sha256 or await self._hashing(key, read)
             if sha256 is not None and sha256 != upload.sha256:
                 raise _Mismatch("checksum_mismatch")
         return fmt, sha256
 
-    async def _accept(self, upload: Upload, fmt: MediaFormat, original: StoredOriginal) -> Item:
+    async def _accept(self, upload: Upload, fmt: MediaFormat, *, etag: str, sha256: bytes | None) -> Item:
         now = self._clock()
         event = UploadCompleted(
             media_id=upload.media_id,
             gallery_id=upload.gallery_id,
             upload_id=upload.id,
             object_key=original_key(upload.gallery_id, upload.media_id),
-            content_type=upload.content_type,
+            # The worker relies on it: the object cannot be replaced, because all uploads are create-only.
+            content_type=fmt.content_type,
             size_bytes=upload.size_bytes,
             completed_at=now,
         )
         item = await self._completion.complete(
-            upload, kind=fmt.kind, original=original, now=now, event=self._outbox.row(event)
+            upload, kind=fmt.kind, etag=etag, sha256=sha256, now=now, event=self._outbox.row(event)
         )
         if item is None:
             return await self._overtaken(upload)

@@ -240,7 +240,7 @@ class GpsFreeCopies:
         patches = await self._find(original)
         if not patches:
             if state.tells_place:
-                raise Unremovable("it tells a place that was not found again")
+                raise Unremovable("it contains a place that was not found again")
             return KeptCopy(state.size_bytes, state.etag, state.crc32, unchanged=True)
         key = gps_free_key(gallery_id, media_id, state.folder)
         counted = _Counted(self._edited(original_at, patches))
@@ -250,7 +250,7 @@ class GpsFreeCopies:
         copy = StoredSource(self._store, key, size_bytes=head.size_bytes)
         if head.size_bytes != state.size_bytes or await self._find(copy):
             await self._store.delete_batch([key])
-            raise Unremovable("the copy still tells it")
+            raise Unremovable("the copy still contains it")
         return KeptCopy(head.size_bytes, head.etag, counted.crc32, unchanged=False)
 
     async def _edited(self, key: str, patches: Sequence[Patch]) -> AsyncIterator[bytes]:
@@ -286,7 +286,7 @@ def _handed_out(media_id: MediaId, gallery_id: GalleryId, folder: int | None, co
 
 
 def _impossible() -> LocationNotRemovable:
-    return LocationNotRemovable("Ask whoever manages the gallery for the original.")
+    return LocationNotRemovable("Ask the manager of the gallery for the original.")
 
 
 def _pending() -> LocationFreePending:

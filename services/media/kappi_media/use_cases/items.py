@@ -120,12 +120,12 @@ class Items:
         if item is None or item.status == "rejected":
             raise MediaNotFound
         if not rules.original_access:
-            raise OriginalNotInTier("Its renditions can be had.")
+            raise OriginalNotInTier("Its renditions are available.")
         return item
 
 
 def _not_ready() -> MediaNotReady:
-    return MediaNotReady("It is being looked at; try again in a moment.")
+    return MediaNotReady("It is still being checked; try again in a moment.")
 
 
 def _there(item: Item | None) -> Item:

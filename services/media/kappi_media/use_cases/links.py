@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.pagination import cut_page
 from kappi_chassis.time_left import with_seconds_left
@@ -76,29 +76,21 @@ class CreateLink:
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, order: LinkOrder) -> CreatedLink:
-        """Returns the link with its token, which is never shown again.
-
-        Raises LinksNotInTier, OriginalNotInTier, MediaNotFound.
-        """
-        _check(order.rules)
-        async with self._outbox.begin() as unit:
-            return await self._create_within(unit, order)
-
-    async def idempotently(
-        self, order: LinkOrder, call: IdempotentCall, *, render: Callable[[CreatedLink], bytes]
+    async def __call__(
+        self, order: LinkOrder, call: IdempotentCall | None, *, render: Callable[[CreatedLink], bytes]
     ) -> bytes:
-        """As calling it, once per Idempotency-Key: a repetition gets the first answer. render: encodes the
-        answer.
+        """Returns the answer with the link and its token, which is shown to no other call.
+
+        call: a repetition of it gets the first answer. render: encodes the answer. Raises LinksNotInTier,
+        OriginalNotInTier, MediaNotFound, IdempotencyKeyReused.
         """
         _check(order.rules)
-        async with self._outbox.begin() as unit:
-            stored = await call.begin(unit.connection)
-            if stored is not None:
-                return with_seconds_left(stored.body, now=self._clock())
-            answer = render(await self._create_within(unit, order))
-            await call.store(unit.connection, StoredAnswer(CREATED, answer))
-        return answer
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            return StoredAnswer(CREATED, render(await self._create_within(unit, order)))
+
+        answer = await answer_once(self._outbox, call, act)
+        return with_seconds_left(answer.body, now=self._clock())
 
     async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> CreatedLink:
         gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
@@ -188,7 +180,7 @@ class Links:
         if target.expires_at <= now:
             raise errors.LinkExpired
         if target.status != "ready":
-            raise errors.MediaNotReady("It is being looked at; try again in a moment.")
+            raise errors.MediaNotReady("It is still being checked; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
         key = original_key(target.gallery_id, target.media_id, target.folder)
         if target.location_free:

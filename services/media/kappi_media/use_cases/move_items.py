@@ -112,12 +112,7 @@ class RequestMoves:
         outcomes |= {id_: refused(id_, TooManyMoves.code) for id_ in wanted[len(allowed) :]}
         ended += [pending[id_] for id_ in allowed if id_ in pending]
         if ended:
-            await end_moves(unit.connection, [move.folder for move in ended], now=now)
-            # One of them may be being copied, so its objects stay as long as what a move leaves behind.
-            events = [unused_folder(move, purge_after=now + KEPT_FOR) for move in ended]
-            rows = [(self._outbox.row(event), move.folder) for event, move in zip(events, ended, strict=True)]
-            await publish_each(unit.connection, rows)
-            unit.published = True
+            await self._end(unit, ended, now=now)
         if allowed:
             await add_moves(
                 unit.connection,
@@ -127,6 +122,14 @@ class RequestMoves:
                 now=now,
             )
         return outcomes
+
+    async def _end(self, unit: UnitOfWork, moves: Sequence[RequestedMove], *, now: datetime) -> None:
+        await end_moves(unit.connection, [move.folder for move in moves], now=now)
+        # One of them may be being copied, so its objects stay as long as what a move leaves behind.
+        events = [unused_folder(move, purge_after=now + KEPT_FOR) for move in moves]
+        rows = [(self._outbox.row(event), move.folder) for event, move in zip(events, moves, strict=True)]
+        await publish_each(unit.connection, rows)
+        unit.published = True
 
 
 class AwaitMoves:

@@ -16,10 +16,10 @@ from uuid import UUID
 
 import msgspec
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
-from kappi_chassis.outbox import Outbox
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once, answered_before
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.problems import Problem, Unavailable
-from kappi_chassis.storage import ObjectStore, StorageUnavailable
+from kappi_chassis.storage import ObjectHead, ObjectStore, StorageUnavailable
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 from kappi_mediameta.probing import MediaFormat, is_supported, sniff
@@ -49,7 +49,7 @@ from kappi_media.errors import (
 )
 from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import FilesToReserve, UploadQueries
-from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.complete import CompleteUpload, StoredContent
 from kappi_media.use_cases.measured_content import MeasuredContent
 from kappi_media.use_cases.quota_reservation import QuotaReservation, check_reserved
 from kappi_media.use_cases.room import check_room, store_problem
@@ -165,23 +165,28 @@ class PostFile:
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
             return await self._repeat(order, await inflow.received(), call_of)
-        fmt = sniff(await inflow.head())
+        head = await inflow.head()
+        fmt = sniff(head)
         if fmt is None or not is_supported(fmt):
             raise await _refusal(inflow, fmt)
         await check_room(self._store, order.at_most_bytes)
         upload = await self._reserve(order, fmt)
-        ours = False
+        kept = False
         try:
-            received = await self._store_original(upload, inflow)
-            settled = await self._settle(upload, received, fmt=fmt, call_of=call_of)
-            ours = settled == upload.id
+            stored, received = await self._store_original(upload, inflow)
+            declared = _declared(upload, received, fmt=fmt)
+            settled = await self._settle(declared, received, call_of)
+            if settled == upload.id:
+                # After a failure from here on, a repetition with the same key finds the upload and continues.
+                kept = call_of is not None
+                content = StoredContent(stored.size_bytes, stored.etag, received.digest, head)
+                item = await self._complete.received(declared.upload, content)
+                kept = True
+                return item
         finally:
-            if not ours:
+            if not kept:
                 await self._give_up(upload.id, order.gallery_id)
-        if call_of is not None:
-            # After a failure from here on, a repetition finds the upload and continues.
-            return await self._complete(settled, order.gallery_id, sha256=received.digest)
-        return await self._complete_at_once(settled, order.gallery_id, sha256=received.digest)
+        return await self._complete(settled, order.gallery_id, sha256=received.digest)
 
     async def _is_repeated(self, call: IdempotentCall) -> bool:
         async with self._outbox.begin() as unit:
@@ -189,10 +194,9 @@ class PostFile:
 
     async def _repeat(self, order: FileOrder, received: _Received, call_of: CallOf) -> Item:
         """Compare a repeated request with the first one. The file is not stored again."""
-        async with self._outbox.begin() as unit:
-            stored = await call_of(received.fingerprint).begin(unit.connection)
-            if stored is None:  # the stored answer expired and was removed at this time
-                raise Unavailable("Send it again.", retry_after_s=1)
+        stored = await answered_before(self._outbox, call_of(received.fingerprint))
+        if stored is None:  # the stored answer expired and was removed at this time
+            raise Unavailable("Send it again.", retry_after_s=1)
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
     async def _reserve(self, order: FileOrder, fmt: MediaFormat) -> Upload:
@@ -225,43 +229,30 @@ class PostFile:
         await self._quota_reservation(files, reserve)
         return upload
 
-    async def _store_original(self, upload: Upload, inflow: _Inflow) -> _Received:
+    async def _store_original(self, upload: Upload, inflow: _Inflow) -> tuple[ObjectHead, _Received]:
         key = original_key(upload.gallery_id, upload.media_id)
         try:
             async with aclosing(inflow.rest()) as chunks:
                 # No other request has this key. An object there is of an attempt of this request whose answer
                 # was lost.
-                await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=True)
+                content_type = upload.content_type
+                stored = await self._store.put_stream(key, chunks, content_type=content_type, replace=True)
         except StorageUnavailable as error:
             raise store_problem(error) from error
-        return await inflow.received()
+        return stored, await inflow.received()
 
     async def _settle(
-        self, upload: Upload, received: _Received, *, fmt: MediaFormat, call_of: CallOf | None
+        self, declared: DeclaredUpload, received: _Received, call_of: CallOf | None
     ) -> UploadId:
         """Returns the upload to complete: another one if a request with the same key was faster."""
-        declared = _declared(upload, received, fmt=fmt)
-        async with self._outbox.begin() as unit:
-            call = call_of(received.fingerprint) if call_of is not None else None
-            if call is not None:
-                stored = await call.begin(unit.connection)
-                if stored is not None:
-                    return _upload_id_in(stored)
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
             if not await settle(unit.connection, declared):
                 raise GalleryNotFound
-            if call is not None:
-                await call.store(unit.connection, StoredAnswer(CREATED, msgspec.json.encode(upload.id)))
-        return upload.id
+            return StoredAnswer(CREATED, msgspec.json.encode(declared.upload.id))
 
-    async def _complete_at_once(self, upload_id: UploadId, gallery_id: GalleryId, *, sha256: bytes) -> Item:
-        done = False
-        try:
-            item = await self._complete(upload_id, gallery_id, sha256=sha256)
-            done = True
-        finally:
-            if not done:
-                await self._give_up(upload_id, gallery_id)
-        return item
+        call = call_of(received.fingerprint) if call_of is not None else None
+        return _upload_id_in(await answer_once(self._outbox, call, act))
 
     async def _give_up(self, upload_id: UploadId, gallery_id: GalleryId) -> None:
         # It may have ended otherwise: rejected, deleted with its gallery, or completed with a lost answer.

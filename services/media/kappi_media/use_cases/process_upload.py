@@ -27,12 +27,11 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
 from kappi_mediameta.probing import (
     DEFAULT_LIMITS,
-    SNIFF_BYTES,
     Probe,
     ProbeLimits,
     Rejected,
     RejectReason,
-    identify,
+    format_of,
 )
 
 from kappi_media import metrics
@@ -56,7 +55,7 @@ from kappi_media.repository.upload_jobs import LeasedUpload, Room, UploadJobQuer
 from kappi_media.scanning import ScanOriginal, ScanRefused
 from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
-from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
+from kappi_media.use_cases.checksums import sha256_of
 from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.tag_originals import TagOriginal
 
@@ -81,6 +80,10 @@ LEAVE_WITHIN_S: Final = 2.0
 _log = get_logger(__name__)
 
 
+class _ChecksumWrong(Exception):
+    """The content does not have the declared SHA-256."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     probe: Probe
@@ -96,9 +99,7 @@ def queue_upload(clock: Clock) -> Effect:
 
     async def effect(unit: UnitOfWork, envelope: Envelope[UploadCompleted]) -> None:
         event = envelope.data
-        if await item_exists(unit.connection, MediaId(event.media_id)):
-            await add_job(unit.connection, event, traceparent=traceparent.get())
-        else:
+        if not await add_job(unit.connection, event, traceparent=traceparent.get()):
             await _tell_gone(unit, MediaId(event.media_id), GalleryId(event.gallery_id), clock)
 
     return effect
@@ -108,7 +109,7 @@ class ProcessUpload:
     """Processes one completed upload.
 
     limits: of what is accepted. tag: writes an item's facts on its original. scan: a virus scan of the
-    original, if there is a scanner. late_checksum: checks what completing could not.
+    original, if there is a scanner.
     """
 
     def __init__(
@@ -118,7 +119,6 @@ class ProcessUpload:
         outbox: Outbox,
         store: ObjectStore,
         decoding: Decoding,
-        late_checksum: LateChecksum,
         clock: Clock,
         limits: ProbeLimits = DEFAULT_LIMITS,
         tag: TagOriginal | None = None,
@@ -130,7 +130,6 @@ class ProcessUpload:
         self._decoding = decoding
         self._limits = limits
         self._maker = RenditionMaker(rendering=decoding, store=store)
-        self._late_checksum = late_checksum
         self._clock = clock
         self._tag = tag
         self._scan = scan
@@ -140,7 +139,7 @@ class ProcessUpload:
         job is to be retried.
         """
         taken = await self._processing.take_up(job.media_id, job.gallery_id)
-        if not taken.waiting:
+        if taken is None:
             return await self._nothing_to_do(job)
         if job.attempts > ATTEMPTS:
             reason = RejectReason.TOO_COMPLEX.value
@@ -148,10 +147,10 @@ class ProcessUpload:
                 job, reason=reason, detail="ended its decoder, or the worker, each time"
             )
         try:
-            made = await self._make(job)
+            made = await self._make(job, unchecked_sha256=taken.unchecked_sha256)
         except Rejected as rejected:
             return await self._reject(job, reason=rejected.reason.value, detail=rejected.detail)
-        except ChecksumWrong:
+        except _ChecksumWrong:
             return await self._reject(job, reason="checksum_mismatch", detail="not the declared SHA-256")
         except ScanRefused as refused:
             return await self._reject(job, reason=refused.reason, detail=refused.detail)
@@ -159,11 +158,14 @@ class ProcessUpload:
             return await self._reject(job, reason="missing", detail="no original in the store")
         return await self._ready(job, made)
 
-    async def _make(self, job: LeasedUpload) -> _Made:
+    async def _make(self, job: LeasedUpload, *, unchecked_sha256: bytes | None) -> _Made:
         started = time.perf_counter()
+        fmt = format_of(job.content_type)
+        if fmt is None:  # an older version of this software accepted it
+            raise Rejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
+        if unchecked_sha256 is not None:
+            await self._check_sha256(job, unchecked_sha256)
         source = StoredSource(self._store, job.object_key, size_bytes=job.size_bytes)
-        fmt = identify(job.content_type, await source.read(0, SNIFF_BYTES))
-        await self._late_checksum(job.media_id, job.object_key)
         if self._scan is not None:
             await self._scan(job.object_key, size_bytes=job.size_bytes)
         facts = await self._decoding.probe(source, fmt, self._limits, share=job.share)
@@ -171,6 +173,12 @@ class ProcessUpload:
         grid = await self._maker.make_grid(source, facts, wanted, share=job.share)
         metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
         return _Made(facts, grid)
+
+    async def _check_sha256(self, job: LeasedUpload, declared: bytes) -> None:
+        """Check what completing the upload could not compute in time."""
+        if await sha256_of(self._store, job.object_key) != declared:
+            raise _ChecksumWrong
+        await self._processing.checksum_verified(job.media_id, declared)
 
     async def _ready(self, job: LeasedUpload, made: _Made) -> None:
         facts, now = made.probe, self._clock()

@@ -133,7 +133,7 @@ def _too_much(files: FilesToReserve, spent: BudgetSpent) -> ReservationBudgetExc
         )
     return ReservationBudgetExceeded(
         f"Open are {spent.open.files} files of {spent.open.bytes} bytes; {allowed}. Complete open uploads, "
-        "which frees their room at once, or abort them, which frees it once their signed URLs are dead and "
-        "cleared away. Uploads that are left alone expire.",
+        "which frees their room at once, or abort them, which frees it once their signed URLs have expired "
+        "and late bytes are removed. Other uploads expire.",
         retry_after_s=RETRY_AFTER_S,
     )

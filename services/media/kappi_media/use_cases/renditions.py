@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -175,20 +176,8 @@ class MakeRendition:
             kept = await self._renditions.keep(wanted, held=held, rendition=made)
             settled = True
         except Rejected as rejected:
-            _log.warning(
-                "rendition.impossible",
-                media_id=str(wanted.media_id),
-                size=wanted.size,
-                format=wanted.fmt,
-                detail=rejected.detail,
-            )
-            # A picture that exceeded its limits would do so again.
-            kept_for = LIMIT_KEPT if rejected.reason is RejectReason.TOO_COMPLEX else FAILURE_KEPT
-            await self._renditions.failed(
-                wanted, held=held, failure=rejected.reason.value, until=self._clock() + kept_for
-            )
+            await self._record_failure(wanted, rejected, held)
             settled = True
-            metrics.RENDITIONS.labels("impossible").inc()
             raise _impossible(rejected.reason.value) from rejected
         except ObjectMissing as missing:
             raise MediaNotFound from missing
@@ -211,6 +200,22 @@ class MakeRendition:
             metrics.RENDITIONS.labels("gone").inc()
             raise MediaNotFound
         metrics.RENDITIONS.labels("made").inc()
+
+    async def _record_failure(
+        self, wanted: WantedRendition, rejected: Rejected, held: Sequence[datetime]
+    ) -> None:
+        _log.warning(
+            "rendition.impossible",
+            media_id=str(wanted.media_id),
+            size=wanted.size,
+            format=wanted.fmt,
+            detail=rejected.detail,
+        )
+        # A picture that exceeded its limits would do so again.
+        kept_for = LIMIT_KEPT if rejected.reason is RejectReason.TOO_COMPLEX else FAILURE_KEPT
+        until = self._clock() + kept_for
+        await self._renditions.failed(wanted, held=held, failure=rejected.reason.value, until=until)
+        metrics.RENDITIONS.labels("impossible").inc()
 
     async def _render(self, wanted: WantedRendition, state: RenditionState, share: Share) -> KeptRendition:
         started = time.perf_counter()
@@ -272,7 +277,7 @@ class Renditions:
         """
         found = await self._items.find_with_owner(media_id)
         if found is None:
-            raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
+            raise RenditionUrlInvalid("It was not signed for this rendition. Get the item again.")
         item, owner_id = found
         ends_at = self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
         share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)

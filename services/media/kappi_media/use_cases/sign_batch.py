@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
-from kappi_chassis.outbox import Outbox
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
 from kappi_chassis.storage.disposition import safe_filename
@@ -163,46 +164,41 @@ class SignBatch:
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, batch: Batch) -> list[PromisedUpload]:
+    async def __call__(self, batch: Batch, call: IdempotentCall | None = None) -> list[PromisedUpload]:
         """Returns an upload for each file, in their order. All files are reserved, or none.
 
-        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound
-        (deleted), GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
+        call: a repetition of it gets the same uploads, signed anew. Raises FileTooLarge,
+        UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound (deleted),
+        GalleryKeyWrong (it has another owner by now), UploadNotFound (those of the first call were removed),
+        IdempotencyKeyReused, InsufficientStorage, StoreUnavailable.
         """
         files = await self._files(batch)
-
-        async def reserve() -> _Promised:
-            same = check_reserved(files, await self._uploads.reserve(files))
-            return _Promised([one.upload for one in files.declared], same)
-
+        reserve = partial(self._reserve, files) if call is None else partial(self._reserve_once, files, call)
         return await self._answer(await self._quota_reservation(files, reserve))
 
-    async def idempotently(self, batch: Batch, call: IdempotentCall) -> list[PromisedUpload]:
-        """As calling it, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
+    async def _reserve(self, files: FilesToReserve) -> _Promised:
+        same = check_reserved(files, await self._uploads.reserve(files))
+        return _Promised([one.upload for one in files.declared], same)
 
-        Also raises UploadNotFound when they were removed meanwhile.
-        """
-        files = await self._files(batch)
+    async def _reserve_once(self, files: FilesToReserve, call: IdempotentCall) -> _Promised:
+        uploads = [one.upload for one in files.declared]
+        same: SameFiles = {}
 
-        async def reserve() -> _Promised:
-            async with self._outbox.begin() as unit:
-                stored = await call.begin(unit.connection)
-                if stored is None:
-                    same = check_reserved(files, await reserve_within(unit.connection, files))
-                    uploads = [one.upload for one in files.declared]
-                    ids = encode([upload.id for upload in uploads])
-                    await call.store(unit.connection, StoredAnswer(CREATED, ids))
-                    return _Promised(uploads, same)
-            return await self._promised_before(batch, stored)
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            same.update(check_reserved(files, await reserve_within(unit.connection, files)))
+            return StoredAnswer(CREATED, encode([upload.id for upload in uploads]))
 
-        return await self._answer(await self._quota_reservation(files, reserve))
+        answer = await answer_once(self._outbox, call, act)
+        ids = [UploadId(each) for each in decode(answer.body, type=list[UUID])]
+        if ids == [upload.id for upload in uploads]:
+            return _Promised(uploads, same)
+        return await self._reserved_before(ids, uploads[0].gallery_id)
 
-    async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> _Promised:
-        ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
-        uploads = await self._uploads.find_all(ids, batch.gallery_id)
+    async def _reserved_before(self, ids: Sequence[UploadId], gallery_id: GalleryId) -> _Promised:
+        uploads = await self._uploads.find_all(ids, gallery_id)
         if len(uploads) != len(ids):
-            raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
-        return _Promised(uploads, await self._uploads.same_files(batch.gallery_id, digests_of(uploads)))
+            raise UploadNotFound("These uploads were not completed and are removed: declare the files again.")
+        return _Promised(uploads, await self._uploads.same_files(gallery_id, digests_of(uploads)))
 
     async def _files(self, batch: Batch) -> FilesToReserve:
         declared = self._declare(batch)

@@ -54,6 +54,16 @@ async def test_a_completed_upload_is_an_item_that_is_being_processed(
     assert tuple(contents) == (1, 1)
 
 
+async def test_the_event_names_the_type_of_the_content(
+    client: Client, gallery: Gallery, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, file(JPEG, content_type="image/pjpeg"))
+    await client.put(promised, JPEG)
+    assert (await client.complete(gallery, promised["id"])).json["content_type"] == "image/pjpeg"
+    (event,) = await published()
+    assert event.data["content_type"] == "image/jpeg"
+
+
 async def test_completing_again_is_the_same_as_once(
     client: Client, gallery: Gallery, published: Publications, store: FaultyStore
 ) -> None:

@@ -22,17 +22,17 @@ async def test_everything_knows_its_gallery_until_it_is_gone(
     (promised,) = await client.sign(gallery, {"filename": "a.jpg", "size": 1, "content_type": "image/jpeg"})
     item = await client.upload(gallery, JPEG)
     link = await http("POST", f"/v1/media/{item['id']}/links", grant=gallery.grant(), body={"valid_for": 300})
-    things = [
-        f"/internal/uploads/{promised['id']}",
-        f"/internal/media/{promised['media_id']}",
-        f"/internal/media/{item['id']}",
-        f"/internal/links/{link.json['id']}",
-    ]
-    for path in things:
+    things = {
+        f"/internal/uploads/{promised['id']}": promised["media_id"],
+        f"/internal/media/{promised['media_id']}": promised["media_id"],
+        f"/internal/media/{item['id']}": item["id"],
+        f"/internal/links/{link.json['id']}": item["id"],
+    }
+    for path, media_id in things.items():
         answer = await http("GET", path)
-        assert (answer.status, answer.json) == (200, {"gallery_id": str(gallery.id)})
+        assert (answer.status, answer.json) == (200, {"gallery_id": str(gallery.id), "media_id": media_id})
     await http("DELETE", f"/v1/media/{item['id']}", grant=gallery.grant())
-    for path in things[2:]:
+    for path in list(things)[2:]:
         assert (await http("GET", path)).status == 404
 
 

@@ -23,6 +23,8 @@ from kappi_media.api.small_upload_operations import POST_FILE
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_arrivals
 from kappi_media.domain.store_events import Arrival
+from kappi_media.errors import StoreUnavailable
+from kappi_media.repository.completion import CompletionQueries
 from kappi_media.use_cases.post_file import PostFile
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
@@ -323,10 +325,10 @@ async def test_a_store_that_goes_away_is_said_so(leaving: None, post: Post, data
     assert await nothing_is_left(database)
 
 
-async def test_a_store_that_is_gone_when_it_is_looked_at_leaves_nothing(
-    post: Post, store: FaultyStore, database: Database, published: Publications
+async def test_a_stored_file_is_not_read_again(
+    post: Post, store: FaultyStore, published: Publications
 ) -> None:
-    put, store.down = store.put_stream, False
+    put = store.put_stream
 
     async def put_then_go(*args: Any, **kwargs: Any) -> ObjectHead:
         head = await put(*args, **kwargs)
@@ -334,10 +336,9 @@ async def test_a_store_that_is_gone_when_it_is_looked_at_leaves_nothing(
         return head
 
     store.put_stream = put_then_go  # type: ignore[method-assign]
-    answer = await post(form, LARGE)
-    assert (answer.status, answer.code) == (503, "store_unavailable")
-    assert await nothing_is_left(database)
-    assert [event.topic for event in await published()] == ["MediaDeleted"]
+    assert (await post(form, LARGE)).status == 201
+    assert (store.reads, store.streams) == (0, 0)
+    assert [event.topic for event in await published()] == ["UploadCompleted"]
 
 
 async def test_a_database_that_fails_after_the_promise_leaves_nothing(
@@ -416,19 +417,15 @@ async def test_ten_at_once_with_one_key_are_one_item(
 
 
 async def test_a_retry_goes_on_where_the_first_time_broke_off(
-    post: Post, store: FaultyStore, published: Publications
+    post: Post, published: Publications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = store.put_stream
+    async def break_off(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable
 
-    async def put_then_go(*args: Any, **kwargs: Any) -> ObjectHead:
-        head = await put(*args, **kwargs)
-        store.down = True
-        return head
-
-    store.put_stream = put_then_go  # type: ignore[method-assign]
     key = {"idempotency-key": "the-same-key"}
-    assert (await post(form, LARGE, headers=key)).code == "store_unavailable"
-    store.down = False
+    with monkeypatch.context() as broken:
+        broken.setattr(CompletionQueries, "complete", break_off)
+        assert (await post(form, LARGE, headers=key)).code == "store_unavailable"
     again = await post(form, LARGE, headers=key)
     assert again.status == 201
     assert [event.topic for event in await published()] == ["UploadCompleted"]

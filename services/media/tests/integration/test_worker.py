@@ -118,6 +118,17 @@ async def test_a_film_gets_a_poster(
     assert "400" in item["renditions"]
 
 
+async def test_an_object_that_is_of_another_type_than_when_it_was_completed_is_rejected(
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, store: FaultyStore
+) -> None:
+    """Uploads are create-only. In a store that let one be replaced, the reader of the known type refuses."""
+    media_id = (await client.upload(gallery, JPEG))["id"]
+    key = original_key(gallery.id, media_id)
+    await store.put(key, encode(quadrants(900, 600), "PNG"), content_type="image/jpeg")
+    await worker.process(redelivered(await completed(published)))
+    assert (await read_item(client, gallery, media_id))["status"] == "rejected"
+
+
 async def test_what_turns_out_to_be_no_picture_is_rejected(
     client: Client, gallery: Gallery, worker: Worker, published: Publications, database: Database
 ) -> None:

@@ -10,12 +10,12 @@ from fractions import Fraction
 
 import av
 import pytest
-from kappi_media.testing.containers import box, element, full_box
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, register_heif
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.gps_free.kept_tags import kept_tags
 from kappi_mediameta.probing import BytesSource, Camera, Probe, probe, sniff
+from kappi_testkit.media.containers import box, element, full_box
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants, register_heif
 
 APPLE = "com.apple.quicktime."
 FILM = movie(MovieShape(seconds=0.3, container="mov"))

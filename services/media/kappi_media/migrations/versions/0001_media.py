@@ -11,8 +11,21 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_JSONB = postgresql.JSONB(astext_type=sa.Text())
+
 
 def upgrade() -> None:
+    _make_contents()
+    _make_deleted_media()
+    _make_idempotency()
+    _make_inbox()
+    _make_items()
+    _make_outbox()
+    _make_uploads()
+    _make_renditions()
+
+
+def _make_contents() -> None:
     op.create_table(
         "contents",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -25,6 +38,9 @@ def upgrade() -> None:
         sa.CheckConstraint("item_count >= 0", name=op.f("ck_contents_item_count_not_negative")),
         sa.PrimaryKeyConstraint("gallery_id", name=op.f("pk_contents")),
     )
+
+
+def _make_deleted_media() -> None:
     op.create_table(
         "deleted_media",
         sa.Column("media_id", sa.Uuid(), nullable=False),
@@ -34,6 +50,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("media_id", name=op.f("pk_deleted_media")),
     )
     op.create_index("ix_deleted_media_gallery_id", "deleted_media", ["gallery_id"], unique=False)
+
+
+def _make_idempotency() -> None:
     op.create_table(
         "idempotency",
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
@@ -44,6 +63,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_idempotency")),
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
+
+
+def _make_inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -52,6 +74,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("consumer", "event_id", name=op.f("pk_inbox")),
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"], unique=False)
+
+
+def _make_items() -> None:
     op.create_table(
         "items",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -71,21 +96,27 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.BigInteger(), nullable=True),
         sa.Column("codec", sa.Text(), nullable=True),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("camera", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("gps", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("camera", _JSONB, nullable=True),
+        sa.Column("gps", _JSONB, nullable=True),
         sa.Column("caption", sa.Text(), nullable=True),
-        sa.Column(
-            "tags", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False
-        ),
+        sa.Column("tags", _JSONB, server_default=sa.text("'[]'"), nullable=False),
         sa.Column("location", sa.Text(), nullable=True),
         sa.Column(
             "attributes",
-            postgresql.JSONB(astext_type=sa.Text()),
+            _JSONB,
             server_default=sa.text("'{}'"),
             nullable=False,
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        *_item_checks(),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
+    )
+    op.create_index("ix_items_gallery_id_id", "items", ["gallery_id", "id"], unique=False)
+
+
+def _item_checks() -> tuple[sa.CheckConstraint, ...]:
+    return (
         sa.CheckConstraint("kind IN ('image', 'video')", name=op.f("ck_items_kind_known")),
         sa.CheckConstraint(
             "status <> 'ready' OR (kind IS NOT NULL AND width > 0 AND height > 0)",
@@ -94,9 +125,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "status IN ('processing', 'ready', 'rejected')", name=op.f("ck_items_status_known")
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
     )
-    op.create_index("ix_items_gallery_id_id", "items", ["gallery_id", "id"], unique=False)
+
+
+def _make_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -120,6 +152,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
     )
+
+
+def _make_uploads() -> None:
     op.create_table(
         "uploads",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -129,7 +164,7 @@ def upgrade() -> None:
         sa.Column("content_type", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(), nullable=True),
-        sa.Column("description", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("description", _JSONB, nullable=True),
         sa.Column("state", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
         sa.Column("rejection_reason", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -149,6 +184,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state <> 'completed'"),
     )
+
+
+def _make_renditions() -> None:
     op.create_table(
         "renditions",
         sa.Column("media_id", sa.Uuid(), nullable=False),

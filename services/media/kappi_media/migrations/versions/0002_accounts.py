@@ -14,6 +14,13 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("contents", sa.Column("owner_id", sa.Uuid(), nullable=True))
+    _make_tiers()
+    _make_accounts()
+    _make_rendition_claims()
+    _make_links()
+
+
+def _make_tiers() -> None:
     op.create_table(
         "tiers",
         sa.Column("key", sa.Text(), nullable=False),
@@ -26,6 +33,9 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_tiers")),
     )
+
+
+def _make_accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -38,6 +48,9 @@ def upgrade() -> None:
         sa.CheckConstraint("used_bytes >= 0", name=op.f("ck_accounts_used_bytes_not_negative")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
     )
+
+
+def _make_rendition_claims() -> None:
     op.create_table(
         "rendition_claims",
         sa.Column("media_id", sa.Uuid(), nullable=False),
@@ -49,6 +62,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("media_id", "size", name=op.f("pk_rendition_claims")),
     )
+
+
+def _make_links() -> None:
     op.create_table(
         "links",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -14,6 +14,13 @@ _FLAGS = (("uploads", "posted"), ("contents", "location_free"))
 
 
 def upgrade() -> None:
+    _change_uploads_and_contents()
+    _change_items()
+    _add_formats()
+    _make_location_free_copies()
+
+
+def _change_uploads_and_contents() -> None:
     op.add_column("uploads", sa.Column("part_size_bytes", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("multipart_id", sa.Text(), nullable=True))
     op.add_column("uploads", sa.Column("joining_until", sa.DateTime(timezone=True), nullable=True))
@@ -25,6 +32,9 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_uploads_multipart_has_parts"), "uploads", "multipart_id IS NULL OR part_size_bytes > 0"
     )
+
+
+def _change_items() -> None:
     op.add_column("items", sa.Column("taken_offset_minutes", sa.SmallInteger(), nullable=True))
     op.add_column("items", sa.Column("placeholder", sa.LargeBinary(), nullable=True))
     op.add_column("items", sa.Column("crc32", sa.BigInteger(), nullable=True))
@@ -45,6 +55,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'processing' AND width IS NULL"),
     )
+
+
+def _add_formats() -> None:
     for table in ("renditions", "rendition_claims"):
         op.add_column(table, sa.Column("format", sa.Text(), server_default=sa.text("'jpeg'"), nullable=False))
         op.drop_constraint(op.f(f"pk_{table}"), table, type_="primary")
@@ -52,6 +65,9 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_renditions_format_known"), "renditions", "format IN ('jpeg', 'webp', 'avif')"
     )
+
+
+def _make_location_free_copies() -> None:
     op.create_table(
         "location_free_copies",
         sa.Column("media_id", sa.Uuid(), nullable=False),

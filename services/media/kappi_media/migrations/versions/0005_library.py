@@ -290,7 +290,10 @@ _TRIGGERS = (
 
 
 def upgrade() -> None:
-    _make_tables()
+    _mark_galleries()
+    _make_library()
+    _make_terms()
+    _make_names()
     for statement in _FUNCTIONS:
         op.execute(statement)
     for by in ("created_at", "taken_at"):
@@ -307,9 +310,8 @@ def upgrade() -> None:
     )
 
 
-def _make_tables() -> None:
-    # Every gallery that is there gets the mark without a rewrite; the running service enters what they hold,
-    # piece by piece, and takes the mark off those without an owner.
+def _mark_galleries() -> None:
+    # No row is rewritten. The running service enters the items of owned galleries and removes the marks.
     mark = sa.text("'00000000-0000-0000-0000-000000000000'")
     op.add_column("contents", sa.Column("library_after", sa.Uuid(), server_default=mark, nullable=True))
     op.alter_column("contents", "library_after", server_default=None)
@@ -317,9 +319,11 @@ def _make_tables() -> None:
         "ix_contents_library_after",
         "contents",
         ["gallery_id"],
-        unique=False,
         postgresql_where=sa.text("library_after IS NOT NULL"),
     )
+
+
+def _make_library() -> None:
     op.create_table(
         "library",
         sa.Column("item_id", sa.Uuid(), nullable=False),
@@ -341,10 +345,12 @@ def _make_tables() -> None:
         "ix_library_grams",
         "library",
         ["grams"],
-        unique=False,
         postgresql_using="gin",
         postgresql_with={"fastupdate": "off"},
     )
+
+
+def _make_terms() -> None:
     op.create_table(
         "library_terms",
         sa.Column("term", sa.BigInteger(), nullable=False),
@@ -354,11 +360,11 @@ def _make_tables() -> None:
         sa.PrimaryKeyConstraint("term", "created_at", "item_id", name=op.f("pk_library_terms")),
     )
     op.create_index(
-        "ix_library_terms_term_taken_at_item_id",
-        "library_terms",
-        ["term", "taken_at", "item_id"],
-        unique=False,
+        "ix_library_terms_term_taken_at_item_id", "library_terms", ["term", "taken_at", "item_id"]
     )
+
+
+def _make_names() -> None:
     op.create_table(
         "library_names",
         sa.Column("owner_id", sa.Uuid(), nullable=False),
@@ -372,7 +378,6 @@ def _make_tables() -> None:
         "ix_library_names_owner_id_kind_item_count_key",
         "library_names",
         ["owner_id", "kind", sa.text("item_count DESC"), "key"],
-        unique=False,
     )
 
 

@@ -94,6 +94,14 @@ _TRIGGERS = (
 
 
 def upgrade() -> None:
+    _make_usage_days()
+    _mark_galleries()
+    for statement in (_BEHIND, _COUNT_ADDED, _COUNT_REMOVED, _COUNT_CHANGED, *_TRIGGERS):
+        op.execute(statement)
+    _make_access_log()
+
+
+def _make_usage_days() -> None:
     op.create_table(
         "usage_days",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -111,6 +119,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("owner_id IS NOT NULL"),
     )
+
+
+def _mark_galleries() -> None:
     # What is there already is counted by the running service, gallery by gallery: no row is written here.
     op.add_column(
         "contents", sa.Column("usage_behind", sa.Boolean(), nullable=False, server_default=sa.text("true"))
@@ -123,8 +134,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("usage_behind"),
     )
-    for statement in (_BEHIND, _COUNT_ADDED, _COUNT_REMOVED, _COUNT_CHANGED, *_TRIGGERS):
-        op.execute(statement)
+
+
+def _make_access_log() -> None:
     op.create_table(
         "access_log",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
