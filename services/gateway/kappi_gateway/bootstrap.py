@@ -17,23 +17,12 @@ from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_contracts.accounts import JWKS_PATH
 
+from kappi_gateway import errors
 from kappi_gateway.auth.credentials import Credentials
 from kappi_gateway.auth.gallery_lookup import GalleryLookup
 from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
 from kappi_gateway.auth.grant_client import GrantClient
 from kappi_gateway.auth.owner_grants import OwnerGrants
-from kappi_gateway.errors import (
-    TooManyAccounts,
-    TooManyArchives,
-    TooManyAtOnce,
-    TooManyComments,
-    TooManyFiles,
-    TooManyGalleries,
-    TooManyGuesses,
-    TooManyPosts,
-    TooManySlow,
-    TooManyUploads,
-)
 from kappi_gateway.http.app import Gateway, below, with_cors, with_hsts
 from kappi_gateway.http.base_urls import BaseUrls
 from kappi_gateway.http.client_address import ClientAddresses
@@ -69,26 +58,26 @@ _RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
     Limit.CREATION: partial(
         RateLimit,
         name="galleries",
-        refusal=TooManyGalleries,
+        refusal=errors.TooManyGalleries,
         is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
     ),
     Limit.SIGN_UP: partial(
         RateLimit,
         name="accounts",
-        refusal=TooManyAccounts,
+        refusal=errors.TooManyAccounts,
         is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
     ),
     Limit.POST: partial(
-        RateLimit, name="posts", refusal=TooManyPosts, is_free=lambda status, _: status in (401, 503)
+        RateLimit, name="posts", refusal=errors.TooManyPosts, is_free=lambda status, _: status in (401, 503)
     ),
     Limit.COMMENT: partial(
-        RateLimit, name="comments", refusal=TooManyComments, is_free=lambda status, _: status != 201
+        RateLimit, name="comments", refusal=errors.TooManyComments, is_free=lambda status, _: status != 201
     ),
     Limit.SIGNING: partial(
-        RateLimit, name="uploads", refusal=TooManyUploads, is_free=lambda status, _: status >= 500
+        RateLimit, name="uploads", refusal=errors.TooManyUploads, is_free=lambda status, _: status >= 500
     ),
     Limit.GUESS: partial(
-        RateLimit, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
+        RateLimit, name="guesses", refusal=errors.TooManyGuesses, is_free=lambda status, _: status != 404
     ),
 }
 
@@ -125,7 +114,7 @@ def build_app(
     base_urls = BaseUrls(
         settings.public_url, addresses=addresses, hosts=settings.hosts, own_addresses=settings.own_addresses
     )
-    places = ConcurrencyLimit(settings.requests_per_address, name="requests", refusal=TooManyAtOnce)
+    places = ConcurrencyLimit(settings.requests_per_address, name="requests", refusal=errors.TooManyAtOnce)
     wiring = _Wiring(settings, upstreams, cache, monotonic, clock, addresses, base_urls, places)
     app = wiring.with_store(wiring.with_panel(with_cors(wiring.api())))
     if settings.hsts_max_age:
@@ -135,7 +124,7 @@ def build_app(
     limited = with_slow_client_limits(
         app,
         addresses=addresses,
-        slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
+        slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=errors.TooManySlow),
         silence_s=settings.client_silence.total_seconds(),
     )
     return dated(limited)
@@ -162,7 +151,7 @@ class _Wiring:
         router = self.router()
         missing = build_page(MISSING, settings.media_origins, path=self.base_urls.path)
         rendition_places = ConcurrencyLimit(
-            settings.rendition_requests_per_address, name="renditions", refusal=TooManyAtOnce
+            settings.rendition_requests_per_address, name="renditions", refusal=errors.TooManyAtOnce
         )
         usual = Gateway(router, addresses=self.addresses, places=self.places, missing=missing)
         waiting = Gateway(router, addresses=self.addresses, places=rendition_places, missing=missing)
@@ -241,14 +230,16 @@ class _Wiring:
             },
             client_silence=settings.client_silence,
             archives=ConcurrencyLimit(
-                settings.archives_per_address, name="archives", refusal=TooManyArchives
+                settings.archives_per_address, name="archives", refusal=errors.TooManyArchives
             ),
-            files=ConcurrencyLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
+            files=ConcurrencyLimit(settings.files_per_address, name="files", refusal=errors.TooManyFiles),
             pictures_of_account=ConcurrencyLimit(
-                settings.pictures_per_account, name="pictures", refusal=TooManyFiles
+                settings.pictures_per_account, name="pictures", refusal=errors.TooManyFiles
             ),
-            pictures=ConcurrencyLimit(settings.pictures_per_address, name="pictures", refusal=TooManyFiles),
-            slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
+            pictures=ConcurrencyLimit(
+                settings.pictures_per_address, name="pictures", refusal=errors.TooManyFiles
+            ),
+            slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=errors.TooManySlow),
             archive_silence=settings.archive_silence,
             picture_silence=settings.picture_silence,
             archive_bytes_per_s=settings.archive_bytes_per_s,

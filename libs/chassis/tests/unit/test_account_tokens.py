@@ -12,12 +12,7 @@ import jwt
 import msgspec
 import pytest
 from kappi_chassis.auth import JwksSource, SigningKey, jwks_document
-from kappi_chassis.auth.accounts import (
-    AccessTokenInvalid,
-    AccessTokenMissing,
-    AccountVerifier,
-    bearer_token,
-)
+from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, AccountVerifier, bearer_token
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 
 KEY = SigningKey.generate()

@@ -9,12 +9,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from kappi_chassis.auth.accounts import (
-    AccessTokenInvalid,
-    AccessTokenMissing,
-    AccountVerifier,
-    bearer_token,
-)
+from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, AccountVerifier, bearer_token
 from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import NotFound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 from kappi_chassis.problems import NotFound
@@ -95,12 +95,7 @@ def with_cors(app: App) -> App:
     """
 
     async def cors(scope: Scope, receive: Receive, send: Send) -> None:
-        def send_with_cors(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_CORS]
-            return send(message)
-
-        await app(scope, receive, send_with_cors)
+        await app(scope, receive, _with_headers(send, _CORS))
 
     return cors
 
@@ -110,18 +105,21 @@ def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
     header = (b"strict-transport-security", f"max-age={max_age_s}".encode())
 
     async def hsts(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or addresses.scheme_of(scope) != "https":
-            await app(scope, receive, send)
-            return
-
-        def send_with_hsts(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-            return send(message)
-
-        await app(scope, receive, send_with_hsts)
+        secure = scope["type"] == "http" and addresses.scheme_of(scope) == "https"
+        await app(scope, receive, _with_headers(send, (header,)) if secure else send)
 
     return hsts
+
+
+def _with_headers(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:
+    """Returns a `send` that adds headers to the answer."""
+
+    def send_with_headers(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        return send(message)
+
+    return send_with_headers
 
 
 def below(path: str, app: App) -> App:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from inspect import cleandoc
 
-from kappi_gateway.openapi.document import Document
+from kappi_gateway.openapi.document import Document, operations_of
 
 _GREATEST_INT32 = 2**31 - 1
 _NULL: Document = {"type": "null"}
@@ -64,20 +64,18 @@ def _never_null(schema: Document) -> Document:
 
 
 def _parameters(document: Document) -> Iterator[Document]:
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            yield from (each for each in operation.get("parameters", ()) if "schema" in each)
+    for operation in operations_of(document["paths"]):
+        yield from (each for each in operation.get("parameters", ()) if "schema" in each)
 
 
 def _schemas_of(document: Document) -> Iterator[Document]:
     """Yields every schema that is not part of another."""
     yield from document["components"]["schemas"].values()
     yield from (parameter["schema"] for parameter in _parameters(document))
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for carrier in (operation.get("requestBody", {}), *operation["responses"].values()):
-                carried = (*carrier.get("content", {}).values(), *carrier.get("headers", {}).values())
-                yield from (each["schema"] for each in carried if "schema" in each)
+    for operation in operations_of(document["paths"]):
+        for carrier in (operation.get("requestBody", {}), *operation["responses"].values()):
+            carried = (*carrier.get("content", {}).values(), *carrier.get("headers", {}).values())
+            yield from (each["schema"] for each in carried if "schema" in each)
 
 
 def _parts(schema: Document) -> Iterator[Document]:

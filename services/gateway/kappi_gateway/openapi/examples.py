@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from kappi_chassis.problems import PROBLEM_JSON
 
-from kappi_gateway.openapi.document import Document
+from kappi_gateway.openapi.document import Document, operations_of
 from kappi_gateway.openapi.failures import failures_of
 
 _JSON = "application/json"
@@ -22,21 +22,19 @@ def add_examples(document: Document) -> None:
     """
     recorded = _recorded()
     shown: Document = {}
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            example = recorded["operations"].get(operation.get("operationId"), {})
-            _show(operation.get("requestBody", {}), example.get("request"))
-            for status, answer in operation["responses"].items():
-                _show(answer, example.get("answers", {}).get(status))
-                failures = failures_of(status, answer)
-                for failure in failures:
-                    problem = recorded["problems"].get(failure.code) or _made_up(*failure)
-                    shown.setdefault(failure.code, problem)
-                if failures:
-                    answer["content"][PROBLEM_JSON]["examples"] = {
-                        failure.code: {"$ref": f"#/components/examples/{failure.code}"}
-                        for failure in failures
-                    }
+    for operation in operations_of(document["paths"]):
+        example = recorded["operations"].get(operation.get("operationId"), {})
+        _show(operation.get("requestBody", {}), example.get("request"))
+        for status, answer in operation["responses"].items():
+            _show(answer, example.get("answers", {}).get(status))
+            failures = failures_of(status, answer)
+            for failure in failures:
+                problem = recorded["problems"].get(failure.code) or _made_up(*failure)
+                shown.setdefault(failure.code, problem)
+            if failures:
+                answer["content"][PROBLEM_JSON]["examples"] = {
+                    failure.code: {"$ref": f"#/components/examples/{failure.code}"} for failure in failures
+                }
     document["components"]["examples"] = {
         code: {"summary": problem["title"], "value": problem} for code, problem in sorted(shown.items())
     }

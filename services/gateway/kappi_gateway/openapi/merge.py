@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document
+from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document, operations_of
 from kappi_gateway.openapi.exact import make_exact
 from kappi_gateway.openapi.examples import add_examples
 from kappi_gateway.openapi.failures import responses
@@ -96,7 +96,7 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     }
     add_problems(paths, every_schema)
     used = _reachable(paths, every_schema)
-    tags = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
+    tags = {tag for operation in operations_of(paths) for tag in operation["tags"]}
     document: Document = {
         "openapi": "3.1.0",
         "info": _INFO,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kappi_chassis.http.app import PROBLEM_SCHEMA, PROBLEM_TITLES
 from kappi_chassis.problems import PROBLEM_JSON
 
-from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document
+from kappi_gateway.openapi.document import SCHEMA_PREFIX, Document, operations_of
 from kappi_gateway.openapi.failures import failures_of
 
 _PROBLEM, _FIELD_ERROR = "Problem", "FieldError"
@@ -26,24 +26,23 @@ def add_problems(paths: Mapping[str, Document], schemas: Document) -> None:
         **PROBLEM_SCHEMA,
         "properties": {**PROBLEM_SCHEMA["properties"], "errors": fields},
     }
-    for operations in paths.values():
-        for operation in operations.values():
-            name = operation.get("operationId", "")
-            codes = f"{name[:1].upper()}{name[1:]}ProblemCode"
-            found: dict[str, None] = {}
-            for status, answer in operation["responses"].items():
-                content = answer.get("content", {}).get(PROBLEM_JSON)
-                if content is None:
-                    continue
-                content["schema"] = {"$ref": SCHEMA_PREFIX + _PROBLEM}
-                found |= dict.fromkeys(failure.code for failure in failures_of(status, answer))
-            if found:
-                operation["x-problem-codes"] = {"$ref": SCHEMA_PREFIX + codes}
-                schemas[codes] = {
-                    "type": "string",
-                    "description": f"Codes of the problems that `{name}` answers with.",
-                    "enum": sorted(found),
-                }
+    for operation in operations_of(paths):
+        name = operation.get("operationId", "")
+        codes = f"{name[:1].upper()}{name[1:]}ProblemCode"
+        found: dict[str, None] = {}
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get(PROBLEM_JSON)
+            if content is None:
+                continue
+            content["schema"] = {"$ref": SCHEMA_PREFIX + _PROBLEM}
+            found |= dict.fromkeys(failure.code for failure in failures_of(status, answer))
+        if found:
+            operation["x-problem-codes"] = {"$ref": SCHEMA_PREFIX + codes}
+            schemas[codes] = {
+                "type": "string",
+                "description": f"Codes of the problems that `{name}` answers with.",
+                "enum": sorted(found),
+            }
 
 
 def share_problems(document: Document) -> None:
@@ -52,14 +51,13 @@ def share_problems(document: Document) -> None:
     Answers of one status with the same codes are one. Its extension `x-problem-codes` lists the codes.
     """
     shared: Document = {}
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for status, answer in operation["responses"].items():
-                if PROBLEM_JSON in answer.get("content", {}):
-                    codes = [failure.code for failure in failures_of(status, answer)]
-                    name = ".".join(("Problem", *([status, *codes] if codes else ())))
-                    shared.setdefault(name, _shared(answer, codes))
-                    operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    for operation in operations_of(document["paths"]):
+        for status, answer in operation["responses"].items():
+            if PROBLEM_JSON in answer.get("content", {}):
+                codes = [failure.code for failure in failures_of(status, answer)]
+                name = ".".join(("Problem", *([status, *codes] if codes else ())))
+                shared.setdefault(name, _shared(answer, codes))
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
     document["components"]["responses"] = dict(sorted(shared.items()))
 
 

@@ -22,14 +22,7 @@ from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, Up
 from kappi_gateway.http.base_urls import BaseUrls
 from kappi_gateway.http.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.http.client_disconnect import ClientDisconnect
-from kappi_gateway.http.headers import (
-    ROLE,
-    SIGNED,
-    TO_GALLERIES,
-    WITH_GRANT,
-    WITH_TOKEN,
-    passing,
-)
+from kappi_gateway.http.headers import ROLE, SIGNED, TO_GALLERIES, WITH_GRANT, WITH_TOKEN, passing
 from kappi_gateway.http.request import Request
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.minimum_rate import MinimumRate

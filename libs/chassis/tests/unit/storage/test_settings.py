@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.s3 import S3ObjectStore
-from kappi_chassis.storage.settings import (
-    StorageNotConfigured,
-    StorageSettings,
-    build_signer,
-    build_store,
-)
+from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings, build_signer, build_store
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 FromEnvironment = Callable[..., StorageSettings]

@@ -1,13 +1,6 @@
 from __future__ import annotations
 
-from kappi_gateway.http.headers import (
-    TO_GALLERIES,
-    TO_STORE,
-    WITH_GRANT,
-    WITH_TOKEN,
-    answering,
-    passing,
-)
+from kappi_gateway.http.headers import TO_GALLERIES, TO_STORE, WITH_GRANT, WITH_TOKEN, answering, passing
 
 
 def test_no_list_lets_internal_headers_through() -> None:
