@@ -9,13 +9,13 @@ from kappi_mediameta.containers.byte_source import ByteSource
 
 MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 MAX_BETWEEN_BYTES: Final = 4 << 10
-"""Bytes between segments that decoders skip, at most, before a marker is no longer looked for."""
+"""The limit of bytes between segments. Decoders skip them; further on no marker is looked for."""
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8), END_OF_IMAGE})
 
 
 async def next_marker(source: ByteSource, position: int) -> int | None:
-    """Returns where the next marker begins, behind bytes that fill and bytes that belong to nothing."""
+    """Returns the position of the next marker, behind fill bytes and bytes that belong to no segment."""
     length = max(0, min(MAX_BETWEEN_BYTES, source.size_bytes - position))
     found = MARKER.search(await source.read(position, length))
     return None if found is None else position + found.start()

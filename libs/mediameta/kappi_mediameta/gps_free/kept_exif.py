@@ -1,5 +1,5 @@
-"""EXIF written anew with the little of it that a copy keeps: how to turn the picture, when it was taken, and
-what binds it to its film. All else becomes zeros, also fields that no reader here knows.
+"""Writes EXIF anew with the tags that a copy keeps: orientation, time of capture, camera, and the identifier
+of a Live Photo. All else becomes zeros, unknown fields included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TAKEN: Final = 0x9003
 _CONTENT_IDENTIFIER: Final = 0x0011
 _SHORT, _LONG, _ASCII, _UNDEFINED = 3, 4, 2, 7
 _Entry = tuple[int, int, int, bytes]
-"""Tag, type, count, value."""
+"""Tag, type, count and value of a field."""
 
 
 async def keep_little_exif(region: Region) -> bool:
@@ -72,7 +72,7 @@ def _turned(main: Tags) -> list[_Entry]:
 
 
 def _taken(details: Tags) -> list[_Entry]:
-    """Without its offset, which tells the zone."""
+    """Returns the time without its offset, which tells the zone."""
     taken = written_time(text(details, _TAKEN))
     if taken is None:
         return []
@@ -81,7 +81,7 @@ def _taken(details: Tags) -> list[_Entry]:
 
 
 def _maker_note(live_id: str) -> _Entry:
-    """Apple's layout: offsets count from the note's own start."""
+    """Returns a maker note in Apple's layout, where offsets count from the start of the note."""
     name = live_id.encode() + b"\0"
     entry = struct.pack(">HHII", _CONTENT_IDENTIFIER, _ASCII, len(name), 14 + 2 + 12 + 4)
     note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 1) + entry + bytes(4) + name

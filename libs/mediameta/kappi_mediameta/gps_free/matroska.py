@@ -1,6 +1,7 @@
-"""A Matroska or WebM file without what no player needs (RFC 9559, RFC 8794).
+"""Location removal for Matroska and WebM (RFC 9559, RFC 8794).
 
-Tags, attachments, chapters, titles, names and unknown elements become void ones. Clusters stay as they are.
+Attachments, chapters, titles, names and unknown elements become void elements, and so do most tags. Clusters
+stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _OPERATION, _PLANES, _PLANE, _JOINED = 0xE2, 0xE3, 0xE4, 0xE9
 _TAGS, _TAG, _TARGETS = 0x1254C367, 0x7373, 0x63C0
 _SIMPLE_TAG, _TAG_NAME, _TAG_TEXT = 0x67C8, 0x45A3, 0x4487
 _KEPT: Final = frozenset({_SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES})
-# The elements that stay, by what holds them. Those that are keys, too, are walked in turn.
+# The elements that stay, by the element that holds them. Elements that are also keys are walked in turn.
 _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
     # Versions, longest id and size, type of document.
     _HEADER: frozenset({0x4286, 0x42F7, 0x42F2, 0x42F3, 0x4282, 0x4287, 0x4285}),
@@ -64,7 +65,7 @@ _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
     _TARGETS: frozenset(),
     _SIMPLE_TAG: frozenset({_TAG_NAME, _TAG_TEXT}),
 }
-# These must be there, and may be empty: the names of the programs.
+# The names of the programs must be there, and may be empty.
 _EMPTIED: Final = frozenset({0x4D80, 0x5741})
 _MAX_ELEMENTS: Final = 200_000
 
@@ -139,9 +140,9 @@ async def _short(region: Region, element: Element) -> bytes:
 
 
 async def _clean_master(region: Region, master: Element) -> None:
-    """Voids what is not known in an element that holds others, and what they hold; sets its checksum right.
+    """Voids unknown elements in an element, on all levels, and corrects its checksum.
 
-    An element that holds itself is no known one, so this ends.
+    No known element holds itself, so the recursion ends.
     """
     if master.end is None:
         raise Unremovable("an element without an end")
@@ -159,7 +160,7 @@ async def _clean_master(region: Region, master: Element) -> None:
 
 
 async def _set_checksum(region: Region, start: int, end: int) -> None:
-    """Of an element that has one: it comes first in it."""
+    """Corrects the checksum of an element that has one, as its first element."""
     async for element in _elements(region, start, end):
         if element.id == _CHECKSUM and element.end is not None:
             body = await region.read(element.end, end - element.end)
@@ -168,7 +169,7 @@ async def _set_checksum(region: Region, start: int, end: int) -> None:
 
 
 async def _void(region: Region, element: Element) -> None:
-    """Writes one void element over all of it, whatever its size takes to write."""
+    """Writes one void element over an element, for any width of its size."""
     if element.end is None:
         raise Unremovable("an element without an end")
     length = element.end - element.begin

@@ -1,4 +1,4 @@
-"""What binds the two halves of a Live Photo: an identifier in the picture's maker note and in the film.
+"""The identifier that binds the two halves of a Live Photo, in the maker note of the picture and in the film.
 
 Source: ExifTool's Apple tag names (0x0011, ContentIdentifier); Apple's AVFoundation metadata keys.
 """
@@ -19,7 +19,7 @@ _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z_-]{8,64}")
 
 
 def live_id_of(maker_note: bytes) -> str | None:
-    """The identifier in a maker note; None where the device is no iPhone, or the picture stands alone."""
+    """Returns the identifier in a maker note, or None for other devices and pictures without a film."""
     layout = _ORDERS.get(maker_note[12:14])
     if not maker_note.startswith(_MAKER_NOTE_START) or layout is None:
         return None
@@ -27,7 +27,7 @@ def live_id_of(maker_note: bytes) -> str | None:
 
 
 def clean_live_id(written: str | None) -> str | None:
-    """As compared and stored: upper case, without anything a device would not write."""
+    """Returns the identifier in upper case, as it is compared and stored, or None for other texts."""
     if written is None or _IDENTIFIER.fullmatch(written.strip()) is None:
         return None
     return written.strip().upper()

@@ -1,4 +1,4 @@
-"""JPEG: size and metadata from the segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
+"""Header of a JPEG: segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LONG_TAIL_BYTES: Final = 64 << 10
 _END_MARKER: Final = b"\xff\xd9"
 _WALKED_BYTES: Final = 8 << 20
 _STEP_BYTES: Final = 512 << 10
-# A byte of a scan in 256 needs another behind it, so that it is no marker; zeros and text have none.
+# In a scan, one byte of 256 is 0xFF, and a zero follows so that it is not a marker. Zeros and text have none.
 _LIKELY_STUFFED: Final = 16
-# Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
+# Markers inside or between scans: stuffing, restarts, fill, tables, the next scan.
 _SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0xDB, 0xDD, 0xDC})
 
 
@@ -87,11 +87,11 @@ async def _frame(reader: BlockReader, position: int, marker: int, length: int) -
 
 
 async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
-    """Raises `truncated` when the file stops within a scan.
+    """Raises `truncated` for a file that stops within a scan.
 
-    Anything may follow the picture's end: phones append megabytes (films, depth maps, SEFT trailers). Where
-    the end marker is not near the file's end, it is looked for from the scan on, and in a picture of which
-    that is too much only a tail that still reads like scan data is a cut-off picture.
+    Anything may follow the end of the picture: phones append megabytes (films, depth maps, SEFT trailers).
+    Where the end marker is not near the end of the file, it is searched from the scan on. A picture that is
+    too long for that search counts as cut off only if its tail reads like scan data.
     """
     for length in (_TAIL_BYTES, _LONG_TAIL_BYTES):
         tail = await reader.tail(min(length, reader.size_bytes - scan_at))
@@ -104,13 +104,13 @@ async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
 
 
 async def _has_end(reader: BlockReader, position: int) -> bool:
-    """Whether the end marker stands in the bytes that are walked."""
+    """Returns whether the end marker is in the bytes that are walked."""
     end = min(reader.size_bytes, position + _WALKED_BYTES)
     while position < end:
         piece = await reader.read_upto(position, _STEP_BYTES)
         if _END_MARKER in piece:
             return True
-        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may stand across two pieces
+        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may lie across two pieces
     return False
 
 

@@ -1,5 +1,5 @@
-"""Metadata in a JPEG's application segments: EXIF, XMP with what did not fit into its segment, Photoshop's
-resources (EXIF 3.0; XMP specification part 3)."""
+"""Metadata in a JPEG's application segments: EXIF, XMP with its extension segments, Photoshop's resources
+(EXIF 3.0; XMP specification part 3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _MORE_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
 _DIGEST_BYTES: Final = 32
 MARK_BYTES: Final = len(_MORE_XMP)
-"""Of a segment, that tell what it is."""
+"""Length of the longest mark at the start of a segment."""
 
 
 class JpegMetadata:
@@ -28,7 +28,7 @@ class JpegMetadata:
         self._more_bytes = 0
 
     def is_wanted(self, head: bytes) -> bool:
-        """Whether the segment that begins with `head` is to be noted. Of EXIF and XMP the first counts."""
+        """Returns whether to note the segment that begins with `head`. Of EXIF and XMP the first counts."""
         if head.startswith(_EXIF):
             return self._found.exif is None
         if head.startswith(_XMP):
@@ -38,7 +38,7 @@ class JpegMetadata:
         return head.startswith(PHOTOSHOP_START) and len(self._found.photoshop) < MAX_IPTC_BYTES
 
     def note(self, body: bytes) -> None:
-        """body: of a wanted segment, whole."""
+        """Notes a segment. body: of a wanted segment, whole."""
         if body.startswith(_EXIF):
             self._found.exif = exif_tags(body)
         elif body.startswith(_XMP):
@@ -49,7 +49,7 @@ class JpegMetadata:
             self._found.photoshop += body.removeprefix(PHOTOSHOP_START)
 
     def capture(self) -> CaptureFacts:
-        # An extension belongs to the packet that names its digest; editors leave those of older packets.
+        # An extension belongs to the packet that names its digest. Editors leave extensions of older packets.
         if self._more and any(self._digest in packet for packet in self._found.xmp):
             self._found.xmp.append(b"".join(self._more[at] for at in sorted(self._more)))
         return self._found.capture()

@@ -1,5 +1,5 @@
-"""PNG: size and animation from the chunks before the pixels, metadata from those behind them, too (W3C PNG,
-third edition).
+"""Header of a PNG: size and animation by the chunks before the pixels, metadata also by those behind them
+(W3C PNG, third edition).
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _dimensions(chunk: bytes) -> tuple[int, int]:
 async def _metadata_behind(
     reader: BlockReader, limits: ProbeLimits, *, pixels_at: int
 ) -> list[tuple[bytes, bytes]]:
-    """Chunks behind the pixels, where ImageMagick and ExifTool write: those in the last 64 KiB, or those that
-    are come by on the way to the end. Raises `truncated` where the chunks reach past the file's end.
+    """Returns chunks behind the pixels, where ImageMagick and ExifTool write: those in the last 64 KiB, or
+    those on the way to the end. Raises `truncated` where the chunks reach past the end of the file.
     """
     tail = await reader.tail(min(_TAIL_BYTES, reader.size_bytes - pixels_at))
     end = tail.find(_END_CHUNK)
@@ -111,7 +111,7 @@ async def _metadata_behind(
 
 
 def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
-    """Proved by their checksums: nothing else tells a chunk from four letters among the pixels."""
+    """Returns chunks whose checksums match. Other four letters among the pixels may look like a chunk."""
     found: list[tuple[bytes, bytes]] = []
     for name in _METADATA_CHUNKS:
         at = 0
@@ -128,7 +128,7 @@ def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _is_cut_off(tail: bytes) -> bool:
-    """Whether the last chunk of pixels reaches to the file's end, or past it."""
+    """Returns whether the last chunk of pixels reaches to the end of the file, or past it."""
     at = tail.rfind(b"IDAT", 4)
     return at >= 0 and at + 8 + int.from_bytes(tail[at - 4 : at], "big") >= len(tail)
 

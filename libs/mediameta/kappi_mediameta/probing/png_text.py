@@ -1,5 +1,5 @@
-"""Metadata in a PNG's text chunks: XMP, the description and time that the specification has keywords for, and
-profiles as ImageMagick writes them, in hexadecimal digits.
+"""Metadata in a PNG's text chunks: XMP, description and time by the keywords of the specification, and
+profiles in hexadecimal digits, as ImageMagick writes them.
 
 Source: W3C PNG, third edition; XMP specification part 3; ImageMagick's `Raw profile type …`.
 """
@@ -21,7 +21,7 @@ TEXT_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 MAX_KEYWORD_BYTES: Final = 79
 _MAX_TEXTS: Final = 8
 _MAX_TEXT_BYTES: Final = 2 * MAX_XMP_BYTES + 256
-"""Of a profile, unpacked: two digits stand for a byte."""
+"""The limit of an unpacked profile: two digits stand for a byte."""
 _MAX_SAID_BYTES: Final = 8 << 10
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _PROFILE: Final = re.compile(rb"raw profile type (exif|app1|xmp|iptc|8bim)", re.IGNORECASE)
@@ -32,21 +32,21 @@ _XMP_START: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
 def is_wanted(head: bytes) -> bool:
-    """Whether a text chunk that starts like this holds metadata; keywords are Latin-1 and may be anything."""
+    """Returns whether a text chunk with this start holds metadata. Keywords are any text in Latin-1."""
     keyword, separator, _ = head.partition(b"\x00")
     known = keyword in (_XMP_KEYWORD, _DESCRIPTION, _CREATION_TIME)
     return separator != b"" and (known or _PROFILE.fullmatch(keyword) is not None)
 
 
 class PngMetadata:
-    """What a PNG says beside its pixels. A text may unpack to a thousand times its size: few are unpacked."""
+    """Metadata of a PNG. A text may unpack to a thousand times its size, so few texts are unpacked."""
 
     def __init__(self) -> None:
         self.found = Metadata()
         self._texts_left = _MAX_TEXTS
 
     def note_text(self, name: bytes, body: bytes) -> None:
-        """body: of a text chunk, whole."""
+        """Notes a text chunk. body: whole."""
         if not is_wanted(body[: MAX_KEYWORD_BYTES + 1]) or not self._texts_left:
             return
         self._texts_left -= 1
@@ -82,7 +82,7 @@ class PngMetadata:
 
 
 def _unpacked(name: bytes, rest: bytes) -> bytes:
-    """The text behind the keyword and its zero byte; empty where it is damaged."""
+    """Returns the text behind the keyword and its zero byte, or nothing where it is damaged."""
     if name == b"tEXt":
         return rest
     if name == b"zTXt":
