@@ -41,8 +41,8 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     """Returns the patches by position, none for a file that needs none.
 
     Reads headers only, but all of a GIF, and all of a JPEG, to which a film may be appended. Deterministic.
-    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword. Errors
-    of the source pass through.
+    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword.
+    Errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:

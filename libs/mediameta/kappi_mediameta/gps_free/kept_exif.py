@@ -72,7 +72,7 @@ def _turned(main: Tags) -> list[_Entry]:
 
 
 def _taken(details: Tags) -> list[_Entry]:
-    """Returns the time without its offset, which tells the zone."""
+    """Returns the time without its offset, which shows the zone."""
     taken = written_time(text(details, _TAKEN))
     if taken is None:
         return []

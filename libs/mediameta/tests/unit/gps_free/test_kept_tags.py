@@ -56,7 +56,7 @@ def keyed(names: dict[str, str]) -> bytes:
 
 
 def in_moov(told: bytes) -> bytes:
-    """Returns the film with a box at the end of its index, which comes last in it."""
+    """Returns the film with a box at the end of its index, which is the last box."""
     at = FILM.index(b"moov") - 4
     (size,) = struct.unpack_from(">I", FILM, at)
     assert at + size == len(FILM)

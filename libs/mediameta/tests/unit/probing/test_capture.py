@@ -1,4 +1,4 @@
-"""When, where and with what: zones, places and the identifiers of Live Photos."""
+"""Time, place and camera: zones, places and the identifiers of Live Photos."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_maker_note_of_megabytes_is_left_alone() -> None:
 
 
 def placed_by_hand(reference: bytes, *, kind: int, degrees: int = 48) -> bytes:
-    """South by `reference`, in numbers of that type; 2.5 degrees east."""
+    """Returns a place south by `reference`, in numbers of a type, 2.5 degrees east."""
     entries = [
         (1, 2, len(reference), reference),
         (2, kind, 2, struct.pack("<iiii", degrees, 1, 30, 1)),
@@ -256,7 +256,7 @@ def test_zones_of_exif_with_and_without_colon(offset: bytes) -> None:
 
 
 def _over(*numbers: int | None) -> bytes:
-    """Fractions over one; None: nothing over nothing."""
+    """Returns fractions over one. None becomes zero over zero."""
     return b"".join(struct.pack(">II", number or 0, 0 if number is None else 1) for number in numbers)
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, a probe ends in facts or in a typed refusal, within its budget of reads."""
+"""For any bytes, a probe returns facts or raises a typed refusal, within its budget of reads."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ LIMITS = ProbeLimits()
 
 
 def index_only(shape: MovieShape) -> bytes:
-    """A movie with its media data emptied, so that the damage falls on the index."""
+    """Returns a movie without media data, so that the damage falls on the index."""
     body = movie(shape)
     media_at = body.index(b"mdat") - 4
     index_at = body.index(b"moov", media_at) - 4
