@@ -24,7 +24,7 @@ _TAGS, _CLUSTER = 0x1254C367, 0x1F43B675
 _SEEK, _SEEK_ID, _SEEK_POSITION = 0x4DBB, 0x53AB, 0x53AC
 _TIMESTAMP_SCALE, _DURATION, _DATE = 0x2AD7B1, 0x4489, 0x4461
 _TAG, _TARGETS, _SIMPLE_TAG, _TAG_NAME, _TAG_STRING = 0x7373, 0x63C0, 0x67C8, 0x45A3, 0x4487
-TRACK_UIDS: Final = frozenset({0x63C5, 0x63C9, 0x63C4, 0x63C6})
+_TRACK_UIDS: Final = frozenset({0x63C5, 0x63C9, 0x63C4, 0x63C6})
 _TIMESTAMP, _BLOCK_GROUP, _SIMPLE_BLOCK, _BLOCK = 0xE7, 0xA0, 0xA3, 0xA1
 
 _EPOCH: Final = datetime(2001, 1, 1, tzinfo=UTC)
@@ -154,7 +154,7 @@ def _tags(body: bytes) -> dict[str, str]:
             continue
         fields = list(parts(tag))
         targets = next((value for name, value in fields if name == _TARGETS), b"")
-        if any(name in TRACK_UIDS and unsigned(value) for name, value in parts(targets)):
+        if any(name in _TRACK_UIDS and unsigned(value) for name, value in parts(targets)):
             continue
         for name, value in fields:
             if name == _SIMPLE_TAG:

@@ -217,6 +217,14 @@ async def test_exif_with_the_prefix_that_belongs_to_jpeg() -> None:
     assert struct.pack(">H", 0x8825) not in copy
 
 
+async def test_a_last_chunk_with_a_body_hides_nothing() -> None:
+    png = encode(quadrants(16, 16), "PNG")
+    copy = await without_place(png[:-12] + chunk(b"IEND", b"48.8577 N") + b"2.295 E")
+    assert copy[:-28] == png[:-12]
+    assert b"48.8577" not in copy
+    assert b"2.295" not in copy
+
+
 # The prober reads each copy
 
 
@@ -413,6 +421,17 @@ async def test_exif_in_several_pieces(in_idat: bool) -> None:
     assert struct.pack(">H", 0x8825) not in copy
     assert struct.pack("<H", 0x8825) not in copy
     assert await find_location(BytesSource(copy)) == ()
+
+
+async def test_nothing_stays_behind_the_content_type_of_xmp() -> None:
+    texts = b"Paris\0application/rdf+xml\0\0Lyon\0"
+    infe = box(b"infe", bytes([2, 0, 0, 0]), struct.pack(">HH", 1, 0), b"mime", texts)
+    items = full(b"iinf", struct.pack(">H", 1), infe), full(b"iloc", bytes(4))
+    copy = await without_place(
+        box(b"ftyp", b"heic", bytes(4), b"mif1heic") + full(b"meta", full(b"hdlr", bytes(20)), *items)
+    )
+    assert b"     \0application/rdf+xml\0" + bytes(6) in copy
+    assert b"Lyon" not in copy
 
 
 # Damage

@@ -59,7 +59,7 @@ async def test_a_zip_behind_a_picture(name: str, archive: bytes) -> None:
 
 
 def patched(archive: bytes, *changes: tuple[int, str, int]) -> bytes:
-    """Returns the archive with other numbers in its end record. edits: offset in the record, format, number."""
+    """Returns the archive with other numbers in its end record. changes: offset, format and number."""
     record = bytearray(archive[-22:])
     for offset, form, number in changes:
         struct.pack_into(form, record, offset, number)
