@@ -99,7 +99,9 @@ class EditedFile:
 
     def patches(self) -> tuple[Patch, ...]:
         """Returns the patches ordered by start. Zeros may overlap written bytes, and prevail."""
-        zeros = _merged(self._zeros)
+        # A file may name the same bytes often, and each patch costs time when a copy is made.
+        apart = merged((zero.start, zero.end) for zero in self._zeros)
+        zeros = [Patch(start, end - start, None) for start, end in apart]
         return tuple(sorted([*self._patches, *zeros], key=lambda patch: (patch.start, patch.body is None)))
 
     def too_many(self, parts: str) -> Unremovable:
@@ -201,16 +203,15 @@ class Region:
         return pieces
 
 
-def _merged(zeros: list[Patch]) -> list[Patch]:
-    """Returns zeros without overlaps: a file may name the same bytes often, and each patch costs time."""
-    merged: list[Patch] = []
-    for zero in sorted(zeros, key=lambda patch: patch.start):
-        if merged and zero.start <= merged[-1].end:
-            begin = merged[-1].start
-            merged[-1] = Patch(begin, max(merged[-1].end, zero.end) - begin, None)
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Returns ranges, (start, end) each, in order and without overlaps."""
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append(zero)
-    return merged
+            apart.append((start, end))
+    return apart
 
 
 def _with(patches: list[Patch], new: Patch) -> list[Patch]:

@@ -20,10 +20,10 @@ from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremova
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
 from kappi_mediameta.gps_free.tiff import keeps_picture_index
+from kappi_mediameta.probing.xmp import XMP_MARK
 
 # A few cameras write bytes before the mark, or write it in lower case.
 _EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
-_XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _PICTURES: Final = b"MPF\x00"
 _COLOUR: Final = b"ICC_PROFILE\x00"
 _APP1, _APP2 = 0xE1, 0xE2
@@ -87,8 +87,8 @@ async def _clean_segment(body: Region, marker: int) -> None:
     if marker == _APP1 and (exif := _EXIF.match(head)) is not None:
         await body.erase(0, exif.end() - len(b"Exif??"))
         await keep_little_exif(body.part(exif.end(), body.size_bytes - exif.end()))
-    elif marker == _APP1 and head.startswith(_XMP):
-        await keep_little_xmp(body.part(len(_XMP), body.size_bytes - len(_XMP)))
+    elif marker == _APP1 and head.startswith(XMP_MARK):
+        await keep_little_xmp(body.part(len(XMP_MARK), body.size_bytes - len(XMP_MARK)))
     elif marker == _APP2 and head.startswith(_PICTURES):
         if not await keeps_picture_index(body.part(len(_PICTURES), body.size_bytes - len(_PICTURES))):
             await body.erase(0, body.size_bytes)

@@ -16,7 +16,7 @@ from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.gps_free.box_walk import boxes_in, children, descend
-from kappi_mediameta.gps_free.edits import MAX_VALUE_BYTES, Region, Unremovable
+from kappi_mediameta.gps_free.edits import MAX_VALUE_BYTES, Region, Unremovable, merged
 from kappi_mediameta.gps_free.sample_descriptions import frame_bytes
 from kappi_mediameta.gps_free.tracks import handler_of, is_kept
 
@@ -65,7 +65,7 @@ class MediaData:
 
     async def erase_others(self, media: Iterable[Box]) -> None:
         """Erases what is not kept of these boxes."""
-        kept = _merged(self._ranges)
+        kept = merged(self._ranges)
         left = _MAX_GAPS_READ
         for box in media:
             for start, end in _gaps(kept, box):
@@ -204,16 +204,6 @@ async def _track_id(region: Region, trak: Box) -> int:
         return 0
     body = await region.read(header.start, 24)
     return int.from_bytes(body[20:24] if body[0] == 1 else body[12:16], "big")
-
-
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _gaps(kept: list[tuple[int, int]], box: Box) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from kappi_mediameta.probing.tiff_fields import directory, text
 LIVE_KEY: Final = "com.apple.quicktime.content.identifier"
 _MAKER_NOTE_START: Final = b"Apple iOS\x00"
 _ORDERS: Final = {b"MM": Layout(">"), b"II": Layout("<")}
-_CONTENT_IDENTIFIER: Final = 0x0011
+CONTENT_IDENTIFIER: Final = 0x0011
 _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z_-]{8,64}")
 
 
@@ -23,7 +23,7 @@ def live_id_of(maker_note: bytes) -> str | None:
     layout = _ORDERS.get(maker_note[12:14])
     if not maker_note.startswith(_MAKER_NOTE_START) or layout is None:
         return None
-    return clean_live_id(text(directory(maker_note, layout, at=14), _CONTENT_IDENTIFIER))
+    return clean_live_id(text(directory(maker_note, layout, at=14), CONTENT_IDENTIFIER))
 
 
 def clean_live_id(written: str | None) -> str | None:

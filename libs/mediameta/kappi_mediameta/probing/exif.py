@@ -28,19 +28,10 @@ from kappi_mediameta.probing.tiff_fields import (
 )
 from kappi_mediameta.probing.written import WrittenTime, written_time, written_zone
 
-_MAKE: Final = 0x010F
-_MODEL: Final = 0x0110
-_ORIENTATION: Final = 0x0112
-EXIF_DIRECTORY: Final = 0x8769
-GPS_DIRECTORY: Final = 0x8825
-_DATE_TIME: Final = 0x0132
-_OFFSET_TIME: Final = 0x9010
-_DATE_TIME_ORIGINAL: Final = 0x9003
-_OFFSET_TIME_ORIGINAL: Final = 0x9011
-_DATE_TIME_DIGITIZED: Final = 0x9004
-_OFFSET_TIME_DIGITIZED: Final = 0x9012
-_SUBSECONDS_ORIGINAL: Final = 0x9291
-
+MAKE, MODEL, ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
+EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825
+DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _SUBSECONDS_ORIGINAL = 0x9003, 0x9004, 0x9291
+_OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _OFFSET_TIME_DIGITIZED = 0x9010, 0x9011, 0x9012
 _MAX_NAME_CHARS: Final = 128
 
 
@@ -53,11 +44,6 @@ class ExifTags(NamedTuple):
 
 
 NO_EXIF: Final = ExifTags({}, {}, {})
-
-
-def parse_exif(block: bytes) -> CaptureFacts:
-    """Returns the facts of an EXIF block, with or without its `Exif\\0\\0` prefix. Never raises."""
-    return facts_of(exif_tags(block))
 
 
 def exif_tags(block: bytes) -> ExifTags:
@@ -75,7 +61,7 @@ def exif_tags(block: bytes) -> ExifTags:
 def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> CaptureFacts:
     """Returns the facts of EXIF, and those of annotations where EXIF has none."""
     main = tags.main
-    orientation = integer(main, _ORIENTATION)
+    orientation = integer(main, ORIENTATION)
     taken_at, zone = _taken_at(tags, annotations)
     maker_note = tags.exif.get(MAKER_NOTE)
     return CaptureFacts(
@@ -83,7 +69,7 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
         taken_at=taken_at,
         taken_offset_known=zone is not None,
         taken_offset_minutes=offset_minutes(zone),
-        camera=camera_of(text(main, _MAKE), text(main, _MODEL)),
+        camera=camera_of(text(main, MAKE), text(main, MODEL)),
         location=_location(tags.gps) or annotations.location,
         live_id=live_id_of(maker_note) if isinstance(maker_note, bytes) else None,
         caption=clean_caption(text(main, IMAGE_DESCRIPTION))
@@ -137,7 +123,7 @@ def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None
     # Some makers, and TIFF/EP, write all tags into the first directory.
     exif = {**tags.main, **tags.exif}
     candidates = (
-        _exif_time(exif, _DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
+        _exif_time(exif, DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
         annotations.taken,
         _exif_time(exif, _DATE_TIME_DIGITIZED, _OFFSET_TIME_DIGITIZED),
         annotations.digitized,

@@ -10,10 +10,9 @@ from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import CaptureFacts
 from kappi_mediameta.probing.iptc import MAX_IPTC_BYTES, PHOTOSHOP_START
 from kappi_mediameta.probing.metadata import Metadata
-from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
+from kappi_mediameta.probing.xmp import MAX_XMP_BYTES, XMP_MARK
 
 _EXIF: Final = b"Exif\x00\x00"
-_XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _MORE_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
 _DIGEST_BYTES: Final = 32
 MARK_BYTES: Final = len(_MORE_XMP)
@@ -31,7 +30,7 @@ class JpegMetadata:
         """Returns whether to note the segment that begins with `head`. Of EXIF and XMP the first counts."""
         if head.startswith(_EXIF):
             return self._found.exif is None
-        if head.startswith(_XMP):
+        if head.startswith(XMP_MARK):
             return not self._found.xmp
         if head.startswith(_MORE_XMP):
             return self._more_bytes < MAX_XMP_BYTES
@@ -41,8 +40,8 @@ class JpegMetadata:
         """Notes a segment. body: of a wanted segment, whole."""
         if body.startswith(_EXIF):
             self._found.exif = exif_tags(body)
-        elif body.startswith(_XMP):
-            self._found.xmp = [body.removeprefix(_XMP)]
+        elif body.startswith(XMP_MARK):
+            self._found.xmp = [body.removeprefix(XMP_MARK)]
         elif body.startswith(_MORE_XMP):
             self._note_more(body.removeprefix(_MORE_XMP))
         elif body.startswith(PHOTOSHOP_START):

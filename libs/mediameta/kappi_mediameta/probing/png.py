@@ -9,7 +9,6 @@ import zlib
 from typing import Final
 
 from kappi_mediameta.containers.chunks import PNG_END, PNG_START, Chunk, png_chunks
-from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -31,7 +30,8 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     frame_count: int | None = None
     async for chunk in png_chunks(reader, PNG_START + _HEADER_CHUNK_BYTES, most=limits.max_parts):
         if chunk.name == b"IDAT":
-            await _note_behind(reader, limits, metadata, pixels_at=chunk.begin)
+            for name, body in await _metadata_behind(reader, limits, pixels_at=chunk.begin):
+                metadata.note_behind(name, body)
             animated = frame_count is not None and frame_count > 1
             return PictureHeader(
                 width,
@@ -47,11 +47,7 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
             frame_count = int.from_bytes(await reader.read(chunk.start, 4), "big")
             limits.check_frames(frame_count)
         elif await _is_metadata(reader, chunk):
-            body = await reader.read(chunk.start, chunk.length)
-            if chunk.name == b"eXIf":
-                metadata.found.exif = exif_tags(body)
-            else:
-                metadata.note_text(chunk.name, body)
+            metadata.note(chunk.name, await reader.read(chunk.start, chunk.length))
     raise ProbeRejected(RejectReason.TRUNCATED, "no pixels")
 
 
@@ -66,17 +62,6 @@ async def _is_metadata(reader: BlockReader, chunk: Chunk) -> bool:
     if chunk.name not in TEXT_CHUNKS:
         return chunk.name == b"eXIf"
     return is_wanted(await reader.read(chunk.start, min(chunk.length, MAX_KEYWORD_BYTES + 1)))
-
-
-async def _note_behind(
-    reader: BlockReader, limits: ProbeLimits, metadata: PngMetadata, *, pixels_at: int
-) -> None:
-    for name, body in await _metadata_behind(reader, limits, pixels_at=pixels_at):
-        if name == b"eXIf":
-            # Browsers and libvips show a PNG as it arrives, and turn it by what comes before the pixels.
-            metadata.found.secondary_exif = exif_tags(body)
-        else:
-            metadata.note_text(name, body)
 
 
 def _dimensions(chunk: bytes) -> tuple[int, int]:

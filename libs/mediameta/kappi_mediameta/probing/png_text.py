@@ -15,7 +15,7 @@ from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.iptc import records_of, resources
 from kappi_mediameta.probing.metadata import Metadata
 from kappi_mediameta.probing.written import written_time
-from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
+from kappi_mediameta.probing.xmp import MAX_XMP_BYTES, XMP_MARK
 
 TEXT_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 MAX_KEYWORD_BYTES: Final = 79
@@ -28,7 +28,6 @@ _PROFILE: Final = re.compile(rb"raw profile type (exif|app1|xmp|iptc|8bim)", re.
 # A name and a length, each on a line, then digits in lines.
 _PROFILE_TEXT: Final = re.compile(rb"\s{0,8}[^\n]{1,40}\n\s{0,32}(\d{1,9})\s([0-9A-Fa-f\s]*)")
 _DESCRIPTION, _CREATION_TIME = b"Description", b"Creation Time"
-_XMP_START: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
 def is_wanted(head: bytes) -> bool:
@@ -45,8 +44,22 @@ class PngMetadata:
         self.found = Metadata()
         self._texts_left = _MAX_TEXTS
 
-    def note_text(self, name: bytes, body: bytes) -> None:
-        """Notes a text chunk. body: whole."""
+    def note(self, name: bytes, body: bytes) -> None:
+        """Notes a chunk of EXIF or of text before the pixels."""
+        if name == b"eXIf":
+            self.found.exif = exif_tags(body)
+        else:
+            self._note_text(name, body)
+
+    def note_behind(self, name: bytes, body: bytes) -> None:
+        """Notes a chunk of EXIF or of text behind the pixels."""
+        if name == b"eXIf":
+            # Browsers and libvips show a PNG as it arrives, and turn it by the EXIF before the pixels.
+            self.found.secondary_exif = exif_tags(body)
+        else:
+            self._note_text(name, body)
+
+    def _note_text(self, name: bytes, body: bytes) -> None:
         if not is_wanted(body[: MAX_KEYWORD_BYTES + 1]) or not self._texts_left:
             return
         self._texts_left -= 1
@@ -75,8 +88,8 @@ class PngMetadata:
                 found.photoshop = found.photoshop or body
             else:
                 found.iptc = found.iptc or body
-        elif kind == b"xmp" or body.startswith(_XMP_START):
-            found.xmp.append(body.removeprefix(_XMP_START))
+        elif kind == b"xmp" or body.startswith(XMP_MARK):
+            found.xmp.append(body.removeprefix(XMP_MARK))
         elif found.secondary_exif is None:
             found.secondary_exif = exif_tags(body)
 

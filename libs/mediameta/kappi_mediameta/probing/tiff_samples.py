@@ -115,9 +115,7 @@ def _depth(tags: Tags, photometric: int) -> tuple[int, int]:
     depths = set(numbers(tags, BITS)) or {1.0}
     forms = {_UNSIGNED if form == _UNDEFINED else form for form in numbers(tags, FORMAT)} or {_UNSIGNED}
     if photometric in (CIE_LAB, ICC_LAB):
-        forms = {
-            _UNSIGNED
-        }  # some writers say that a and b are signed, which is right, others that no sample is
+        forms = {_UNSIGNED}  # some writers say, rightly, that a and b are signed, others do not
     if len(depths) > 1 or len(forms) > 1:
         raise _unsupported("samples of several kinds")
     bits, form = int(depths.pop()), int(forms.pop())

@@ -18,6 +18,8 @@ from kappi_mediameta.probing.facts import Coordinates
 from kappi_mediameta.probing.written import WrittenTime, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
+XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\x00"
+"""The mark before a packet in a JPEG."""
 _MAX_ELEMENTS: Final = 20_000
 _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000
