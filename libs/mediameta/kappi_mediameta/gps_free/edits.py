@@ -31,6 +31,10 @@ class Outside(Unremovable):
     """An offset points outside of its file or of its part of a file."""
 
 
+class Damaged(Unremovable):
+    """A structure contradicts itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patch:
     """Overwrites `length` bytes at `start` with `body`, or with zeros where `body` is None."""
@@ -104,9 +108,6 @@ class EditedFile:
         zeros = [Patch(start, end - start, None) for start, end in apart]
         return tuple(sorted([*self._patches, *zeros], key=lambda patch: (patch.start, patch.body is None)))
 
-    def too_many(self, parts: str) -> Unremovable:
-        return Unremovable(f"too many {parts}")
-
     def _overlaid(self, start: int, body: bytes) -> bytes:
         end = start + len(body)
         touching = [p for p in (*self._patches, *self._zeros) if p.start < end and start < p.end]
@@ -161,8 +162,11 @@ class Region:
         piece = await self.file.scan((self._extents[0][0] if self._extents else 0) + start)
         return piece[: self.size_bytes - start]
 
+    def damaged(self, detail: str) -> Damaged:
+        return Damaged(detail)
+
     def too_many(self, parts: str) -> Unremovable:
-        return self.file.too_many(parts)
+        return Unremovable(f"too many {parts}")
 
     def part(self, start: int, length: int) -> Region:
         """Returns a part of this part. Raises Outside where it is not within."""

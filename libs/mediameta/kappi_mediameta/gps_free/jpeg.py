@@ -16,7 +16,7 @@ from kappi_mediameta.containers.jpeg_segments import (
     segment_at,
 )
 from kappi_mediameta.gps_free.boxes import clean_boxes
-from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremovable
+from kappi_mediameta.gps_free.edits import SCAN_BYTES, Damaged, Outside, Region, Unremovable
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
 from kappi_mediameta.gps_free.tiff import keeps_picture_index
@@ -36,10 +36,6 @@ _MAX_SEGMENTS: Final = 20_000
 _MAX_APPENDED: Final = 64
 
 
-class _NoSegment(Unremovable):
-    """Other bytes lie where a segment must be."""
-
-
 async def clean_jpeg(region: Region) -> None:
     """Raises Unremovable when its segments cannot be followed."""
     end = await _clean_picture(region, 0)
@@ -50,10 +46,10 @@ async def _clean_picture(region: Region, at: int) -> int:
     """Cleans the picture that begins at a position. Returns its end."""
     position = at + 2
     for _ in range(_MAX_SEGMENTS):
-        before, position = position, await _next_marker(region, position)
+        before, position = position, await next_marker(region, position)
         # Fill bytes are the only bytes that may lie between segments.
         await region.write(before, b"\xff" * (position - before))
-        marker, length = await _segment(region, position)
+        marker, length = await segment_at(region, position)
         if marker == END_OF_IMAGE:
             break
         if length:
@@ -66,20 +62,6 @@ async def _clean_picture(region: Region, at: int) -> int:
     else:
         raise Unremovable("too many segments")
     return min(position + 2, region.size_bytes)
-
-
-async def _next_marker(region: Region, position: int) -> int:
-    found = await next_marker(region, position)
-    if found is None:
-        raise _NoSegment("no marker where one must be")
-    return found
-
-
-async def _segment(region: Region, position: int) -> tuple[int, int]:
-    found = await segment_at(region, position)
-    if found is None:
-        raise _NoSegment("impossible segment")
-    return found
 
 
 async def _clean_segment(body: Region, marker: int) -> None:
@@ -120,7 +102,7 @@ async def _clean_appended(region: Region, end: int) -> None:
         rest = region.part(position, region.size_bytes - position)
         try:
             length = await (_clean_picture(rest, 0) if is_picture else _clean_film(rest))
-        except (Outside, _NoSegment):  # neither a picture nor a film
+        except (Damaged, Outside):  # neither a picture nor a film
             position += 4 if is_picture else 8
             continue
         await region.erase(end, position - end)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_mediameta.containers.jpeg_segments import (
-    END_OF_IMAGE,
-    MAX_BETWEEN_BYTES,
-    START_OF_SCAN,
-    next_marker,
-    segment_at,
-)
+from kappi_mediameta.containers.jpeg_segments import END_OF_IMAGE, START_OF_SCAN, next_marker, segment_at
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.jpeg_metadata import MARK_BYTES, JpegMetadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FIRST_FRAME: Final = 0xC0
+_FRAMES: Final = frozenset(range(_FIRST_FRAME, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
 _APP1, _APP13 = 0xE1, 0xED
 _TAIL_BYTES: Final = 4 << 10
@@ -35,8 +30,10 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     metadata = JpegMetadata()
     frame: tuple[int, int, str] | None = None
     for _ in range(limits.max_parts):
-        position = await _next_marker(reader, position)
-        marker, length = await _segment(reader, position)
+        position = await next_marker(reader, position)
+        marker, length = await segment_at(reader, position)
+        if length and marker < _FIRST_FRAME:
+            raise reader.damaged("impossible segment")
         if marker == START_OF_SCAN:
             if frame is None:
                 raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
@@ -56,27 +53,10 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
 
 
-async def _next_marker(reader: BlockReader, position: int) -> int:
-    found = await next_marker(reader, position)
-    if found is None:
-        at_end = reader.size_bytes - position < MAX_BETWEEN_BYTES
-        reason = RejectReason.TRUNCATED if at_end else RejectReason.CORRUPT
-        raise ProbeRejected(reason, "no marker where one must be")
-    return found
-
-
-async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
-    """Returns marker and length of a segment."""
-    found = await segment_at(reader, position)
-    if found is None or (found[1] and found[0] < 0xC0):
-        raise ProbeRejected(RejectReason.CORRUPT, "impossible segment")
-    return found
-
-
 async def _frame(reader: BlockReader, position: int, marker: int, length: int) -> tuple[int, int, str]:
     codec = _DECODABLE_FRAMES.get(marker)
     if codec is None:
-        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - 0xC0}")
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - _FIRST_FRAME}")
     if length < 11:
         raise ProbeRejected(RejectReason.CORRUPT, "frame header too short")
     body = await reader.read(position + 4, 6)

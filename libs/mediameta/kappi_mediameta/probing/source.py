@@ -70,6 +70,9 @@ class BlockReader:
         """Returns the bytes from `start` to the end of its block."""
         return await self.read_upto(start, BLOCK_BYTES - start % BLOCK_BYTES)
 
+    def damaged(self, detail: str) -> ProbeRejected:
+        return ProbeRejected(RejectReason.CORRUPT, detail)
+
     def too_many(self, parts: str) -> ProbeRejected:
         return ProbeRejected(RejectReason.TOO_COMPLEX, f"too many {parts}")
 
