@@ -18,6 +18,10 @@ class ByteSource(Protocol):
         """Returns some bytes from `start` on, for a walk over many small parts. None at the end."""
         ...
 
+    def damaged(self, detail: str) -> Exception:
+        """Returns the source's error for a structure that contradicts itself."""
+        ...
+
     def too_many(self, parts: str) -> Exception:
         """Returns the source's error for a file of more parts than are walked. parts: their name."""
         ...

@@ -36,13 +36,13 @@ def element_at(head: bytes, position: int) -> Element | None:
 
 
 def _width(first: bytes, *, most: int) -> int:
-    """How many bytes a number takes that starts with this one; 0 where it cannot be."""
+    """Returns the number of bytes of a number that starts with this byte, or 0 where it is too long."""
     width = 9 - first[0].bit_length() if first else 0
     return width if width <= most else 0
 
 
 def parts(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Elements within a body held in memory, as far as they are whole."""
+    """Yields id and body of the elements in a body held in memory, as far as they are whole."""
     position = 0
     while position < len(body):
         element = element_at(body[position : position + MAX_HEADER_BYTES], position)
@@ -61,7 +61,7 @@ def signed(body: bytes) -> int:
 
 
 def real(body: bytes) -> float:
-    """0 where it is none."""
+    """Returns the number, or 0 where the body is not one."""
     if len(body) == 4:
         return float(struct.unpack(">f", body)[0])
     return float(struct.unpack(">d", body)[0]) if len(body) == 8 else 0.0

@@ -1,1 +1,1 @@
-"""Copies of originals that do not tell where they were made, the picture itself untouched."""
+"""Location removal: patches that make a copy of an original without its place, the picture unchanged."""

@@ -1,4 +1,4 @@
-"""Looking for places where reading blocks: in a decoder process, whose bytes come through a pipe."""
+"""Location removal in a decoder process, whose reads block because its bytes come through a pipe."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from kappi_mediameta.probing.blocking import BlockingSource, at_once
 
 
 def find_location_blocking(fetch: Callable[[int, int], bytes], *, size_bytes: int) -> tuple[Patch, ...]:
-    """`find_location` without an event loop.
+    """Returns what `find_location` returns, without an event loop.
 
-    fetch(start, length) gives the file's bytes. Raises Unremovable, and whatever `fetch` raises.
+    fetch(start, length) returns bytes of the file. Raises Unremovable, and the errors of `fetch`.
     """
     return at_once(find_location(BlockingSource(fetch, size_bytes=size_bytes)))

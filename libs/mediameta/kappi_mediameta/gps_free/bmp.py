@@ -10,7 +10,7 @@ from kappi_mediameta.probing import bmp
 
 _INFO, _V5 = 40, 124
 _MASKS_BYTES: Final = {bmp.BIT_FIELDS: 12, bmp.BIT_FIELDS_AND_ALPHA: 16}
-"""Of masks behind a plain header, by compression."""
+"""Sizes of masks behind a plain header, by compression."""
 _EMBEDDED: Final = b"DEBM"  # "MBED", little-endian: the profile is in the file
 
 

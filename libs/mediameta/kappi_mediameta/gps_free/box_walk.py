@@ -1,4 +1,4 @@
-"""Boxes of an ISO base media file whose content is changed."""
+"""Walks and edits the boxes of an ISO base media file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kappi_mediameta.containers.iso_boxes import Box, read_box
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 
 _MAX_BOXES: Final = 50_000
-"""Of one parent."""
+"""The limit of boxes of one parent."""
 _NO_NAME: Final = bytes(4)
 _HANDLER_BYTES: Final = 24
-"""Of a handler, before its name."""
+"""Size of the fields of a handler before its name."""
 
 
 async def children(region: Region, start: int, end: int) -> AsyncIterator[Box]:

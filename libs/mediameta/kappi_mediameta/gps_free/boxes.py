@@ -1,7 +1,6 @@
-"""An ISO base media file without what no player needs: films, and pictures
-kept like films (ISO/IEC 14496-12).
+"""Location removal for ISO base media files: films, HEIC and AVIF (ISO/IEC 14496-12).
 
-Boxes stay that decoders read; any other becomes a `free` box of the same size, full of zeros.
+Boxes that decoders read stay. Every other box becomes a `free` box of the same size, full of zeros.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _REFERENCE: Final = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
 
 
 async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
-    """Returns where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
+    """Returns the end of the last box. ends_anywhere: other bytes may follow it."""
     end = 0
     media = MediaData(region)
     cleaner = _Cleaner(region, media)
@@ -59,7 +58,7 @@ async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
 
 
 class _Cleaner:
-    """Cleans the boxes of one file. media: is told where items lie."""
+    """Cleans the boxes of one file. media: collects the places of items."""
 
     def __init__(self, region: Region, media: MediaData) -> None:
         self._region = region
@@ -69,7 +68,7 @@ class _Cleaner:
         region = self._region
         if box.name == b"trak":
             await self._clean_track(box)
-        elif box.name == b"mpvd":  # Samsung's film behind a HEIC: a file of its own
+        elif box.name == b"mpvd":  # Samsung's film behind a HEIC is a file of its own
             await clean_boxes(region.part(box.start, box.size_bytes))
         elif box.name == b"mfra":
             await clean_children(region, box.start, box.end, _FRAGMENT_INDEX)
@@ -111,12 +110,12 @@ class _Cleaner:
         await clean_each(self._region, udta.start, udta.end, clean)
 
     async def _clean_meta(self, box: Box) -> None:
-        """Keeps the items of a picture, or of a film what binds it to its picture."""
+        """Keeps the items of a picture, or the tags of a film that may stay."""
         region = self._region
         if box.size_bytes < 8:
             await blank(region, box)
             return
-        # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
+        # `meta` of ISO starts with four bytes of version and flags, that of QuickTime with its first box.
         skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
         inner = [found async for found in children(region, box.start + skipped, box.end)]
         names = {found.name for found in inner}
@@ -131,7 +130,7 @@ class _Cleaner:
 
 
 async def _clean_references(region: Region, dinf: Box) -> None:
-    """Media lie in the file itself; where else they could lie is a text."""
+    """Erases the texts of references. Media lie in the file itself."""
     async for table in children(region, dinf.start, dinf.end):
         if table.name != b"dref" or table.size_bytes < 8:
             await blank(region, table)

@@ -1,7 +1,7 @@
-"""A file edited in place without being touched: what is to be overwritten is noted, lengths never change.
+"""Edits of a file as patches, which change no length. The file itself is only read.
 
-Because no byte moves, every offset inside a file stays right (sample tables, item locations, directories),
-and a copy of any size is made in one pass: the original streamed, with its patches laid over it.
+No byte moves, so every offset inside a file stays right (sample tables, item locations, directories). A copy
+of any size is made in one pass: the original is streamed, with the patches over it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ _SMALL_BYTES: Final = 64 << 10
 
 
 class Unremovable(Exception):
-    """The place cannot be taken out of this file, or it cannot be told whether it holds one."""
+    """The place cannot be removed from this file, or it is unknown whether the file has one."""
 
 
 class Outside(Unremovable):
-    """Something points to where there is nothing."""
+    """An offset points outside of its file or of its part of a file."""
+
+
+class Damaged(Unremovable):
+    """A structure contradicts itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Overwrites `length` bytes at `start`: with `body`, or with zeros where that is None."""
+    """Overwrites `length` bytes at `start` with `body`, or with zeros where `body` is None."""
 
     start: int
     length: int
@@ -45,7 +49,7 @@ class Patch:
 
 
 class EditedFile:
-    """Reads show what was written before, so that a checksum over edited bytes comes out right."""
+    """A file with edits. Reads return edited bytes, so a checksum over them is right."""
 
     def __init__(self, source: RangedSource) -> None:
         self._source = source
@@ -56,17 +60,17 @@ class EditedFile:
         self.size_bytes = source.size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
-        """Exactly these bytes. Raises Unremovable where they are not there, or are too many."""
+        """Returns exactly these bytes. Raises Unremovable where they are missing or too many."""
         if length > MAX_VALUE_BYTES or length < 0:
             raise Unremovable("too much in one piece")
         return self._overlaid(start, await self._reader.read(start, length))
 
     async def scan(self, start: int) -> bytes:
-        """Up to a megabyte from `start`, past all caches: for reading a file through once."""
+        """Returns up to a megabyte from `start`, past all caches, for one pass over a file."""
         return await self._source.read(start, min(SCAN_BYTES, self.size_bytes - start))
 
     async def write(self, start: int, body: bytes) -> None:
-        """Note what is to be there; nothing where it is there already."""
+        """Notes bytes to write. Bytes that are there already need no patch."""
         if await self.read(start, len(body)) == body:
             return
         self._patched_bytes += len(body)
@@ -75,7 +79,7 @@ class EditedFile:
         self._patches = _with(self._patches, Patch(start, len(body), body))
 
     def zero(self, start: int, length: int) -> None:
-        """Note that nothing is to be left there, however long it is."""
+        """Notes zeros of any length."""
         if start < 0 or length < 0 or start + length > self.size_bytes:
             raise Outside("points outside the file")
         if len(self._zeros) >= MAX_PATCHES:
@@ -84,13 +88,13 @@ class EditedFile:
             self._zeros.append(Patch(start, length, None))
 
     async def erase(self, start: int, length: int) -> None:
-        """`zero`, but no patch where there are zeros already: a copy has nothing more to take out."""
+        """Notes zeros, but no patch where there are zeros already: a copy needs no further patches."""
         if start < 0 or length < 0 or start + length > self.size_bytes:
             raise Outside("points outside the file")
         position, end = start, start + length
         while position < end:
             size = min(SCAN_BYTES, end - position)
-            # What is small lies near what was read before; what is large is read once, past all caches.
+            # A short range lies near bytes that were read before. A long one is read once, past all caches.
             read = self._reader.read if length <= _SMALL_BYTES else self._source.read
             piece = await read(position, size)
             if piece.count(0) < size:
@@ -98,12 +102,11 @@ class EditedFile:
             position += size
 
     def patches(self) -> tuple[Patch, ...]:
-        """Ordered by start. Zeros may overlap what is written, and prevail."""
-        zeros = _merged(self._zeros)
+        """Returns the patches ordered by start. Zeros may overlap written bytes, and prevail."""
+        # A file may name the same bytes often, and each patch costs time when a copy is made.
+        apart = merged((zero.start, zero.end) for zero in self._zeros)
+        zeros = [Patch(start, end - start, None) for start, end in apart]
         return tuple(sorted([*self._patches, *zeros], key=lambda patch: (patch.start, patch.body is None)))
-
-    def too_many(self, parts: str) -> Unremovable:
-        return Unremovable(f"too many {parts}")
 
     def _overlaid(self, start: int, body: bytes) -> bytes:
         end = start + len(body)
@@ -130,7 +133,7 @@ def overlaid(body: bytes, start: int, patches: Iterable[Patch]) -> bytes:
 
 
 class Region:
-    """Part of a file, perhaps in several pieces, as one stretch of bytes. extents: (start, length) each."""
+    """Part of a file as one range of bytes, perhaps of several pieces. extents: (start, length) of each."""
 
     def __init__(self, file: EditedFile, extents: Sequence[tuple[int, int]]) -> None:
         self.file = file
@@ -142,7 +145,7 @@ class Region:
         return cls(file, [(0, file.size_bytes)])
 
     async def read(self, start: int, length: int) -> bytes:
-        """Exactly these bytes. Raises Unremovable."""
+        """Returns exactly these bytes. Raises Unremovable."""
         return b"".join([await self.file.read(at, size) for at, size in self._pieces(start, length)])
 
     async def read_all(self) -> bytes:
@@ -159,11 +162,14 @@ class Region:
         piece = await self.file.scan((self._extents[0][0] if self._extents else 0) + start)
         return piece[: self.size_bytes - start]
 
+    def damaged(self, detail: str) -> Damaged:
+        return Damaged(detail)
+
     def too_many(self, parts: str) -> Unremovable:
-        return self.file.too_many(parts)
+        return Unremovable(f"too many {parts}")
 
     def part(self, start: int, length: int) -> Region:
-        """Raises Unremovable when it does not lie within."""
+        """Returns a part of this part. Raises Outside where it is not within."""
         return Region(self.file, self._pieces(start, length))
 
     def zero(self, start: int, length: int) -> None:
@@ -171,12 +177,12 @@ class Region:
             self.file.zero(at, size)
 
     async def erase(self, start: int, length: int) -> None:
-        """Note that nothing is to be left there, unless nothing is there already."""
+        """Notes zeros, unless there are zeros already."""
         for at, size in self._pieces(start, length):
             await self.file.erase(at, size)
 
     async def keep_only(self, kept: Sequence[tuple[int, int]]) -> None:
-        """Erase all but these stretches, (start, length) each, which may overlap and reach beyond the end."""
+        """Erases all but these ranges, (start, length) each, which may overlap and reach beyond the end."""
         position = 0
         for start, length in sorted(kept):
             if start > position:
@@ -201,16 +207,15 @@ class Region:
         return pieces
 
 
-def _merged(zeros: list[Patch]) -> list[Patch]:
-    """Apart from each other, however often a file names the same bytes: each costs whoever lays them over."""
-    merged: list[Patch] = []
-    for zero in sorted(zeros, key=lambda patch: patch.start):
-        if merged and zero.start <= merged[-1].end:
-            begin = merged[-1].start
-            merged[-1] = Patch(begin, max(merged[-1].end, zero.end) - begin, None)
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Returns ranges, (start, end) each, in order and without overlaps."""
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append(zero)
-    return merged
+            apart.append((start, end))
+    return apart
 
 
 def _with(patches: list[Patch], new: Patch) -> list[Patch]:

@@ -1,4 +1,4 @@
-"""What has to be overwritten in a file so that it no longer tells where it was made."""
+"""Finds the patches that remove the place from a file."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
 
 
 async def find_location(source: RangedSource) -> tuple[Patch, ...]:
-    """The patches, by position; none where the file tells no place.
+    """Returns the patches by position, none for a file that needs none.
 
-    Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic.
-    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword;
-    errors of the source pass through.
+    Reads headers only, but all of a GIF, and all of a JPEG, to which a film may be appended. Deterministic.
+    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword.
+    Errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:
@@ -50,7 +50,7 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     file = EditedFile(source)
     try:
         await _CLEANERS[fmt](Region.whole(file))
-    except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
+    except ProbeRejected as error:  # of the reader: bytes are missing, or too many
         raise Unremovable(error.detail) from error
     except RecursionError as error:
         raise Unremovable("boxes within boxes without an end") from error
@@ -60,9 +60,10 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
 
 
 async def _refuse_what_still_tells(copy: RangedSource, fmt: MediaFormat) -> None:
-    """By the prober, which was written apart from the cleaners and does not share their blind spots.
+    """Raises Unremovable for a copy with a place or with words that may name one.
 
-    It costs the few reads of any probe. A file that it refuses has told it nothing.
+    The prober reads the copy. It shares walkers with the cleaners, but not their lists of what stays. This
+    costs the few reads of a probe. In a file that the prober refuses it reads no place.
     """
     with suppress(ProbeRejected):
         found = await probe(copy, fmt)

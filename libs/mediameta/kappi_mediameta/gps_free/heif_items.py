@@ -1,5 +1,5 @@
-"""The items of a HEIF or AVIF file: coded pictures and what they are made of stay, EXIF is written anew,
-nothing is left of the others (ISO/IEC 23008-12, 14496-12 8.11).
+"""Location removal for the items of HEIF and AVIF: coded pictures and their parts stay, EXIF is written anew,
+other items are erased (ISO/IEC 23008-12, 14496-12 8.11).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _located(region: Region, place: ItemLocation, idat: Box | None) -> Region:
 
 
 async def _clean_exif(item: Region) -> None:
-    """The TIFF structure begins where the first four bytes say, seen from behind them."""
+    """Writes the TIFF structure anew. The first four bytes are its offset, counted from behind them."""
     if item.size_bytes < 12:
         await item.erase(0, item.size_bytes)
         return
@@ -153,7 +153,7 @@ async def _clean_exif(item: Region) -> None:
 
 
 async def _tiff_at(item: Region) -> int:
-    """Some writers leave the offset out, or count it wrong."""
+    """Returns the position of the TIFF structure. Some writers leave the offset out, or count it wrong."""
     head = await item.read(0, min(item.size_bytes, 64))
     found = [at for at in (head.find(b"II*\0"), head.find(b"MM\0*")) if at >= 0]
     if not found:

@@ -1,7 +1,7 @@
-"""A JPEG without what no decoder needs: tables, frames, scans and colour stay, EXIF and XMP are written anew.
+"""Location removal for JPEG: tables, frames, scans and colour stay, EXIF and XMP are written anew.
 
-Phones append a second picture (MPF), a gain map, a film: each with metadata of its own. They are cleaned too,
-and nothing is left of whatever else lies behind the end.
+Phones append a second picture (MPF), a gain map or a film, each with metadata of its own. These are cleaned,
+too. All other bytes behind the end become zeros.
 """
 
 from __future__ import annotations
@@ -16,28 +16,24 @@ from kappi_mediameta.containers.jpeg_segments import (
     segment_at,
 )
 from kappi_mediameta.gps_free.boxes import clean_boxes
-from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremovable
+from kappi_mediameta.gps_free.edits import SCAN_BYTES, Damaged, Outside, Region, Unremovable
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
 from kappi_mediameta.gps_free.tiff import keeps_picture_index
+from kappi_mediameta.probing.xmp import XMP_MARK
 
-# A few cameras put something in front, or write it small.
+# A few cameras write bytes before the mark, or write it in lower case.
 _EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
-_XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _PICTURES: Final = b"MPF\x00"
 _COLOUR: Final = b"ICC_PROFILE\x00"
 _APP1, _APP2 = 0xE1, 0xE2
-# What a decoder reads: frames, tables, scans. Of what else begins like this it needs so many bytes.
+# Decoders read frames, tables and scans. Of segments with these openings they need the first bytes.
 _KEPT: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)}) - {0xC8}
 _OPENINGS: Final = {0xE0: ((b"JFIF\x00", 14),), 0xEE: ((b"Adobe", 12),)}
 _MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _SOMETHING_APPENDED: Final = re.compile(rb"\xff\xd8\xff[\xdb\xe0-\xef\xfe]|(?<=\0\0\0[\x08-\x80])ftyp")
 _MAX_SEGMENTS: Final = 20_000
 _MAX_APPENDED: Final = 64
-
-
-class _NoSegment(Unremovable):
-    """Where one must be is something else."""
 
 
 async def clean_jpeg(region: Region) -> None:
@@ -47,13 +43,13 @@ async def clean_jpeg(region: Region) -> None:
 
 
 async def _clean_picture(region: Region, at: int) -> int:
-    """Clean the picture that begins there; where it ends."""
+    """Cleans the picture that begins at a position. Returns its end."""
     position = at + 2
     for _ in range(_MAX_SEGMENTS):
-        before, position = position, await _next_marker(region, position)
-        # Fill bytes: the only ones that may stand between segments.
+        before, position = position, await next_marker(region, position)
+        # Fill bytes are the only bytes that may lie between segments.
         await region.write(before, b"\xff" * (position - before))
-        marker, length = await _segment(region, position)
+        marker, length = await segment_at(region, position)
         if marker == END_OF_IMAGE:
             break
         if length:
@@ -68,27 +64,13 @@ async def _clean_picture(region: Region, at: int) -> int:
     return min(position + 2, region.size_bytes)
 
 
-async def _next_marker(region: Region, position: int) -> int:
-    found = await next_marker(region, position)
-    if found is None:
-        raise _NoSegment("no marker where one must be")
-    return found
-
-
-async def _segment(region: Region, position: int) -> tuple[int, int]:
-    found = await segment_at(region, position)
-    if found is None:
-        raise _NoSegment("impossible segment")
-    return found
-
-
 async def _clean_segment(body: Region, marker: int) -> None:
     head = await body.read(0, min(body.size_bytes, 64))
     if marker == _APP1 and (exif := _EXIF.match(head)) is not None:
         await body.erase(0, exif.end() - len(b"Exif??"))
         await keep_little_exif(body.part(exif.end(), body.size_bytes - exif.end()))
-    elif marker == _APP1 and head.startswith(_XMP):
-        await keep_little_xmp(body.part(len(_XMP), body.size_bytes - len(_XMP)))
+    elif marker == _APP1 and head.startswith(XMP_MARK):
+        await keep_little_xmp(body.part(len(XMP_MARK), body.size_bytes - len(XMP_MARK)))
     elif marker == _APP2 and head.startswith(_PICTURES):
         if not await keeps_picture_index(body.part(len(_PICTURES), body.size_bytes - len(_PICTURES))):
             await body.erase(0, body.size_bytes)
@@ -98,7 +80,7 @@ async def _clean_segment(body: Region, marker: int) -> None:
 
 
 async def _end_of_scan(region: Region, position: int) -> int:
-    """Where the next marker is that does not belong to the scan itself."""
+    """Returns the position of the next marker that does not belong to the scan."""
     while position + 1 < region.size_bytes:
         piece = await region.scan(position)
         found = _MARKER_IN_SCAN.search(piece)
@@ -109,7 +91,7 @@ async def _end_of_scan(region: Region, position: int) -> int:
 
 
 async def _clean_appended(region: Region, end: int) -> None:
-    """Pictures and films that follow are cleaned; nothing is left of all else. end: of what comes before."""
+    """Cleans pictures and films that follow, and erases all else. end: of the picture before."""
     position = end
     for _ in range(_MAX_APPENDED):
         begin = await _appended_from(region, position)
@@ -120,7 +102,7 @@ async def _clean_appended(region: Region, end: int) -> None:
         rest = region.part(position, region.size_bytes - position)
         try:
             length = await (_clean_picture(rest, 0) if is_picture else _clean_film(rest))
-        except (Outside, _NoSegment):  # only looked like one
+        except (Damaged, Outside):  # neither a picture nor a film
             position += 4 if is_picture else 8
             continue
         await region.erase(end, position - end)
@@ -136,7 +118,7 @@ async def _clean_film(rest: Region) -> int:
 
 
 async def _appended_from(region: Region, position: int) -> tuple[int, bool] | None:
-    """The next thing after a picture, and whether it is a picture, too."""
+    """Returns the begin of the next picture or film, and whether it is a picture."""
     while position < region.size_bytes:
         piece = await region.scan(position)
         found = _SOMETHING_APPENDED.search(piece)

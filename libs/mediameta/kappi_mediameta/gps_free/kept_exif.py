@@ -1,5 +1,5 @@
-"""EXIF written anew with the little of it that a copy keeps: how to turn the picture, when it was taken, and
-what binds it to its film. All else becomes zeros, also fields that no reader here knows.
+"""Writes EXIF anew with the tags that a copy keeps: orientation, time of capture, camera, and the identifier
+of a Live Photo. All else becomes zeros, unknown fields included.
 """
 
 from __future__ import annotations
@@ -7,21 +7,24 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from kappi_mediameta.containers.tiff_directories import ASCII, LONG, SHORT, UNDEFINED
 from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.gps_free.kept_tags import kept_tags
-from kappi_mediameta.probing.apple import live_id_of
-from kappi_mediameta.probing.exif import exif_tags
+from kappi_mediameta.probing.apple import CONTENT_IDENTIFIER, live_id_of
+from kappi_mediameta.probing.exif import (
+    DATE_TIME_ORIGINAL,
+    EXIF_DIRECTORY,
+    MAKE,
+    MODEL,
+    ORIENTATION,
+    exif_tags,
+)
 from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, integer, text
 from kappi_mediameta.probing.written import written_time
 
 _PREFIX: Final = b"Exif\0\0"
-_MAKE, _MODEL, _ORIENTATION = 0x010F, 0x0110, 0x0112
-_DETAILS: Final = 0x8769
-_TAKEN: Final = 0x9003
-_CONTENT_IDENTIFIER: Final = 0x0011
-_SHORT, _LONG, _ASCII, _UNDEFINED = 3, 4, 2, 7
 _Entry = tuple[int, int, int, bytes]
-"""Tag, type, count, value."""
+"""Tag, type, count and value of a field."""
 
 
 async def keep_little_exif(region: Region) -> bool:
@@ -57,35 +60,35 @@ def _from_most_to_least(block: bytes) -> list[bytes]:
 
 
 def _camera(main: Tags) -> list[_Entry]:
-    names = {"make": text(main, _MAKE), "model": text(main, _MODEL)}
+    names = {"make": text(main, MAKE), "model": text(main, MODEL)}
     found = {name: written.strip().encode() for name, written in names.items() if written is not None}
     kept = {name: value + b"\0" for name, value in kept_tags(found).items()}
-    tags = {"make": _MAKE, "model": _MODEL}
-    return [(tag, _ASCII, len(kept[name]), kept[name]) for name, tag in tags.items() if name in kept]
+    tags = {"make": MAKE, "model": MODEL}
+    return [(tag, ASCII, len(kept[name]), kept[name]) for name, tag in tags.items() if name in kept]
 
 
 def _turned(main: Tags) -> list[_Entry]:
-    orientation = integer(main, _ORIENTATION)
+    orientation = integer(main, ORIENTATION)
     if orientation is None or not 1 <= orientation <= 8:
         return []
-    return [(_ORIENTATION, _SHORT, 1, struct.pack("<HH", orientation, 0))]
+    return [(ORIENTATION, SHORT, 1, struct.pack("<HH", orientation, 0))]
 
 
 def _taken(details: Tags) -> list[_Entry]:
-    """Without its offset, which tells the zone."""
-    taken = written_time(text(details, _TAKEN))
+    """Returns the time without its offset, which shows the zone."""
+    taken = written_time(text(details, DATE_TIME_ORIGINAL))
     if taken is None:
         return []
     local = taken.local.isoformat(" ", "seconds").replace("-", ":")
-    return [(_TAKEN, _ASCII, 20, local.encode() + b"\0")]
+    return [(DATE_TIME_ORIGINAL, ASCII, 20, local.encode() + b"\0")]
 
 
 def _maker_note(live_id: str) -> _Entry:
-    """Apple's layout: offsets count from the note's own start."""
+    """Returns a maker note in Apple's layout, where offsets count from the start of the note."""
     name = live_id.encode() + b"\0"
-    entry = struct.pack(">HHII", _CONTENT_IDENTIFIER, _ASCII, len(name), 14 + 2 + 12 + 4)
+    entry = struct.pack(">HHII", CONTENT_IDENTIFIER, ASCII, len(name), 14 + 2 + 12 + 4)
     note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 1) + entry + bytes(4) + name
-    return (MAKER_NOTE, _UNDEFINED, len(note), note)
+    return (MAKER_NOTE, UNDEFINED, len(note), note)
 
 
 def _structure(main: list[_Entry], details: list[_Entry]) -> bytes:
@@ -93,9 +96,9 @@ def _structure(main: list[_Entry], details: list[_Entry]) -> bytes:
     head = struct.pack("<4sI", b"II*\0", 8)
     if not details:
         return head + _directory(main, at=8)
-    pointer = (_DETAILS, _LONG, 1, bytes(4))
+    pointer = (EXIF_DIRECTORY, LONG, 1, bytes(4))
     below_at = 8 + len(_directory([*main, pointer], at=8))
-    pointer = (_DETAILS, _LONG, 1, struct.pack("<I", below_at))
+    pointer = (EXIF_DIRECTORY, LONG, 1, struct.pack("<I", below_at))
     return head + _directory([*main, pointer], at=8) + _directory(details, at=below_at)
 
 

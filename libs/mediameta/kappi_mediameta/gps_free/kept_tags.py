@@ -1,7 +1,7 @@
 """Tags that a copy keeps: the time of capture, the camera, and the identifier of a Live Photo.
 
 A value is kept only in the form that devices write, because people and programs write places into texts.
-Times are written anew in UTC, because an offset tells the zone.
+Times are written anew in UTC, because an offset shows the zone.
 """
 
 from __future__ import annotations

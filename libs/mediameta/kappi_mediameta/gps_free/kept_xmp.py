@@ -1,5 +1,5 @@
-"""XMP written anew with the little of it that a copy keeps: where the film of a motion photo lies, and how a
-gain map is to be laid over its picture. All of it numbers and words of a list; all else becomes white space.
+"""Writes XMP anew with the facts that a copy keeps: where the film of a motion photo lies, and how a gain map
+is applied to its picture. Numbers and listed words are kept, all else becomes white space.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _SPACES: Final = (
 
 
 async def keep_little_xmp(region: Region) -> None:
-    """region: the packet, in one segment or element."""
+    """Writes a packet anew. region: the packet, in one segment or element."""
     packet = await region.read_all()
     await region.write(0, little_of(packet))
 
 
 def little_of(packet: bytes) -> bytes:
-    """As long as it was; white space alone where there is nothing to keep, or no room for it."""
+    """Returns a packet of the same length, of white space alone where nothing is kept or fits."""
     numbers = dict(_NUMBER.findall(packet))
     items = [dict(_OF_ITEM.findall(found)) for found in _ITEM.findall(packet)[:_MAX_ITEMS]]
     items = [item for item in items if item]

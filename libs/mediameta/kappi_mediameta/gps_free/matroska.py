@@ -1,6 +1,6 @@
-"""A Matroska or WebM file without what no player needs (RFC 9559, RFC 8794).
+"""Location removal for Matroska and WebM (RFC 9559, RFC 8794).
 
-Tags, attachments, chapters, titles, names and unknown elements become void ones. Clusters stay as they are.
+Tags, attachments, chapters, titles, names and unknown elements become void elements. Clusters stay.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Final
 
 from kappi_mediameta.containers.ebml import MAX_HEADER_BYTES, Element, element_at
 from kappi_mediameta.gps_free.edits import Region, Unremovable
-from kappi_mediameta.gps_free.kept_tags import MAX_VALUE_BYTES, kept_tags
-from kappi_mediameta.probing.matroska import TRACK_UIDS
 
 _HEADER, _SEGMENT, _CHECKSUM, _VOID = 0x1A45DFA3, 0x18538067, 0xBF, 0xEC
 _SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
@@ -21,17 +19,16 @@ _SEEK, _CUE_POINT, _CUE_POSITIONS, _CUE_REFERENCE = 0x4DBB, 0xBB, 0xB7, 0xDB
 _TRACK, _VIDEO, _AUDIO, _COLOUR, _MASTERING, _PROJECTION = 0xAE, 0xE0, 0xE1, 0x55B0, 0x55D0, 0x7670
 _ENCODINGS, _ENCODING, _COMPRESSION, _ADDITION_MAPPING = 0x6D80, 0x6240, 0x5034, 0x41E4
 _OPERATION, _PLANES, _PLANE, _JOINED = 0xE2, 0xE3, 0xE4, 0xE9
-_TAGS, _TAG, _TARGETS = 0x1254C367, 0x7373, 0x63C0
-_SIMPLE_TAG, _TAG_NAME, _TAG_TEXT = 0x67C8, 0x45A3, 0x4487
+_DATE: Final = 0x4461
 _KEPT: Final = frozenset({_SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES})
-# The elements that stay, by what holds them. Those that are keys, too, are walked in turn.
+# The elements that stay, by the element that holds them. Elements that are also keys are walked in turn.
 _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
     # Versions, longest id and size, type of document.
     _HEADER: frozenset({0x4286, 0x42F7, 0x42F2, 0x42F3, 0x4282, 0x4287, 0x4285}),
     _SEEK_HEAD: frozenset({_SEEK}),
     _SEEK: frozenset({0x53AB, 0x53AC}),
     # Scale, duration, date, ids of this and of its neighbours, names of the programs.
-    _INFO: frozenset({0x2AD7B1, 0x4489, 0x4461, 0x73A4, 0x3CB923, 0x3EB923, 0x4D80, 0x5741}),
+    _INFO: frozenset({0x2AD7B1, 0x4489, _DATE, 0x73A4, 0x3CB923, 0x3EB923, 0x4D80, 0x5741}),
     _CUES: frozenset({_CUE_POINT}),
     _CUE_POINT: frozenset({0xB3, _CUE_POSITIONS}),
     _CUE_POSITIONS: frozenset({0xF7, 0xF1, 0xF0, 0xB2, 0x5378, 0xEA, _CUE_REFERENCE}),
@@ -59,12 +56,8 @@ _KEPT_IN: Final[Mapping[int, frozenset[int]]] = {
     _PLANES: frozenset({_PLANE}),
     _PLANE: frozenset({0xE5, 0xE6}),
     _JOINED: frozenset({0xED}),
-    _TAGS: frozenset({_TAG}),
-    _TAG: frozenset({_TARGETS, _SIMPLE_TAG}),
-    _TARGETS: frozenset(),
-    _SIMPLE_TAG: frozenset({_TAG_NAME, _TAG_TEXT}),
 }
-# These must be there, and may be empty: the names of the programs.
+# The names of the programs must be there, and may be empty.
 _EMPTIED: Final = frozenset({0x4D80, 0x5741})
 _MAX_ELEMENTS: Final = 200_000
 
@@ -89,9 +82,7 @@ async def _clean_segment(region: Region, start: int, end: int) -> int:
     async for element in _elements(region, start, end):
         if element.end is None:
             return end  # a live recording's cluster, which has no tags behind it
-        if element.id == _TAGS:
-            await _clean_tags(region, element)
-        elif element.id in _KEPT_IN:
+        if element.id in _KEPT_IN:
             await _clean_master(region, element)
         elif element.id not in _KEPT:
             await _void(region, element)
@@ -100,48 +91,10 @@ async def _clean_segment(region: Region, start: int, end: int) -> int:
     return end
 
 
-async def _clean_tags(region: Region, tags: Element) -> None:
-    """Keeps the time of capture and the camera, of tags about the whole file."""
-    inner = [tag async for tag in _elements(region, tags.start, tags.end or tags.start) if tag.id == _TAG]
-    kept = [await _kept_values(region, tag) for tag in inner]
-    if not any(kept):
-        await _void(region, tags)
-        return
-    for tag, values in zip(inner, kept, strict=True):
-        below = [field async for field in _elements(region, tag.start, tag.end or tag.start)]
-        for element in below if values else [tag]:
-            if element in values:
-                await region.write(*values[element])
-            elif element.id in (_SIMPLE_TAG, _TAG):
-                await _void(region, element)
-    await _clean_master(region, tags)
-
-
-async def _kept_values(region: Region, tag: Element) -> dict[Element, tuple[int, bytes]]:
-    """Returns position and value of the texts that stay, by the element that holds name and text."""
-    found: dict[str, tuple[Element, Element, bytes]] = {}
-    async for element in _elements(region, tag.start, tag.end or tag.start):
-        fields = [field async for field in _elements(region, element.start, element.end or element.start)]
-        if element.id == _TARGETS and not TRACK_UIDS.isdisjoint(field.id for field in fields):
-            return {}
-        named = {field.id: field for field in fields if field.id in (_TAG_NAME, _TAG_TEXT)}
-        if element.id == _SIMPLE_TAG and len(named) == 2:
-            name = (await _short(region, named[_TAG_NAME])).decode("latin-1").lower()
-            found[name] = element, named[_TAG_TEXT], await _short(region, named[_TAG_TEXT])
-    kept = kept_tags({name: text for name, (_, _, text) in found.items()})
-    return {found[name][0]: (found[name][1].start, value) for name, value in kept.items()}
-
-
-async def _short(region: Region, element: Element) -> bytes:
-    """Returns a text, or nothing where it is too long for one that stays."""
-    length = (element.end or element.start) - element.start
-    return await region.read(element.start, length) if length <= MAX_VALUE_BYTES else b""
-
-
 async def _clean_master(region: Region, master: Element) -> None:
-    """Voids what is not known in an element that holds others, and what they hold; sets its checksum right.
+    """Voids unknown elements in an element, on all levels, and corrects its checksum.
 
-    An element that holds itself is no known one, so this ends.
+    No known element holds itself, so the recursion ends.
     """
     if master.end is None:
         raise Unremovable("an element without an end")
@@ -149,7 +102,7 @@ async def _clean_master(region: Region, master: Element) -> None:
     async for element in _elements(region, master.start, master.end):
         if element.id in _EMPTIED and element.end is not None:
             await region.erase(element.start, element.end - element.start)
-        elif element.id not in _KEPT_IN[master.id] and element.id != _CHECKSUM:
+        elif element.id not in _KEPT_IN[master.id] | {_CHECKSUM} or _is_no_date(element):
             await _void(region, element)
         elif element.id in _KEPT_IN:
             await _clean_master(region, element)
@@ -158,8 +111,13 @@ async def _clean_master(region: Region, master: Element) -> None:
     await _set_checksum(region, master.start, master.end)
 
 
+def _is_no_date(element: Element) -> bool:
+    """Returns whether the element of the date holds something else."""
+    return element.id == _DATE and element.end != element.start + 8
+
+
 async def _set_checksum(region: Region, start: int, end: int) -> None:
-    """Of an element that has one: it comes first in it."""
+    """Corrects the checksum of an element that has one, as its first element."""
     async for element in _elements(region, start, end):
         if element.id == _CHECKSUM and element.end is not None:
             body = await region.read(element.end, end - element.end)
@@ -168,7 +126,7 @@ async def _set_checksum(region: Region, start: int, end: int) -> None:
 
 
 async def _void(region: Region, element: Element) -> None:
-    """Writes one void element over all of it, whatever its size takes to write."""
+    """Writes one void element over an element, for any width of its size."""
     if element.end is None:
         raise Unremovable("an element without an end")
     length = element.end - element.begin

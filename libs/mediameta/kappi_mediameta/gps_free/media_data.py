@@ -1,7 +1,7 @@
 """The bytes of media data that a copy keeps: samples of kept tracks, and items (ISO/IEC 14496-12, 8.7, 8.8).
 
-Whatever else lies between them becomes zeros: samples of other tracks, and blocks that no table lists, where
-cameras write places.
+All other bytes become zeros: samples of other tracks, and blocks that no table lists, where cameras write
+places.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.gps_free.box_walk import boxes_in, children, descend
-from kappi_mediameta.gps_free.edits import MAX_VALUE_BYTES, Region, Unremovable
+from kappi_mediameta.gps_free.edits import MAX_VALUE_BYTES, Region, Unremovable, merged
 from kappi_mediameta.gps_free.sample_descriptions import frame_bytes
 from kappi_mediameta.gps_free.tracks import handler_of, is_kept
 
 _MAX_SAMPLES: Final = 8_000_000
 _MAX_RANGES: Final = 400_000
-# A gap that is read first gets no patch where it is empty. Further gaps are zeroed without a look.
+# The first gaps are read, and get no patch where they are empty. Further gaps are zeroed without a read.
 _MAX_GAPS_READ: Final = 64
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE, _BASE_IS_MOOF = 0x1, 0x2, 0x8, 0x10, 0x20000
 _RUN_OFFSET, _FIRST_FLAGS, _RUN_SIZES = 0x1, 0x4, 0x200
@@ -65,7 +65,7 @@ class MediaData:
 
     async def erase_others(self, media: Iterable[Box]) -> None:
         """Erases what is not kept of these boxes."""
-        kept = _merged(self._ranges)
+        kept = merged(self._ranges)
         left = _MAX_GAPS_READ
         for box in media:
             for start, end in _gaps(kept, box):
@@ -132,7 +132,7 @@ class MediaData:
         return runs
 
     async def _numbers(self, box: Box, *, at: int, code: str, count_at: int, each: int = 1) -> array[int]:
-        """Returns the numbers of a table, whose count stands in its box."""
+        """Returns the numbers of a table, whose count is in its box."""
         numbers: array[int] = array(code)
         count = each * int.from_bytes(await self._field(box, count_at, 4), "big")
         if count > _MAX_SAMPLES or at + count * numbers.itemsize > box.size_bytes:
@@ -206,18 +206,8 @@ async def _track_id(region: Region, trak: Box) -> int:
     return int.from_bytes(body[20:24] if body[0] == 1 else body[12:16], "big")
 
 
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
 def _gaps(kept: list[tuple[int, int]], box: Box) -> Iterator[tuple[int, int]]:
-    """Yields start and end of what lies in a box between the ranges."""
+    """Yields start and end of the gaps between the ranges in a box."""
     position = box.start
     for start, end in kept[max(0, bisect_right(kept, (box.start, 0)) - 1) :]:
         if start >= box.end:

@@ -1,4 +1,4 @@
-"""An original's bytes with patches laid over them, as they flow by."""
+"""Applies patches to the bytes of an original, as a stream or as a source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from kappi_mediameta.probing import RangedSource
 
 
 async def patched(chunks: AsyncIterator[bytes], patches: Sequence[Patch]) -> AsyncIterator[bytes]:
-    """chunks: the whole file, in order. patches: ordered by start; of overlapping ones zeros prevail."""
+    """Yields the chunks with patches over them.
+
+    chunks: the whole file, in order. patches: ordered by start. Zeros prevail where patches overlap.
+    """
     position, first = 0, 0
     async for chunk in chunks:
         end = position + len(chunk)
@@ -22,7 +25,7 @@ async def patched(chunks: AsyncIterator[bytes], patches: Sequence[Patch]) -> Asy
 
 
 class PatchedSource:
-    """An original in ranges, as its copy will be."""
+    """Ranges of the copy, by the original and its patches."""
 
     def __init__(self, original: RangedSource, patches: Sequence[Patch]) -> None:
         self._original = original

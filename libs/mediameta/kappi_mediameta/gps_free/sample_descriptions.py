@@ -1,4 +1,4 @@
-"""Sample descriptions of tracks: what a decoder reads of them stays (ISO/IEC 14496-12 8.5.2, QuickTime)."""
+"""Sample descriptions of tracks: boxes that decoders read stay (ISO/IEC 14496-12 8.5.2, QuickTime)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.gps_free.box_walk import children, clean_children
 from kappi_mediameta.gps_free.edits import Region
 
-# Behind the 78 bytes that all descriptions of pictures have.
+# Boxes behind the 78 bytes that all descriptions of pictures have.
 _OF_PICTURE: Final = frozenset(
     b"avcC hvcC lhvC vvcC av1C vpcC esds d263 dvcC dvvC dvwC SmDm CoLL colr pasp clap btrt gama fiel mdcv "
     b"clli cclv amve st3d sv3d auxi ccst jp2h glbl SMI  ACLR APRG ARES ADHR".split(b" ")
@@ -37,7 +37,7 @@ async def clean_descriptions(region: Region, stsd: Box, handler: bytes) -> None:
 
 
 async def frame_bytes(region: Region, stsd: Box | None) -> int:
-    """Returns how long a frame of sound may be where all samples have one size: QuickTime writes 1 there."""
+    """Returns the greatest size of a frame of sound. QuickTime writes 1 as the size of all samples."""
     longest = 0
     if stsd is None:
         return longest

@@ -1,7 +1,7 @@
-"""A TIFF without what no decoder needs: fields of the picture and its strips or tiles stay, nothing is left
-of all else (TIFF 6.0, BigTIFF).
+"""Location removal for TIFF: fields of the picture and its strips or tiles stay, all else becomes zeros
+(TIFF 6.0, BigTIFF).
 
-An entry that goes is taken out of its directory, those behind it move up.
+A field that goes is removed from its directory, and the fields behind it move up.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ async def clean_tiff(region: Region) -> None:
 
 
 async def keeps_picture_index(region: Region) -> bool:
-    """Clean the list of pictures in a JPEG (CIPA DC-007). False for one without their number."""
+    """Cleans the list of pictures in a JPEG (CIPA DC-007). Returns False for a list without their number."""
     return _NUMBER_OF_PICTURES in await _clean(region, _OF_PICTURE_INDEX)
 
 
 async def _clean(region: Region, kept_tags: frozenset[int]) -> set[int]:
-    """The tags that stay."""
+    """Returns the tags that stay."""
     layout = layout_of(await region.read(0, 4)) if region.size_bytes >= 8 else None
     if layout is None:
         await region.erase(0, region.size_bytes)
@@ -69,7 +69,7 @@ class _Cleaner:
             self._seen.add(at)
             if len(self._seen) > _MAX_DIRECTORIES:
                 raise Unremovable("too many directories")
-            # A pointer into nowhere is common, and nothing is behind it.
+            # A pointer outside of the file is common, and leads to no directory.
             with suppress(Outside):
                 waiting += await self._directory(at)
         if len(self._kept) > _MAX_PIECES:

@@ -1,7 +1,7 @@
-"""Which tracks of a film a copy keeps: pictures, sound, subtitles and time codes.
+"""Selects the tracks of a film that a copy keeps: pictures, sound, subtitles and time codes.
 
-Other tracks are dropped: the places, second by second, of GoPro, Google's CAMM, Sony, DJI and Apple. Apple's
-stay whose keys tell how a film is turned, and which of its frames the picture of a Live Photo is.
+Other tracks are dropped: those of GoPro, Google's CAMM, Sony, DJI and Apple have the place of each second.
+Two of Apple's tracks stay: the turn of the film, and the frame that is the picture of a Live Photo.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def is_kept(region: Region, trak: Box) -> bool:
 
 
 async def handler_of(region: Region, trak: Box) -> bytes:
-    """Returns what the track is for, or nothing where it does not say."""
+    """Returns the handler of the track, or nothing where it has none."""
     handler = await descend(region, trak, b"mdia", b"hdlr")
     return await region.read(handler.start + 8, 4) if handler and handler.size_bytes >= 12 else b""
 

@@ -1,4 +1,4 @@
-"""Telling what a file is and what it shows, from a few small ranged reads. No I/O of its own, no decoder."""
+"""Reads what a file is and shows, from a few small ranged reads, with no I/O of its own and no decoder."""
 
 from kappi_mediameta.probing.facts import Camera, Coordinates, Probe, ProbeLimits
 from kappi_mediameta.probing.formats import MediaFormat, MediaKind, format_of, matches

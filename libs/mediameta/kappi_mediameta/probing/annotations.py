@@ -1,4 +1,4 @@
-"""What programs and people write about a picture beside EXIF: in XMP, and in IPTC before that."""
+"""Facts that programs and people write about a picture beside EXIF: in XMP, earlier in IPTC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kappi_mediameta.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, 
 from kappi_mediameta.probing.written import WrittenTime
 
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-# What cameras and programs put where a caption belongs.
+# Texts that cameras and programs write in place of a caption.
 _NO_CAPTION: Final = re.compile(
     r".{0,40}DIGITAL (?:STILL )?CAMERA|SONY DSC|DCIM[\\/].*|Exif[_ ]JPEG.*|[Dd]efault|[Uu]ntitled|-+"
     r'|<\?xml.*|\{".*\}?|ImageJ=.*',
@@ -21,7 +21,7 @@ _NO_CAPTION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """taken: when the picture was made. digitized: when it was scanned or stored, where that is another."""
+    """taken: when the picture was made. digitized: when it was scanned or stored, if that differs."""
 
     taken: WrittenTime | None = None
     digitized: WrittenTime | None = None
@@ -30,7 +30,7 @@ class Annotations:
     location: Coordinates | None = None
 
     def or_else(self, other: Annotations) -> Annotations:
-        """Field by field what is written here, or there where nothing is."""
+        """Returns each field of this one, or of the other where this one has none."""
         return Annotations(
             taken=self.taken or other.taken,
             digitized=self.digitized or other.digitized,
@@ -44,16 +44,16 @@ NO_ANNOTATIONS: Final = Annotations()
 
 
 def clean_caption(written: str | None) -> str | None:
-    """A caption as the API takes it; None for one that a camera gives to every picture."""
+    """Returns a caption as the API takes it, or None for one that a camera gives to every picture."""
     lines = (written or "").replace("\r\n", "\n").replace("\r", "\n")
     caption = _CONTROLS.sub(" ", lines).strip()[:MAX_CAPTION_CHARS].strip()
     return None if not caption or _NO_CAPTION.fullmatch(caption) else caption
 
 
 def clean_keywords(written: Iterable[str]) -> tuple[str, ...]:
-    """Keywords as the API takes tags, each once; without those that are too long for it.
+    """Returns keywords as the API takes tags, each once, without those that are too long for it.
 
-    One that is too long is often a list with commas.
+    A keyword that is too long is often a list with commas.
     """
     kept: dict[str, str] = {}
     for keyword in _apart(written):

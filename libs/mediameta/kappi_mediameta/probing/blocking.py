@@ -1,4 +1,4 @@
-"""Probing where reading blocks: in a decoder process, whose bytes come through a pipe."""
+"""Probing in a decoder process, whose reads block because its bytes come through a pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class BlockingSource:
-    """A `RangedSource` whose reads are over when they are awaited."""
+    """A `RangedSource` whose reads never wait."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], *, size_bytes: int) -> None:
         self._fetch = fetch
@@ -30,15 +30,15 @@ class BlockingSource:
 def probe_blocking(
     fetch: Callable[[int, int], bytes], fmt: MediaFormat, *, size_bytes: int, limits: ProbeLimits
 ) -> Probe:
-    """`probe` without an event loop, which it has no need of when no read ever waits.
+    """Returns what `probe` returns, without an event loop, because no read waits.
 
-    fetch(start, length) gives the file's bytes. Raises ProbeRejected, and whatever `fetch` raises.
+    fetch(start, length) returns bytes of the file. Raises ProbeRejected, and the errors of `fetch`.
     """
     return at_once(probe(BlockingSource(fetch, size_bytes=size_bytes), fmt, limits))
 
 
 def at_once(reading: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that never waits."""
+    """Returns the result of a coroutine that never waits."""
     try:
         reading.send(None)
     except StopIteration as done:

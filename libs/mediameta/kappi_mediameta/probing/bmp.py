@@ -1,5 +1,5 @@
-"""BMP: how its pixels are written, by its header; completeness by arithmetic (Microsoft's BITMAPINFOHEADER
-family, OS/2's, of which a writer may leave out the last fields)."""
+"""Header of a BMP: how pixels are stored, and whether all are there (Microsoft's BITMAPINFOHEADER family, and
+that of OS/2, whose writers may leave out the last fields)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kappi_mediameta.probing.source import BlockReader
 
 FILE_HEADER_BYTES: Final = 14
 HEADER_BYTES: Final = FILE_HEADER_BYTES + 124 + 16
-"""With the masks that may follow it."""
+"""With the masks that may follow the header."""
 _CORE_HEADER_BYTES: Final = 12
 _WINDOWS_HEADER_BYTES: Final = frozenset({40, 52, 56, 108, 124})
-_V3_HEADER_BYTES: Final = 56  # the first that has a mask of opacity
+_V3_HEADER_BYTES: Final = 56  # the first header with a mask of opacity
 PLAIN, RUNS_OF_8, RUNS_OF_4, BIT_FIELDS, BIT_FIELDS_AND_ALPHA = 0, 1, 2, 3, 6
 _DEPTHS: Final = {  # bits a pixel, by compression
     PLAIN: frozenset({1, 4, 8, 16, 24, 32}),
@@ -30,9 +30,9 @@ _PLAIN_MASKS: Final = {16: (0x7C00, 0x03E0, 0x001F, 0), 32: (0xFF0000, 0xFF00, 0
 
 @dataclass(frozen=True, slots=True)
 class BmpHeader:
-    """height: negative where rows are stored top down. masks: of red, green, blue and opacity in a pixel of
-    16 or 32 bits. palette_at: where colours stand; each in `colour_bytes`, `colours` of them, 0 for all that
-    the depth has.
+    """How pixels are stored. height: negative where rows are stored top down. masks: of red, green, blue and
+    opacity in a pixel of 16 or 32 bits. palette_at: position of the colours, of `colour_bytes` each. colours:
+    their number, 0 for all that the depth has.
     """
 
     width: int
@@ -51,7 +51,8 @@ class BmpHeader:
 
 
 def header_of(head: bytes) -> BmpHeader:
-    """head: the file's first `HEADER_BYTES`, or all of a shorter one. Raises ProbeRejected."""
+    """Returns the parsed header. head: the file's first `HEADER_BYTES`, or all of a shorter file. Raises
+    ProbeRejected."""
     head = head.ljust(HEADER_BYTES, b"\x00")
     pixels_at, size = struct.unpack_from("<II", head, 10)
     if size == _CORE_HEADER_BYTES:
@@ -100,6 +101,6 @@ async def read_bmp(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 def _is_one_run(mask: int) -> bool:
-    """Whether its bits stand side by side."""
+    """Returns whether the bits of a mask are next to each other."""
     run = mask + (mask & -mask)
     return run & mask == 0

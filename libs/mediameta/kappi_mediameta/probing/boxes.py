@@ -1,4 +1,4 @@
-"""Walking the boxes of an ISO base media file over ranged reads (ISO/IEC 14496-12, QuickTime File Format)."""
+"""Boxes of an ISO base media file, read within a budget (ISO/IEC 14496-12, QuickTime File Format)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kappi_mediameta.probing.source import BlockReader
 
 
 class BoxReader:
-    """Boxes of one file, counted: a file made of a million tiny boxes is refused, not walked."""
+    """Reads and counts the boxes of one file: a file of a million tiny boxes is refused."""
 
     def __init__(self, reader: BlockReader, *, max_boxes: int) -> None:
         self._reader = reader
@@ -21,8 +21,8 @@ class BoxReader:
         return self._reader.size_bytes
 
     async def of_file(self, start: int = 0) -> AsyncIterator[Box]:
-        """Boxes from a position to the file's end, or to what was appended behind the last. Raises
-        ProbeRejected when one does not fit."""
+        """Yields the boxes from a position to the end of the file, or to appended bytes. Raises ProbeRejected
+        for a box that does not fit."""
         position = start
         try:
             async for box in self.children(start, self.size_bytes):
@@ -33,7 +33,7 @@ class BoxReader:
                 raise
 
     async def children(self, start: int, end: int) -> AsyncIterator[Box]:
-        """Boxes between two positions. Raises ProbeRejected when one does not fit."""
+        """Yields the boxes between two positions. Raises ProbeRejected for a box that does not fit."""
         position = start
         # Only the file itself can be cut short; a box too long for its parent contradicts it.
         overrun = RejectReason.CORRUPT if start else RejectReason.TRUNCATED
@@ -43,17 +43,17 @@ class BoxReader:
             position = box.end
 
     async def body(self, box: Box, *, at_most: int) -> bytes:
-        """The box's body, or its first `at_most` bytes."""
+        """Returns the body of a box, or its first `at_most` bytes."""
         return await self._reader.read(box.start, min(box.size_bytes, at_most))
 
     async def fields(self, box: Box, length: int) -> bytes:
-        """Exactly the first `length` bytes of the body; a shorter box is corrupt."""
+        """Returns exactly the first `length` bytes of the body. Raises ProbeRejected for a shorter box."""
         if box.size_bytes < length:
             raise ProbeRejected(RejectReason.CORRUPT, "box too short")
         return await self._reader.read(box.start, length)
 
     async def versioned(self, box: Box, *, short: int, long: int) -> bytes:
-        """The fixed fields of a full box: `short` bytes, or `long` where its version says 64-bit times."""
+        """Returns the fixed fields of a full box: `short` bytes, or `long` in the version of 64-bit times."""
         version = (await self.fields(box, 1))[0]
         return await self.fields(box, long if version == 1 else short)
 

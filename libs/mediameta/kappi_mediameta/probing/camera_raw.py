@@ -1,7 +1,7 @@
-"""Camera RAW, which is not taken: by its first bytes, or by what a directory of a TIFF structure says.
+"""Recognises camera RAW, which Kappi refuses, by its first bytes or by a directory of a TIFF structure.
 
-Most of it is a TIFF whose first directory is a small picture. Sources: Adobe DNG 1.7; the magic numbers and
-compressions that ExifTool lists.
+Most RAW files are a TIFF whose first directory is a small picture. Sources: Adobe DNG 1.7; the magic
+numbers and compressions that ExifTool lists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kappi_mediameta.probing.tiff_fields import Tags, directory, integer
 from kappi_mediameta.probing.tiff_samples import COMPRESSION, PHOTOMETRIC
 
 _MARKS: Final = re.compile(
-    rb"IIR[OS]\x08\x00|MMOR\x00\x00|IIU\x00"  # Olympus, Panasonic and Leica: their own numbers for TIFF's 42
+    rb"IIR[OS]\x08\x00|MMOR\x00\x00|IIU\x00"  # Olympus, Panasonic and Leica use other numbers than TIFF's 42
     rb"|(?:II\*\x00|MM\x00\*).{4}(?:CR|IIII.waR|MMMMRaw.)"  # Canon CR2, Phase One
     rb"|FUJIFILMCCD-RAW |FOVb|\x00MRM|(?:II|MM).{4}HEAPCCDR|.{4}ftypcrx ",
     re.DOTALL,
@@ -26,7 +26,7 @@ _COMPRESSIONS: Final = frozenset({32767, 32769, 32770, 32772, 34713, 34892, 6500
 
 
 def is_camera_raw(head: bytes) -> bool:
-    """Whether the first bytes of a file, with its first directory or without, are those of camera RAW."""
+    """Returns whether the first bytes of a file, perhaps with its first directory, are of camera RAW."""
     if _MARKS.match(head):
         return True
     layout = layout_of(head)
@@ -37,7 +37,7 @@ def is_camera_raw(head: bytes) -> bool:
 
 
 def leads_to_raw(tags: Tags) -> bool:
-    """Whether the first directory of a file says that there is a larger picture, or what a sensor saw."""
+    """Returns whether the first directory of a file names a larger picture, or describes sensor data."""
     return (
         _DNG_VERSION in tags
         or bool((integer(tags, _SUBFILE_TYPE) or 0) & _REDUCED)
@@ -47,5 +47,5 @@ def leads_to_raw(tags: Tags) -> bool:
 
 
 def shows_raw(tags: Tags) -> bool:
-    """Whether a directory is of what a sensor saw."""
+    """Returns whether a directory describes sensor data."""
     return integer(tags, PHOTOMETRIC) in _PHOTOMETRICS or integer(tags, COMPRESSION) in _COMPRESSIONS

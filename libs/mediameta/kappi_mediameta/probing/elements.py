@@ -10,7 +10,7 @@ from kappi_mediameta.probing.source import BlockReader
 
 
 class ElementReader:
-    """Elements of one file, counted: a file made of a million tiny ones is refused, not walked."""
+    """Reads and counts the elements of one file: a file of a million tiny elements is refused."""
 
     def __init__(self, reader: BlockReader, *, max_elements: int) -> None:
         self._reader = reader
@@ -21,7 +21,7 @@ class ElementReader:
         return self._reader.size_bytes
 
     async def children(self, start: int, end: int) -> AsyncIterator[Element]:
-        """Elements between two positions; nothing follows one of unknown size. Raises ProbeRejected."""
+        """Yields the elements between two positions, to one of unknown size at most. Raises ProbeRejected."""
         position: int | None = start
         while position is not None and position < end:
             if self._left < 1:
@@ -35,7 +35,7 @@ class ElementReader:
             position = element.end
 
     async def body(self, element: Element, *, at_most: int) -> bytes:
-        """All of it. Raises ProbeRejected: `too_complex` when it is longer or has no size."""
+        """Returns all of the body. Raises ProbeRejected: `too_complex` where it is longer or has no size."""
         if element.end is None or element.end - element.start > at_most:
             raise ProbeRejected(RejectReason.TOO_COMPLEX, "element too long")
         return await self._reader.read(element.start, element.end - element.start)

@@ -1,7 +1,7 @@
-"""The few EXIF tags Kappi keeps, out of a TIFF structure (EXIF 3.0, TIFF 6.0).
+"""The EXIF tags that Kappi reads, out of a TIFF structure (EXIF 3.0, TIFF 6.0).
 
-A broken EXIF block is common and harmless: nothing here raises, an unreadable tag is an absent one. Three
-directories are read, each once, so no chain of offsets can loop. Why not with a library: ADR-0015.
+A broken EXIF block is common and harmless, so nothing here raises, and a tag that cannot be read is absent.
+Three directories are read, each once, so no chain of offsets can loop. ADR 0015 says why no library is used.
 """
 
 from __future__ import annotations
@@ -28,24 +28,15 @@ from kappi_mediameta.probing.tiff_fields import (
 )
 from kappi_mediameta.probing.written import WrittenTime, written_time, written_zone
 
-_MAKE: Final = 0x010F
-_MODEL: Final = 0x0110
-_ORIENTATION: Final = 0x0112
-EXIF_DIRECTORY: Final = 0x8769
-GPS_DIRECTORY: Final = 0x8825
-_DATE_TIME: Final = 0x0132
-_OFFSET_TIME: Final = 0x9010
-_DATE_TIME_ORIGINAL: Final = 0x9003
-_OFFSET_TIME_ORIGINAL: Final = 0x9011
-_DATE_TIME_DIGITIZED: Final = 0x9004
-_OFFSET_TIME_DIGITIZED: Final = 0x9012
-_SUBSECONDS_ORIGINAL: Final = 0x9291
-
+MAKE, MODEL, ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
+EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825
+DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _SUBSECONDS_ORIGINAL = 0x9003, 0x9004, 0x9291
+_OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _OFFSET_TIME_DIGITIZED = 0x9010, 0x9011, 0x9012
 _MAX_NAME_CHARS: Final = 128
 
 
 class ExifTags(NamedTuple):
-    """The three directories of an EXIF block, or of a TIFF file."""
+    """The three directories of an EXIF block or of a TIFF file."""
 
     main: Tags
     exif: Tags
@@ -55,13 +46,8 @@ class ExifTags(NamedTuple):
 NO_EXIF: Final = ExifTags({}, {}, {})
 
 
-def parse_exif(block: bytes) -> CaptureFacts:
-    """Facts of an EXIF block, with or without its `Exif\\0\\0` prefix. Never raises."""
-    return facts_of(exif_tags(block))
-
-
 def exif_tags(block: bytes) -> ExifTags:
-    """The directories of an EXIF block, with or without its prefix. Never raises."""
+    """Returns the directories of an EXIF block, with or without its prefix. Never raises."""
     tiff = block[6:] if block.startswith(b"Exif\x00") else block
     layout = layout_of(tiff)
     if layout is None or layout.big or len(tiff) < 8:
@@ -73,9 +59,9 @@ def exif_tags(block: bytes) -> ExifTags:
 
 
 def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> CaptureFacts:
-    """What EXIF says, and what annotations say where it says nothing."""
+    """Returns the facts of EXIF, and those of annotations where EXIF has none."""
     main = tags.main
-    orientation = integer(main, _ORIENTATION)
+    orientation = integer(main, ORIENTATION)
     taken_at, zone = _taken_at(tags, annotations)
     maker_note = tags.exif.get(MAKER_NOTE)
     return CaptureFacts(
@@ -83,7 +69,7 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
         taken_at=taken_at,
         taken_offset_known=zone is not None,
         taken_offset_minutes=offset_minutes(zone),
-        camera=camera_of(text(main, _MAKE), text(main, _MODEL)),
+        camera=camera_of(text(main, MAKE), text(main, MODEL)),
         location=_location(tags.gps) or annotations.location,
         live_id=live_id_of(maker_note) if isinstance(maker_note, bytes) else None,
         caption=clean_caption(text(main, IMAGE_DESCRIPTION))
@@ -94,18 +80,18 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
 
 
 def offset_minutes(zone: timezone | None) -> int | None:
-    """East of UTC."""
+    """Returns the offset east of UTC."""
     return None if zone is None else round(zone.utcoffset(None).total_seconds() / 60)
 
 
 def camera_of(make: str | None, model: str | None) -> Camera | None:
-    """A camera from its names as written by the device, cleaned for storage and display."""
+    """Returns a camera by its names as a device writes them, cleaned for storage and display."""
     make, model = clean_name(make), clean_name(model)
     return Camera(make=make, model=model) if make or model else None
 
 
 def clean_name(name: str | None) -> str | None:
-    """Printable characters only, single spaces, at most 128 characters; None when nothing is left."""
+    """Returns at most 128 printable characters with single spaces, or None where none are left."""
     if name is None:
         return None
     kept = "".join(c if c.isprintable() else " " for c in name[: 4 * _MAX_NAME_CHARS])
@@ -113,7 +99,7 @@ def clean_name(name: str | None) -> str | None:
 
 
 def plausible_instant(instant: datetime) -> datetime | None:
-    """`instant` in UTC; None before photography, after 2100, or where it is what an unset clock writes."""
+    """Returns the instant in UTC, or None before photography, after 2100, and for that of an unset clock."""
     if not 1826 <= instant.year < 2100:
         return None
     utc = instant.astimezone(UTC)
@@ -121,7 +107,7 @@ def plausible_instant(instant: datetime) -> datetime | None:
 
 
 def plausible_place(latitude: float, longitude: float, altitude: float | None) -> Coordinates | None:
-    """Coordinates in range. Exactly 0, 0 is what devices write without a fix."""
+    """Returns coordinates in range, or None. Devices without a fix write exactly 0, 0."""
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180) or (latitude == 0 and longitude == 0):
         return None
     believable = altitude is not None and -12_000 <= altitude <= 100_000
@@ -133,11 +119,11 @@ def plausible_place(latitude: float, longitude: float, altitude: float | None) -
 
 
 def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None, timezone | None]:
-    """When the picture was made, in any block; else when it was digitized; else when it was saved."""
-    # Some makers, and TIFF/EP, have all of it in the first directory.
+    """Returns the time when the picture was made, by any block, else when it was digitized, else saved."""
+    # Some makers, and TIFF/EP, write all tags into the first directory.
     exif = {**tags.main, **tags.exif}
     candidates = (
-        _exif_time(exif, _DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
+        _exif_time(exif, DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
         annotations.taken,
         _exif_time(exif, _DATE_TIME_DIGITIZED, _OFFSET_TIME_DIGITIZED),
         annotations.digitized,
@@ -153,7 +139,7 @@ def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None
 
 
 def _exif_time(exif: Tags, tag: int, offset_tag: int) -> WrittenTime | None:
-    """The zone may stand with the time, against the specification, or in a tag of its own."""
+    """Returns the time of a tag. Its zone may follow the time, against the specification, or have a tag."""
     time = written_time(text(exif, tag))
     if time is None:
         return None
@@ -181,12 +167,12 @@ def _location(gps: Tags) -> Coordinates | None:
 
 
 def _begins(reference: str | None, letter: str) -> bool:
-    """Some devices write `South`, or `s`."""
+    """Returns whether a reference begins with a letter. Some devices write `South`, or `s`."""
     return reference is not None and reference.strip()[:1].upper() == letter
 
 
 def _degrees(parts: tuple[float, ...], *, negative: bool) -> float | None:
-    """Of degrees, minutes, seconds; a fraction over nothing behind the degrees is none."""
+    """Returns degrees of degrees, minutes and seconds. Minutes and seconds over zero count as zero."""
     if not 1 <= len(parts) <= 3:
         return None
     degrees, *smaller = parts

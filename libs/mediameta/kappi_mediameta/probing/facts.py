@@ -1,4 +1,4 @@
-"""What a probe finds out, and the limits it works under."""
+"""The facts that a probe returns, and its limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 MAX_CAPTION_CHARS: Final = 2_000
 MAX_KEYWORDS: Final = 50
 MAX_KEYWORD_CHARS: Final = 64
-"""Of captions and tags, also where clients write them."""
+"""Limits of captions and tags, also of those that clients write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,11 @@ class Coordinates:
 
 @dataclass(frozen=True, slots=True)
 class CaptureFacts:
-    """What the capturing device wrote down, and what was written about the picture in its file since.
+    """Facts that the device wrote, and that were written about the picture into its file later.
 
-    orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
-    gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes:
-    east of UTC; None where unknown, or where only the instant is known. live_id: what the other half of a
-    Live Photo bears too.
+    orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; local time without
+    an offset is taken as UTC, and `taken_offset_known` is False. taken_offset_minutes: east of UTC; None
+    where it is unknown, or where only the instant is known. live_id: also in the other half of a Live Photo.
     """
 
     orientation: int = 1
@@ -53,7 +52,7 @@ class CaptureFacts:
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """A picture as stored. stored_width/height: before orientation, with square pixels."""
+    """A picture as it is stored. stored_width/height: before orientation, with square pixels."""
 
     stored_width: int
     stored_height: int
@@ -66,11 +65,11 @@ class PictureHeader:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A media file's facts. width, height: as displayed (orientation, pixel shape applied), in pixels.
+    """Facts of a media file. width, height: as displayed (orientation, pixel shape applied), in pixels.
 
-    orientation: EXIF 1..8; for a video the equivalent of its display matrix, for HEIC and AVIF of their own
-    rotation and mirror, which decoders of those apply by themselves. frame_count: of an animation, where its
-    header tells. The rest as in `CaptureFacts`.
+    orientation: EXIF 1..8. For a video it stands for the display matrix, for HEIC and AVIF for their own
+    rotation and mirror, which their decoders apply. frame_count: of an animation, where the header has it.
+    The other fields are those of `CaptureFacts`.
     """
 
     kind: MediaKind
@@ -94,10 +93,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeLimits:
-    """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
+    """Bounds of one probe. The defaults allow every camera on sale (200 MP phones, 8K video).
 
-    max_frames: of an animated picture. max_parts: segments, chunks, boxes or elements walked. max_reads,
-    max_read_bytes: asked of the source. Two or three reads do for most; panoramas begin with megabytes.
+    max_frames: of an animated picture. max_parts: of segments, chunks, boxes or elements walked. max_reads,
+    max_read_bytes: of the source. Two or three reads are enough for most; panoramas begin with megabytes.
     """
 
     max_pixels: int = 256_000_000
@@ -110,7 +109,7 @@ class ProbeLimits:
     max_read_bytes: int = 12 << 20
 
     def check_size(self, width: int, height: int, *, max_pixels: int | None = None) -> None:
-        """Raises ProbeRejected when a picture has no area, or too much."""
+        """Raises ProbeRejected for a picture without an area, or with too large an area."""
         if width < 1 or height < 1:
             raise ProbeRejected(RejectReason.CORRUPT, f"no area: {width} x {height}")
         allowed = self.max_pixels if max_pixels is None else max_pixels
@@ -118,12 +117,12 @@ class ProbeLimits:
             raise ProbeRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
 
     def check_frames(self, count: int) -> None:
-        """Raises ProbeRejected when an animated picture has too many."""
+        """Raises ProbeRejected for an animated picture of too many frames."""
         if count > self.max_frames:
             raise ProbeRejected(RejectReason.TOO_MANY_FRAMES, f"{count} frames")
 
     def check_duration(self, duration_ms: int | None) -> None:
-        """Raises ProbeRejected when a video or an animation is too long."""
-        # In seconds: a damaged header's number may be more than a timedelta holds.
+        """Raises ProbeRejected for a video or an animation that is too long."""
+        # In seconds, because a number of a damaged header may be more than a timedelta holds.
         if duration_ms is not None and duration_ms / 1000 > self.max_duration.total_seconds():
             raise ProbeRejected(RejectReason.TOO_LONG, f"{duration_ms} ms")

@@ -1,6 +1,6 @@
-"""Every media format Kappi knows by name, and which declared content types may stand for it.
+"""Media formats, and the declared content types that match each.
 
-Knowing a format is not accepting it: what can be probed today is the table in `probe.py`.
+A format in this list is not always accepted: the table in `probe.py` lists the formats that have a reader.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MediaKind = Literal["image", "video"]
 
 @dataclass(frozen=True, slots=True)
 class FormatFacts:
-    """content_type: the canonical one, served with originals. aliases: what else clients call it."""
+    """content_type: the canonical one, served with originals. aliases: other names that clients use."""
 
     content_type: str
     kind: MediaKind
@@ -51,7 +51,7 @@ class MediaFormat(Enum):
 
     @property
     def title(self) -> str:
-        """As people call it."""
+        """Returns the name for people."""
         return _TITLES.get(self.name, self.name)
 
     @property
@@ -66,19 +66,19 @@ class MediaFormat(Enum):
 _TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
-# Phones and editors mix up the names of these containers freely (an iPhone's .MOV renamed .mp4, an Android
-# .mp4 with a 3GPP brand), and players read them all alike: within a family the name is no lie.
+# Phones and editors mix up the names of these containers (an iPhone's .MOV renamed .mp4, an Android .mp4 with
+# a 3GPP brand), and players read them all alike, so each name matches each format of its family.
 FILMS_OF_BOXES = frozenset({MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.THREE_GP})
 _FAMILIES = (FILMS_OF_BOXES, frozenset({MediaFormat.WEBM, MediaFormat.MKV}))
 
 
 def format_of(content_type: str) -> MediaFormat | None:
-    """The format a declared content type names, None for a foreign one. Parameters and case are ignored."""
+    """Returns the format that a declared content type names, or None. Ignores parameters and case."""
     return _BY_CONTENT_TYPE.get(content_type.partition(";")[0].strip().lower())
 
 
 def matches(declared_content_type: str, sniffed: MediaFormat) -> bool:
-    """Whether content of format `sniffed` may truthfully be declared as `declared_content_type`."""
+    """Returns whether content of format `sniffed` matches the declared content type."""
     declared = format_of(declared_content_type)
     if declared is None:
         return False

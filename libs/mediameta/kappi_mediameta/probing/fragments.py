@@ -1,7 +1,8 @@
-"""How long a fragmented movie lasts whose header does not say: one that was written while it was recorded.
+"""Duration of a fragmented movie without one in its header: a movie that was written while it was recorded.
 
-Told by an index of segments that spans the file, by the index of fragments at its end, or by walking the
-fragments; more of them than a probe walks leave it unknown. Source: ISO/IEC 14496-12, 8.8 and 8.16.
+It is read from an index of segments that spans the file, from the index of fragments at the end, or by a
+walk over the fragments. It is unknown where there are more fragments than a probe walks. Source: ISO/IEC
+14496-12, 8.8 and 8.16.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RUN_FIELDS: Final = (0x100, 0x200, 0x400, 0x800)
 
 
 async def fragments_ms(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -> int | None:
-    """In milliseconds, None where it cannot be told within bounds. A damaged index is an absent one."""
+    """Returns milliseconds, or None where they are unknown. A damaged index counts as absent."""
     for measure in (_by_fragment_index, _by_walking):
         try:
             end = await measure(boxes, moov, movie, track)
@@ -35,7 +36,7 @@ async def fragments_ms(boxes: BoxReader, moov: Box, movie: Movie, track: Track) 
 
 
 async def _by_fragment_index(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -> int | None:
-    """The last entry of the `mfra` box, which a file ends with, and the fragment it points at."""
+    """Returns the end by the last entry of the `mfra` box at the end of the file, and by its fragment."""
     if boxes.size_bytes < moov.end + 16:
         return None
     last = Box(b"", boxes.size_bytes - 16, boxes.size_bytes - 16, boxes.size_bytes)
@@ -56,7 +57,7 @@ async def _by_fragment_index(boxes: BoxReader, moov: Box, movie: Movie, track: T
 
 
 def _last_entry(body: bytes, track_id: int) -> int | None:
-    """Where the last fragment of a track starts, out of a `tfra` body."""
+    """Returns the position of a track's last fragment by the body of `tfra`, or None."""
     if len(body) < 16:
         return None
     owner, lengths, count = struct.unpack_from(">III", body, 4)
@@ -75,7 +76,7 @@ async def _end_of_fragment_at(boxes: BoxReader, at: int, movie: Movie, track: Tr
 
 
 async def _by_walking(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -> int | None:
-    """The end of the last fragment, hopping over all of them, or what an index of segments adds up to."""
+    """Returns the end of the last fragment after a walk over all, or the sum of an index of segments."""
     end: int | None = None
     walked = 0
     async for box in boxes.of_file(moov.end):
@@ -95,7 +96,7 @@ async def _by_walking(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -
 
 
 def _spanned(body: bytes, box: Box, size_bytes: int) -> tuple[int, int] | None:
-    """Duration and timescale of a `sidx`, when its segments reach (nearly) to the file's end."""
+    """Returns duration and timescale of a `sidx` whose segments reach (nearly) to the end of the file."""
     fixed = 32 if body[:1] == b"\x01" else 24
     if len(body) < fixed:
         return None
@@ -114,7 +115,7 @@ def _spanned(body: bytes, box: Box, size_bytes: int) -> tuple[int, int] | None:
 async def _end_of_fragment(
     boxes: BoxReader, moof: Box, movie: Movie, track: Track, *, start: int = 0
 ) -> int | None:
-    """When the fragment's samples of a track are over. start: where it begins unless it says so."""
+    """Returns the end of a track's samples in a fragment. start: its begin where it does not name one."""
     async for traf in boxes.children(moof.start, moof.end):
         if traf.name == b"traf":
             body = await boxes.body(traf, at_most=_MAX_TABLE_BYTES)

@@ -1,4 +1,4 @@
-"""GIF: the logical screen, and what moves on it (CompuServe GIF89a)."""
+"""Header of a GIF: the logical screen and its frames (CompuServe GIF89a)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TAIL_BYTES: Final = 8 << 10
 _LONG_BLOCK_BYTES: Final = 256  # with its length
 _XMP_EXTENSION: Final = b"\x0bXMP DataXMP"
 _LOOP_EXTENSIONS: Final = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
-# Frames have no index: they are counted as far as this, or to the file's end.
+# Frames have no index. They are counted up to this position, or to the end of the file.
 _WALKED_BYTES: Final = 2 << 20
 _CENTISECOND_MS: Final = 10
-# Browsers show a frame without a sensible delay for this long.
+# Browsers show a frame of less than two hundredths of a second for this time.
 _UNSET_DELAY: Final = 10
 
 
@@ -116,7 +116,7 @@ async def _note_picture(reader: BlockReader, limits: ProbeLimits, frames: _Frame
 
 
 async def _ends_in_pixels(reader: BlockReader) -> bool:
-    """Whether the file ends in the middle of a long frame: in blocks of 255 bytes, each with its length. What
-    follows a trailer, and whether there is one, does not matter: viewers show the frames."""
+    """Returns whether the file ends in the middle of a long frame: in blocks of 255 bytes, each with its
+    length. A missing trailer and bytes behind it do not matter, because viewers show the frames."""
     tail = await reader.tail(_TAIL_BYTES)
     return any(set(tail[at::_LONG_BLOCK_BYTES]) == {_LONG_BLOCK_BYTES - 1} for at in range(_LONG_BLOCK_BYTES))

@@ -1,7 +1,8 @@
-"""HEIC and AVIF: the picture an item box names, or the frames of a sequence (ISO/IEC 23008-12, AVIF 1.1).
+"""Header of HEIC and AVIF: the picture of an item, or the frames of a sequence (ISO/IEC 23008-12, AVIF 1.1).
 
-Rotation and mirror are properties of the picture; decoders apply them and leave the EXIF orientation alone.
-It counts in a HEIC that has no such property: phones and editors write such files, and show them upright.
+Rotation and mirror are properties of the picture. Decoders apply them and ignore the EXIF orientation. The
+orientation counts in a HEIC without such a property: phones and editors write such files, and show them
+upright.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _DERIVED: Final = frozenset({b"grid", b"iden", b"iovl", b"tmap"})
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """The picture that the items show. capture: of its EXIF, orientation included."""
+    """The picture of the items. capture: facts of its EXIF, with the orientation."""
 
     items: PictureItems
     shape: Shape
@@ -45,8 +46,8 @@ class Still:
 
     @property
     def turns(self) -> list[Box]:
-        """What turns the picture, and its opacity with it, in the order of the file. None where it is cut,
-        too: the one goes by the other."""
+        """Returns the properties that turn the picture and its opacity, in the order of the file. They are
+        none for a picture that is also cut, because the order of cut and turn matters."""
         items = self.items
         primary = items.primary or 0
         if _is_cut(items, primary):
@@ -58,7 +59,7 @@ class Still:
 
     @property
     def exif_turn(self) -> int:
-        """How a HEIC is to be turned once decoders have applied its properties, EXIF 1..8."""
+        """Returns how to turn a HEIC whose properties decoders have applied, EXIF 1..8."""
         return 1 if self.shape.turns else self.capture.orientation
 
 
@@ -71,7 +72,7 @@ async def read_heic(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def read_avif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    """No browser heeds the EXIF orientation of an AVIF."""
+    """Returns the header. Browsers ignore the EXIF orientation of an AVIF."""
     still, movie = await read_parts(reader, limits)
     if still is None:
         return _sequence(movie, limits)
@@ -79,7 +80,7 @@ async def read_avif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def read_parts(reader: BlockReader, limits: ProbeLimits) -> tuple[Still | None, Movie | None]:
-    """The still picture, where there is one, and the frames. Raises ProbeRejected."""
+    """Returns the still picture or None, and the frames or None. Raises ProbeRejected."""
     boxes = BoxReader(reader, max_boxes=limits.max_parts)
     meta, moov = await _find(boxes)
     movie = None if moov is None else (await read_moov(boxes, moov))[0]
@@ -103,7 +104,7 @@ def _header(still: Still, movie: Movie | None, orientation: int, limits: ProbeLi
 
 
 async def _find(boxes: BoxReader) -> tuple[Box | None, Box | None]:
-    """The file's `meta` and `moov`, one of which is there."""
+    """Returns `meta` and `moov` of the file. Raises ProbeRejected where neither is there."""
     found: dict[bytes, Box] = {}
     async for box in boxes.of_file():
         if box.name in (b"meta", b"moov"):
@@ -127,7 +128,7 @@ async def _shape(boxes: BoxReader, items: PictureItems, item_id: int, limits: Pr
 
 
 async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> tuple[int, int]:
-    """What the grid itself says it covers, which is what a decoder allocates."""
+    """Returns the size by the grid itself, which a decoder allocates."""
     extents = items.places.get(item_id, ())
     if len(extents) != 1 or not 8 <= extents[0].length <= 64:
         raise ProbeRejected(RejectReason.CORRUPT, "grid without its description")
@@ -143,7 +144,7 @@ async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> t
 
 
 def codec_of(items: PictureItems) -> str:
-    """How the picture is coded, by name. Raises ProbeRejected."""
+    """Returns the name of the picture's coding. Raises ProbeRejected."""
     primary = items.primary
     kind = items.kinds.get(primary or 0, b"")
     if kind in _DERIVED:
@@ -155,8 +156,8 @@ def codec_of(items: PictureItems) -> str:
 
 
 async def _check_opacity(boxes: BoxReader, items: PictureItems) -> None:
-    """Raises `unsupported_type` where the picture is cut and its opacity is not so: decoders lay all of that
-    over the part."""
+    """Raises `unsupported_type` for a cut picture whose opacity is not cut alike: decoders would lay all of
+    the opacity over the part."""
     if not _is_cut(items, items.primary or 0):
         return
     transforms = await _transforms(boxes, items, items.primary or 0)
@@ -177,7 +178,7 @@ def _is_cut(items: PictureItems, item_id: int) -> bool:
 
 
 def _check_whole(items: PictureItems, *, size_bytes: int) -> None:
-    """Raises `truncated` where the picture, or what it is made of, reaches past the end of the file."""
+    """Raises `truncated` where the picture, or one of its parts, reaches past the end of the file."""
     primary = items.primary or 0
     for item_id in (primary, *items.parts.get(primary, ())):
         if not items.places.get(item_id):
@@ -187,17 +188,17 @@ def _check_whole(items: PictureItems, *, size_bytes: int) -> None:
 
 
 async def _capture(reader: BlockReader, items: PictureItems) -> CaptureFacts:
-    """By EXIF and XMP of the primary picture."""
+    """Returns the facts of EXIF and XMP of the primary picture."""
     metadata = Metadata()
     block = await _body(reader, items, items.exif)
-    if len(block) > 8:  # it starts with where, after that number, the TIFF header is
+    if len(block) > 8:  # the first number is the offset of the TIFF header behind it
         metadata.exif = exif_tags(block[4 + int.from_bytes(block[:4], "big") :])
     metadata.xmp = [await _body(reader, items, items.xmp)]
     return metadata.capture()
 
 
 async def _body(reader: BlockReader, items: PictureItems, item_id: int | None) -> bytes:
-    """Of an item with metadata; nothing where it is too long, or not there."""
+    """Returns the body of an item of metadata, or nothing where it is too long or missing."""
     extents = items.places.get(item_id, ()) if item_id is not None else ()
     if len(extents) != 1 or not _is_readable(extents[0], size_bytes=reader.size_bytes):
         return b""
@@ -209,7 +210,7 @@ def _is_readable(extent: Extent, *, size_bytes: int) -> bool:
 
 
 def _sequence(movie: Movie | None, limits: ProbeLimits) -> PictureHeader:
-    """Frames without a still picture."""
+    """Returns the header of frames without a still picture."""
     track = None if movie is None else movie.picture
     if movie is None or track is None:
         raise ProbeRejected(RejectReason.NO_PICTURE)
@@ -224,7 +225,7 @@ def _sequence(movie: Movie | None, limits: ProbeLimits) -> PictureHeader:
 
 
 def _animated(header: PictureHeader, movie: Movie, limits: ProbeLimits) -> PictureHeader:
-    """header, with what only the movie tells."""
+    """Returns the header with the facts that only the movie has."""
     track = movie.picture
     count = track.sample_count if track is not None else 0
     limits.check_frames(count)

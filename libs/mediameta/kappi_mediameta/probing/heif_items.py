@@ -1,4 +1,4 @@
-"""The items of a HEIF file: which one is the picture, what it is made of, where their bytes lie."""
+"""The items of a HEIF file: the picture, its parts, and where their bytes lie."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_SHARED_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes of the file."""
+    """A range of bytes of the file."""
 
     start: int
     length: int
@@ -32,11 +32,11 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class PictureItems:
-    """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
+    """Kinds, places, parts (of a grid: its tiles) and properties in the order they apply, by item id.
 
-    primary: the picture shown. exif, xmp: the items that hold its metadata. named: where the file says
-    which item is the primary one; of a thumbnail that is said of, its picture is shown.
-    auxiliaries: of that picture: its opacity, its depth. premultiplied: by its opacity.
+    primary: the item that is shown; where the file names a thumbnail, its picture. named: position of the
+    name in the file. exif, xmp: the items of its metadata. auxiliaries: its opacity and depth. premultiplied:
+    by its opacity.
     """
 
     primary: int | None
@@ -52,7 +52,7 @@ class PictureItems:
 
 
 async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
-    """Raises ProbeRejected."""
+    """Returns the items of a `meta` box. Raises ProbeRejected."""
     found = {box.name: box async for box in boxes.children(meta.start + 4, meta.end)}
     if b"hdlr" not in found or (await boxes.fields(found[b"hdlr"], 12))[8:12] != b"pict":
         raise ProbeRejected(RejectReason.NO_PICTURE, "items are no pictures")
@@ -89,8 +89,8 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
 
 
 def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
-    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few do
-    in pictures of layers, each of which is an item and holds those below it."""
+    """Raises ProbeRejected for items that share too many bytes: decoders read every item, so a small file
+    would become large. In pictures of layers a few items share bytes: each layer holds those below it."""
     total = sum(
         extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
     )
@@ -155,7 +155,7 @@ def _item_about(
     references: list[tuple[bytes, int, tuple[int, ...]]],
     primary: int | None,
 ) -> int | None:
-    """The item of a kind that describes the primary picture, or else the first of that kind."""
+    """Returns the item of a kind that describes the primary picture, else the first item of that kind."""
     blocks = [item_id for item_id, found in kinds.items() if found == kind]
     of_primary = {owner for name, owner, about in references if name == b"cdsc" and primary in about}
     return next((item_id for item_id in blocks if item_id in of_primary), blocks[0] if blocks else None)
@@ -191,7 +191,7 @@ def _associations(body: bytes) -> dict[int, tuple[int, ...]]:
     for _ in range(cursor.count(4, most=_MAX_ITEMS)):
         item_id = cursor.number(4 if version else 2)
         count = cursor.number(1)
-        # The top bit says that a reader must understand the property.
+        # The top bit means that a reader must understand the property.
         indices = (cursor.number(2) & 0x7FFF if wide else cursor.number(1) & 0x7F for _ in range(count))
         associations[item_id] = tuple(indices)
     return associations

@@ -1,4 +1,4 @@
-"""What a picture's properties make of it: its coded size, what is cut off, how it is turned."""
+"""The shape of a picture by its properties: coded size, cut and turns."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MAX_TRANSFORMS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """coded_*: as decoded. stored_*: after cutting, before turning. orientation: EXIF 1..8. turns: whether
-    the properties say so, be it that nothing is turned."""
+    """coded_*: as decoded. stored_*: after the cut, before the turns. orientation: EXIF 1..8. turns: whether
+    there are properties of turns, also of a turn by nothing."""
 
     coded_width: int
     coded_height: int
@@ -37,12 +37,12 @@ class Shape:
 
 
 async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
-    """The shape by `ispe`, then `clap`, `irot` and `imir` in the order given; None where there is no `ispe`.
+    """Returns the shape by `ispe`, then `clap`, `irot` and `imir` in their order, or None without an `ispe`.
 
     Raises ProbeRejected.
     """
     listed = list(properties)
-    # Some cameras list the size after the turns it goes before.
+    # Some cameras list the size behind the turns that follow it.
     size = next((box for box in listed if box.name == b"ispe"), None)
     if size is None:
         return None
@@ -72,7 +72,7 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
 
 
 def _cut(body: bytes, width: int, height: int) -> tuple[int, int]:
-    """Clean aperture: two fractions, at most the size before. One that is damaged cuts nothing."""
+    """Returns the size of a clean aperture: two fractions. A damaged one, or a larger one, cuts nothing."""
     top_width, low_width, top_height, low_height = struct.unpack(">IIII", body)
     if not low_width or not low_height:
         return width, height

@@ -1,7 +1,7 @@
-"""Time, caption and keywords of IPTC's records, and of Photoshop's resources that they lie in.
+"""Time, caption and keywords of IPTC records, which are in Photoshop's image resources.
 
 Sources: IPTC-NAA Information Interchange Model 4.2; Adobe Photoshop File Formats Specification. Nothing here
-raises: what is damaged is passed over.
+raises: damaged parts are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DATE, _TIME, _SCAN_DATE, _SCAN_TIME = (2, 55), (2, 60), (2, 62), (2, 63)
 
 
 def resources(block: bytes) -> dict[int, bytes]:
-    """Photoshop's image resources by number, the first of each, out of one or more segments in a row."""
+    """Returns image resources by number, the first of each, of one or more segments in a row."""
     found: dict[int, bytes] = {}
     position = 0
     while (position := block.find(_RESOURCE, position)) >= 0 and position + 8 <= len(block):
@@ -44,7 +44,7 @@ def records_of(found: dict[int, bytes]) -> bytes:
 
 
 def is_changed(found: dict[int, bytes], records: bytes) -> bool:
-    """Whether the records are other than those that the program with the XMP knew: it leaves their MD5."""
+    """Returns whether the records changed since the XMP was written, by the MD5 that its program left."""
     digest = found.get(_DIGEST, b"")
     return len(digest) == 16 and digest != hashlib.md5(records, usedforsecurity=False).digest()
 
@@ -63,7 +63,7 @@ def read_iptc(records: bytes) -> Annotations:
 
 def _datasets(records: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
     if records[:1] != bytes([_MARK]) and records[3:4] == bytes([_MARK]):
-        # A TIFF may hold them as whole numbers, in an order of bytes that is not theirs.
+        # A TIFF may hold them as whole numbers, in another order of bytes.
         whole = len(records) // 4
         records = struct.pack(f">{whole}I", *struct.unpack_from(f"<{whole}I", records))
     position = 0

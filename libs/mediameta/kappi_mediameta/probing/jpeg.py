@@ -1,22 +1,17 @@
-"""JPEG: size and metadata from the segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
+"""Header of a JPEG: segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from kappi_mediameta.containers.jpeg_segments import (
-    END_OF_IMAGE,
-    MAX_BETWEEN_BYTES,
-    START_OF_SCAN,
-    next_marker,
-    segment_at,
-)
+from kappi_mediameta.containers.jpeg_segments import END_OF_IMAGE, START_OF_SCAN, next_marker, segment_at
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.jpeg_metadata import MARK_BYTES, JpegMetadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FIRST_FRAME: Final = 0xC0
+_FRAMES: Final = frozenset(range(_FIRST_FRAME, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
 _APP1, _APP13 = 0xE1, 0xED
 _TAIL_BYTES: Final = 4 << 10
@@ -24,9 +19,9 @@ _LONG_TAIL_BYTES: Final = 64 << 10
 _END_MARKER: Final = b"\xff\xd9"
 _WALKED_BYTES: Final = 8 << 20
 _STEP_BYTES: Final = 512 << 10
-# A byte of a scan in 256 needs another behind it, so that it is no marker; zeros and text have none.
+# In a scan, one byte of 256 is 0xFF, and a zero follows so that it is not a marker. Zeros and text have none.
 _LIKELY_STUFFED: Final = 16
-# Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
+# Markers inside or between scans: stuffing, restarts, fill, tables, the next scan.
 _SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0xDB, 0xDD, 0xDC})
 
 
@@ -35,8 +30,10 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     metadata = JpegMetadata()
     frame: tuple[int, int, str] | None = None
     for _ in range(limits.max_parts):
-        position = await _next_marker(reader, position)
-        marker, length = await _segment(reader, position)
+        position = await next_marker(reader, position)
+        marker, length = await segment_at(reader, position)
+        if length and marker < _FIRST_FRAME:
+            raise reader.damaged("impossible segment")
         if marker == START_OF_SCAN:
             if frame is None:
                 raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
@@ -56,27 +53,10 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
 
 
-async def _next_marker(reader: BlockReader, position: int) -> int:
-    found = await next_marker(reader, position)
-    if found is None:
-        at_end = reader.size_bytes - position < MAX_BETWEEN_BYTES
-        reason = RejectReason.TRUNCATED if at_end else RejectReason.CORRUPT
-        raise ProbeRejected(reason, "no marker where one must be")
-    return found
-
-
-async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
-    """Returns marker and length of a segment."""
-    found = await segment_at(reader, position)
-    if found is None or (found[1] and found[0] < 0xC0):
-        raise ProbeRejected(RejectReason.CORRUPT, "impossible segment")
-    return found
-
-
 async def _frame(reader: BlockReader, position: int, marker: int, length: int) -> tuple[int, int, str]:
     codec = _DECODABLE_FRAMES.get(marker)
     if codec is None:
-        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - 0xC0}")
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - _FIRST_FRAME}")
     if length < 11:
         raise ProbeRejected(RejectReason.CORRUPT, "frame header too short")
     body = await reader.read(position + 4, 6)
@@ -87,11 +67,11 @@ async def _frame(reader: BlockReader, position: int, marker: int, length: int) -
 
 
 async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
-    """Raises `truncated` when the file stops within a scan.
+    """Raises `truncated` for a file that stops within a scan.
 
-    Anything may follow the picture's end: phones append megabytes (films, depth maps, SEFT trailers). Where
-    the end marker is not near the file's end, it is looked for from the scan on, and in a picture of which
-    that is too much only a tail that still reads like scan data is a cut-off picture.
+    Anything may follow the end of the picture: phones append megabytes (films, depth maps, SEFT trailers).
+    Where the end marker is not near the end of the file, it is searched from the scan on. A picture that is
+    too long for that search counts as cut off only if its tail reads like scan data.
     """
     for length in (_TAIL_BYTES, _LONG_TAIL_BYTES):
         tail = await reader.tail(min(length, reader.size_bytes - scan_at))
@@ -104,13 +84,13 @@ async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
 
 
 async def _has_end(reader: BlockReader, position: int) -> bool:
-    """Whether the end marker stands in the bytes that are walked."""
+    """Returns whether the end marker is in the bytes that are walked."""
     end = min(reader.size_bytes, position + _WALKED_BYTES)
     while position < end:
         piece = await reader.read_upto(position, _STEP_BYTES)
         if _END_MARKER in piece:
             return True
-        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may stand across two pieces
+        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may lie across two pieces
     return False
 
 

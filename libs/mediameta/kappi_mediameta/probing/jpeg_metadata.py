@@ -1,5 +1,5 @@
-"""Metadata in a JPEG's application segments: EXIF, XMP with what did not fit into its segment, Photoshop's
-resources (EXIF 3.0; XMP specification part 3)."""
+"""Metadata in a JPEG's application segments: EXIF, XMP with its extension segments, Photoshop's resources
+(EXIF 3.0; XMP specification part 3)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import CaptureFacts
 from kappi_mediameta.probing.iptc import MAX_IPTC_BYTES, PHOTOSHOP_START
 from kappi_mediameta.probing.metadata import Metadata
-from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
+from kappi_mediameta.probing.xmp import MAX_XMP_BYTES, XMP_MARK
 
 _EXIF: Final = b"Exif\x00\x00"
-_XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _MORE_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
 _DIGEST_BYTES: Final = 32
 MARK_BYTES: Final = len(_MORE_XMP)
-"""Of a segment, that tell what it is."""
+"""Length of the longest mark at the start of a segment."""
 
 
 class JpegMetadata:
@@ -28,28 +27,28 @@ class JpegMetadata:
         self._more_bytes = 0
 
     def is_wanted(self, head: bytes) -> bool:
-        """Whether the segment that begins with `head` is to be noted. Of EXIF and XMP the first counts."""
+        """Returns whether to note the segment that begins with `head`. Of EXIF and XMP the first counts."""
         if head.startswith(_EXIF):
             return self._found.exif is None
-        if head.startswith(_XMP):
+        if head.startswith(XMP_MARK):
             return not self._found.xmp
         if head.startswith(_MORE_XMP):
             return self._more_bytes < MAX_XMP_BYTES
         return head.startswith(PHOTOSHOP_START) and len(self._found.photoshop) < MAX_IPTC_BYTES
 
     def note(self, body: bytes) -> None:
-        """body: of a wanted segment, whole."""
+        """Notes a segment. body: of a wanted segment, whole."""
         if body.startswith(_EXIF):
             self._found.exif = exif_tags(body)
-        elif body.startswith(_XMP):
-            self._found.xmp = [body.removeprefix(_XMP)]
+        elif body.startswith(XMP_MARK):
+            self._found.xmp = [body.removeprefix(XMP_MARK)]
         elif body.startswith(_MORE_XMP):
             self._note_more(body.removeprefix(_MORE_XMP))
         elif body.startswith(PHOTOSHOP_START):
             self._found.photoshop += body.removeprefix(PHOTOSHOP_START)
 
     def capture(self) -> CaptureFacts:
-        # An extension belongs to the packet that names its digest; editors leave those of older packets.
+        # An extension belongs to the packet that names its digest. Editors leave extensions of older packets.
         if self._more and any(self._digest in packet for packet in self._found.xmp):
             self._found.xmp.append(b"".join(self._more[at] for at in sorted(self._more)))
         return self._found.capture()

@@ -1,7 +1,7 @@
-"""WebM and MKV: size, shape, turn, duration, codec and capture facts (RFC 9559).
+"""Header of WebM and MKV: size, shape, turn, duration, codec and capture facts (RFC 9559).
 
-The segment's head is walked up to the first cluster; what a muxer put behind the media is found by its seek
-head. Every level is walked by id and once: an element inside itself leads nowhere.
+The start of the segment is walked up to the first cluster. Parts behind the media are found by the seek head.
+Every level is walked by id and once, so an element inside itself leads to no loop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TAGS, _CLUSTER = 0x1254C367, 0x1F43B675
 _SEEK, _SEEK_ID, _SEEK_POSITION = 0x4DBB, 0x53AB, 0x53AC
 _TIMESTAMP_SCALE, _DURATION, _DATE = 0x2AD7B1, 0x4489, 0x4461
 _TAG, _TARGETS, _SIMPLE_TAG, _TAG_NAME, _TAG_STRING = 0x7373, 0x63C0, 0x67C8, 0x45A3, 0x4487
-TRACK_UIDS: Final = frozenset({0x63C5, 0x63C9, 0x63C4, 0x63C6})
+_TRACK_UIDS: Final = frozenset({0x63C5, 0x63C9, 0x63C4, 0x63C6})
 _TIMESTAMP, _BLOCK_GROUP, _SIMPLE_BLOCK, _BLOCK = 0xE7, 0xA0, 0xA3, 0xA1
 
 _EPOCH: Final = datetime(2001, 1, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ async def _segment(elements: ElementReader) -> Element:
 
 
 async def _parts_of_segment(elements: ElementReader, segment: Element) -> tuple[dict[int, bytes], bool]:
-    """Info, tracks and tags by id, each once, and whether media follow."""
+    """Returns info, tracks and tags by id, the first of each, and whether media follow."""
     end = elements.size_bytes if segment.end is None else segment.end
     found: dict[int, bytes] = {}
     places: dict[int, int] = {}
@@ -97,7 +97,7 @@ async def _parts_of_segment(elements: ElementReader, segment: Element) -> tuple[
 
 
 def _places(seek_head: bytes) -> dict[int, int]:
-    """Positions by element id, counted from the segment's body."""
+    """Returns positions by element id, counted from the body of the segment."""
     places: dict[int, int] = {}
     for element_id, entry in parts(seek_head):
         if element_id == _SEEK:
@@ -117,7 +117,7 @@ def _duration_ms(info: dict[int, bytes]) -> int | None:
 
 
 async def _recorded_ms(reader: BlockReader, info: dict[int, bytes], track: VideoTrack) -> int | None:
-    """Of a file written while it was recorded, as browsers do: until its last frame, where that is found."""
+    """Returns the time of the last frame, for a file that a browser wrote while it recorded."""
     tail = await reader.tail(_TAIL_BYTES)
     at = tail.rfind(_CLUSTER.to_bytes(4, "big"))
     if at < 0:
@@ -147,14 +147,14 @@ def _created_at(info: dict[int, bytes]) -> datetime | None:
 
 
 def _tags(body: bytes) -> dict[str, str]:
-    """Tags of the whole file, not of a track; names in lower case."""
+    """Returns the tags about the whole file, not those about a track, by name in lower case."""
     tags: dict[str, str] = {}
     for element_id, tag in parts(body):
         if element_id != _TAG:
             continue
         fields = list(parts(tag))
         targets = next((value for name, value in fields if name == _TARGETS), b"")
-        if any(name in TRACK_UIDS and unsigned(value) for name, value in parts(targets)):
+        if any(name in _TRACK_UIDS and unsigned(value) for name, value in parts(targets)):
             continue
         for name, value in fields:
             if name == _SIMPLE_TAG:

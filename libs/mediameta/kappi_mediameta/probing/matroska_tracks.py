@@ -39,7 +39,7 @@ _CODECS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class VideoTrack:
-    """width, height: as decoded, less what is cut off. shape: of a pixel. orientation: EXIF 1..8."""
+    """width, height: as decoded, without the cut-off edges. shape: of a pixel. orientation: EXIF 1..8."""
 
     codec: str
     width: int
@@ -55,7 +55,7 @@ class VideoTrack:
 
 
 def shown_track(tracks: bytes) -> VideoTrack | None:
-    """The video track a player picks, out of a `Tracks` body; None where there is none."""
+    """Returns the video track that players show, by the body of `Tracks`, or None."""
     entries = (dict(parts(body)) for element_id, body in parts(tracks) if element_id == _TRACK_ENTRY)
     videos = [_track(entry) for entry in entries if unsigned(entry.get(_TYPE, b"")) == _VIDEO_TYPE]
     usable = [video for video in videos if video.width > 0 and video.height > 0]
@@ -79,7 +79,7 @@ def _track(entry: dict[int, bytes]) -> VideoTrack:
 
 
 def _shape(video: dict[int, bytes], width: int, height: int) -> Fraction | None:
-    """Pixels, centimetres, inches or a mere ratio: the two sides share the unit, so it does not matter."""
+    """Returns the shape of a pixel. The unit does not matter, because both sides have the same."""
     shown_width = unsigned(video.get(_SHOWN_WIDTH, b"")) or width
     shown_height = unsigned(video.get(_SHOWN_HEIGHT, b"")) or height
     if unsigned(video.get(_UNIT, b"")) == _UNKNOWN_UNIT or min(width, height) < 1:
@@ -88,7 +88,10 @@ def _shape(video: dict[int, bytes], width: int, height: int) -> Fraction | None:
 
 
 def _orientation(projection: dict[int, bytes]) -> int:
-    """By the roll of a flat projection, degrees counter-clockwise, where it is whole quarter turns."""
+    """Returns the orientation by the roll of a flat projection, where it is whole quarter turns.
+
+    A roll is in degrees counter-clockwise.
+    """
     roll = real(projection.get(_ROLL, b""))
     turned_otherwise = real(projection.get(_YAW, b"")) or real(projection.get(_PITCH, b""))
     if unsigned(projection.get(_PROJECTION_KIND, b"")) or turned_otherwise or not math.isfinite(roll):

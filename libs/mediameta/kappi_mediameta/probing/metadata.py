@@ -1,7 +1,7 @@
-"""The blocks of metadata that a picture's reader comes by, and what they say together.
+"""The blocks of metadata of a picture, and the facts of all of them.
 
-Where more than one says it: EXIF; then XMP; then IPTC, which comes before XMP where a program changed it that
-knows no XMP (Metadata Working Group, Guidelines for Handling Image Metadata 2.0).
+Where blocks disagree, EXIF counts first, then XMP, then IPTC. IPTC counts before XMP where a program that
+ignores XMP changed it (Metadata Working Group, Guidelines for Handling Image Metadata 2.0).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from kappi_mediameta.probing.xmp import read_xmp
 
 @dataclass(slots=True)
 class Metadata:
-    """exif: the block that viewers read. secondary_exif: one that they do not turn the picture by, which
-    counts where there is no other. xmp: packets as they are in the file, the main one first. photoshop: image
-    resources. iptc: records that do not lie in these. texts: what a format has places of its own for."""
+    """exif: the block that viewers read. secondary_exif: a block that does not turn the picture, and counts
+    where there is no other. xmp: packets as they are in the file, the main one first. photoshop: image
+    resources. iptc: records outside of these. texts: facts in text chunks of a format."""
 
     exif: ExifTags | None = None
     secondary_exif: ExifTags | None = None

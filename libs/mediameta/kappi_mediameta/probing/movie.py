@@ -1,8 +1,8 @@
-"""MP4, MOV, M4V and 3GP: size, turn, shape, duration, codec and capture facts, from the index alone.
+"""Header of MP4, MOV, M4V and 3GP: size, turn, shape, duration, codec and capture facts, by the index alone.
 
-Read by hand, not through FFmpeg: the display matrix is only told there after decoding a frame, its demuxer
-loads every sample table (tens of megabytes for an hour of video), and this runs in microseconds without a
-native parser. Source: ISO/IEC 14496-12, Apple QuickTime File Format, 3GPP TS 26.244.
+FFmpeg is not used: it gives the display matrix only after decoding a frame, and its demuxer loads every
+sample table (tens of megabytes for an hour of video). This code runs in microseconds without a native parser.
+Source: ISO/IEC 14496-12, Apple QuickTime File Format, 3GPP TS 26.244.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
 _XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _UUID_BYTES: Final = 16
 _MAX_BEHIND: Final = 8
-"""Boxes behind index and media that are looked at."""
+"""The limit of boxes that are read behind index and media."""
 
 
 async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -53,10 +53,9 @@ async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def _find_movie(boxes: BoxReader) -> tuple[Box, Box | None]:
-    """The `moov` box, once its `mdat` is known to be whole, and the box of XMP.
+    """Returns the `moov` box, where its `mdat` is whole, and the box of XMP or None.
 
-    That one is looked for in the few boxes behind the pair, too, where editors write it; what is wrong there
-    does not matter.
+    Editors write XMP behind both, so a few boxes there are read, too. Errors in them do not matter.
     """
     movie: Box | None = None
     xmp: Box | None = None
@@ -85,7 +84,7 @@ async def _find_movie(boxes: BoxReader) -> tuple[Box, Box | None]:
 
 
 async def _duration_ms(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -> int | None:
-    """By the movie header; where samples are in fragments that one counts none of them."""
+    """Returns the duration by the movie header, or by the fragments, which the header does not count."""
     if not movie.fragmented:
         return movie.duration_ms or track.duration_ms
     told = milliseconds(movie.fragments_duration, movie.timescale)

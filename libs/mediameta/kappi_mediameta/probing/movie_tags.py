@@ -1,6 +1,6 @@
 """Capture facts in a movie's metadata: QuickTime keys (phones) and user data atoms (Android, cameras).
 
-A tag that cannot be read is an absent one; nothing here raises.
+A tag that cannot be read counts as absent. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_TAG_BYTES: Final = 256 << 10
 
 LOCI: Final = "loci"
 XMP: Final = "XMP_"
-# In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
+# In the order of trust. Names are compared in lower case. Names without a prefix are Matroska's.
 MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
 MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
 _PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", "@xyz", LOCI, "location")
@@ -42,7 +42,7 @@ _ISO_6709: Final = re.compile(
 
 
 def user_data_tags(body: bytes) -> dict[str, str]:
-    """Text atoms of a `udta` body (QuickTime `©xyz` and its kin), and those of a `meta` within."""
+    """Returns the text atoms of a `udta` body (QuickTime `©xyz` and others), and those of its `meta`."""
     tags: dict[str, str] = {}
     for name, value in boxes_of(body):
         if name == b"meta":
@@ -50,7 +50,7 @@ def user_data_tags(body: bytes) -> dict[str, str]:
         elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
             tags[name.decode("latin-1")] = decoded(value[4 : 4 + length])
-        elif name.startswith(b"@"):  # some devices write this for the sign, and the bare text behind it
+        elif name.startswith(b"@"):  # some devices write this for the sign, then a text without a header
             tags[name.decode("latin-1")] = decoded(value).rstrip("\0")
         elif name == b"loci":
             tags[LOCI] = _loci(value)
@@ -60,13 +60,13 @@ def user_data_tags(body: bytes) -> dict[str, str]:
 
 
 def xmp_text(packet: bytes) -> str:
-    """As a tag: in films it is UTF-8."""
+    """Returns XMP as a tag. In films it is UTF-8."""
     return packet.decode("utf-8", "replace")
 
 
 def _loci(value: bytes) -> str:
-    """A 3GPP location atom in the manner of ISO 6709; empty where it is damaged."""
-    # Version and flags, packed language; then a name in UTF-8 or, after its mark, UTF-16; then the role.
+    """Returns a 3GPP location atom in the form of ISO 6709, or nothing for a damaged one."""
+    # Version and flags, packed language, a name in UTF-8 or, with a mark, in UTF-16, and the role.
     wide = value[6:8] in (b"\xfe\xff", b"\xff\xfe")
     if wide:
         after = next((i + 2 for i in range(6, len(value) - 1, 2) if value[i : i + 2] == b"\x00\x00"), 0)
@@ -79,7 +79,7 @@ def _loci(value: bytes) -> str:
 
 
 def keyed_tags(body: bytes) -> dict[str, str]:
-    """Text values of a `meta` body, named by its `keys` (mdta) or, as iTunes does, by their atoms."""
+    """Returns the text values of a `meta` body, named by its `keys` (mdta) or, as iTunes does, by atoms."""
     # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first atom.
     atoms = dict(boxes_of(body if body[4:8] == b"hdlr" else body[4:]))
     keys = [name for _, name in boxes_of(atoms.get(b"keys", b"")[8:])]
@@ -98,9 +98,9 @@ def keyed_tags(body: bytes) -> dict[str, str]:
 
 
 def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetime | None) -> CaptureFacts:
-    """created_at: the movie header's time, UTC by the specification; a date tag with an offset beats it.
+    """Returns the capture facts of tags. XMP counts where other tags have nothing.
 
-    XMP counts where the film itself says nothing.
+    created_at: of the movie header, UTC by the specification. A date tag with an offset counts before it.
     """
     written = next((at for at in map(_instant, _all(tags, DATE)) if at is not None), None)
     place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
@@ -125,7 +125,7 @@ def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _instant(written: str) -> tuple[datetime, int | None] | None:
-    """UTC and the minutes that the writer was east of it, None for a `Z`, which says nothing about that."""
+    """Returns the instant in UTC, and the offset in minutes or None for a `Z`, which is no zone."""
     time = written_time(written)
     if time is None or time.zone is None:
         return None

@@ -1,6 +1,6 @@
-"""What the `moov` box of an ISO base media file says about its tracks (ISO/IEC 14496-12, QuickTime).
+"""The tracks of an ISO base media file, by its `moov` box (ISO/IEC 14496-12, QuickTime).
 
-Every level is walked by name and once: a box inside itself leads nowhere.
+Every level is walked by name and once, so a box inside itself leads to no loop.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _CODECS: Final = {
     "h263": "h263",
 }
 _MAX_AUXILIARY_BYTES: Final = 256
-_MAX_SHAPE: Final = 16  # pixels more oblong than 16:1 are a damaged box, not a format
+_MAX_SHAPE: Final = 16  # a pixel longer than 16:1 shows a damaged box
 
-# `pict`: the frames of an image sequence; `auxv`: what belongs to each of them, and is none.
+# `pict`: the frames of an image sequence. `auxv`: data that belong to each frame, such as opacity.
 _PICTURE_HANDLERS: Final = frozenset({b"vide", b"pict"})
 _AUXILIARY_HANDLER: Final = b"auxv"
 _OPACITY: Final = frozenset(
@@ -46,9 +46,9 @@ _OPACITY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track as it fills up. shown_*: of the track header, square pixels; coded_*: of the sample entry.
+    """One track, filled in steps. shown_*: of the track header, square pixels. coded_*: of the sample entry.
 
-    timescale: units per second of its own times. sample_count: 0 where the samples are in fragments.
+    timescale: units per second of its times. sample_count: 0 where the samples are in fragments.
     is_opacity: of the picture's track.
     """
 
@@ -74,7 +74,7 @@ class Track:
 
     @property
     def square_width(self) -> int:
-        """Width once pixels are square: by `pasp`, else by the shape the track header asks for."""
+        """Returns the width with square pixels: by `pasp`, else by the shape in the track header."""
         shape = self.pixel_shape
         if shape is None and self.shown_width and self.shown_height:
             shape = Fraction(self.shown_width * self.coded_height, self.shown_height * self.coded_width)
@@ -83,8 +83,8 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """fragmented: more samples follow in fragments, of which `default_durations` holds, by track, how long a
-    sample lasts that does not say so itself."""
+    """fragmented: more samples follow in fragments. default_durations: by track, of samples in fragments that
+    have no duration of their own."""
 
     matrix: Matrix = IDENTITY
     duration_ms: int | None = None
@@ -97,7 +97,7 @@ class Movie:
 
     @property
     def picture(self) -> Track | None:
-        """The track that is shown: the first that its maker enabled, else the first."""
+        """Returns the track that is shown: the first enabled picture track, else the first."""
         pictures = [track for track in self.tracks if track.is_picture]
         return next((track for track in pictures if track.enabled), pictures[0] if pictures else None)
 
@@ -107,7 +107,7 @@ class Movie:
 
 
 async def read_moov(boxes: BoxReader, moov: Box) -> tuple[Movie, dict[str, str]]:
-    """The movie and its tags by name. Raises ProbeRejected."""
+    """Returns the movie and its tags by name. Raises ProbeRejected."""
     movie = Movie()
     tags: dict[str, str] = {}
     async for box in boxes.children(moov.start, moov.end):
@@ -138,7 +138,7 @@ def _with_header(movie: Movie, body: bytes) -> Movie:
 
 
 def _times(body: bytes) -> tuple[int, int, int | None, int]:
-    """Creation time, timescale, duration and the position after them, of an `mvhd` or `mdhd` body."""
+    """Returns creation time, timescale, duration and the position behind them, of `mvhd` or `mdhd`."""
     if body[0] == 1:
         created, _, timescale, duration = struct.unpack_from(">QQIQ", body, 4)
         return created, timescale, None if duration == 2**64 - 1 else duration, 32
@@ -150,7 +150,7 @@ def _creation_time(seconds: int) -> datetime | None:
     if not 0 < seconds < 2**33:
         return None
     instant = _EPOCH + timedelta(seconds=seconds)
-    if instant < _UNIX_EPOCH:  # no film is so old: some devices count from there, as ExifTool takes it, too
+    if instant < _UNIX_EPOCH:  # no film is so old: some devices count from 1970, and ExifTool reads it so
         instant = _UNIX_EPOCH + timedelta(seconds=seconds)
     return plausible_instant(instant)
 
@@ -246,7 +246,7 @@ def _matrix(body: bytes, at: int) -> Matrix:
 
 
 def square_width(coded_width: int, shape: Fraction | None) -> int:
-    """coded_width with its pixels made square. shape: of a pixel, its width by its height."""
+    """Returns the width with square pixels. shape: width of a pixel by its height."""
     if shape is None or not Fraction(1, _MAX_SHAPE) <= shape <= _MAX_SHAPE:
         return coded_width
     return max(1, round(coded_width * shape))

@@ -1,5 +1,5 @@
-"""PNG: size and animation from the chunks before the pixels, metadata from those behind them, too (W3C PNG,
-third edition).
+"""Header of a PNG: size and animation by the chunks before the pixels, metadata also by those behind them
+(W3C PNG, third edition).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import zlib
 from typing import Final
 
 from kappi_mediameta.containers.chunks import PNG_END, PNG_START, Chunk, png_chunks
-from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -31,7 +30,8 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     frame_count: int | None = None
     async for chunk in png_chunks(reader, PNG_START + _HEADER_CHUNK_BYTES, most=limits.max_parts):
         if chunk.name == b"IDAT":
-            await _note_behind(reader, limits, metadata, pixels_at=chunk.begin)
+            for name, body in await _metadata_behind(reader, limits, pixels_at=chunk.begin):
+                metadata.note_behind(name, body)
             animated = frame_count is not None and frame_count > 1
             return PictureHeader(
                 width,
@@ -47,11 +47,7 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
             frame_count = int.from_bytes(await reader.read(chunk.start, 4), "big")
             limits.check_frames(frame_count)
         elif await _is_metadata(reader, chunk):
-            body = await reader.read(chunk.start, chunk.length)
-            if chunk.name == b"eXIf":
-                metadata.found.exif = exif_tags(body)
-            else:
-                metadata.note_text(chunk.name, body)
+            metadata.note(chunk.name, await reader.read(chunk.start, chunk.length))
     raise ProbeRejected(RejectReason.TRUNCATED, "no pixels")
 
 
@@ -68,17 +64,6 @@ async def _is_metadata(reader: BlockReader, chunk: Chunk) -> bool:
     return is_wanted(await reader.read(chunk.start, min(chunk.length, MAX_KEYWORD_BYTES + 1)))
 
 
-async def _note_behind(
-    reader: BlockReader, limits: ProbeLimits, metadata: PngMetadata, *, pixels_at: int
-) -> None:
-    for name, body in await _metadata_behind(reader, limits, pixels_at=pixels_at):
-        if name == b"eXIf":
-            # Browsers and libvips show a PNG as it arrives, and turn it by what comes before the pixels.
-            metadata.found.secondary_exif = exif_tags(body)
-        else:
-            metadata.note_text(name, body)
-
-
 def _dimensions(chunk: bytes) -> tuple[int, int]:
     body, checksum = chunk[8:21], chunk[21:25]
     width, height, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
@@ -92,8 +77,8 @@ def _dimensions(chunk: bytes) -> tuple[int, int]:
 async def _metadata_behind(
     reader: BlockReader, limits: ProbeLimits, *, pixels_at: int
 ) -> list[tuple[bytes, bytes]]:
-    """Chunks behind the pixels, where ImageMagick and ExifTool write: those in the last 64 KiB, or those that
-    are come by on the way to the end. Raises `truncated` where the chunks reach past the file's end.
+    """Returns chunks behind the pixels, where ImageMagick and ExifTool write: those in the last 64 KiB, or
+    those on the way to the end. Raises `truncated` where the chunks reach past the end of the file.
     """
     tail = await reader.tail(min(_TAIL_BYTES, reader.size_bytes - pixels_at))
     end = tail.find(_END_CHUNK)
@@ -111,7 +96,7 @@ async def _metadata_behind(
 
 
 def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
-    """Proved by their checksums: nothing else tells a chunk from four letters among the pixels."""
+    """Returns chunks whose checksums match. Other four letters among the pixels may look like a chunk."""
     found: list[tuple[bytes, bytes]] = []
     for name in _METADATA_CHUNKS:
         at = 0
@@ -128,7 +113,7 @@ def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _is_cut_off(tail: bytes) -> bool:
-    """Whether the last chunk of pixels reaches to the file's end, or past it."""
+    """Returns whether the last chunk of pixels reaches to the end of the file, or past it."""
     at = tail.rfind(b"IDAT", 4)
     return at >= 0 and at + 8 + int.from_bytes(tail[at - 4 : at], "big") >= len(tail)
 

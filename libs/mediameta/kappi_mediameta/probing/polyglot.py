@@ -1,9 +1,9 @@
-"""Files that are a picture and something else besides: an archive, a document, a script.
+"""Refuses files that are a picture and also something else: an archive, a document, a script.
 
-A picture reader ignores what such a file hides, so it would pass; whoever takes it home could run or unpack
-it. Phones do append to pictures (a motion photo's MP4, depth maps, makers' trailers): those stay welcome,
-only what another program would open as its own is refused. A word of another format is none: captions tell
-of HTML, and the width of a GIF may spell a sign. `docs/formats.md` lists it.
+Readers of pictures ignore the hidden part, so such a file would pass, and a person who downloads it could
+run or unpack it. Phones append to pictures (the MP4 of a motion photo, depth maps, trailers of makers): such
+files pass. Only parts that another program would open are refused. A mark of another format alone is not
+enough: captions contain HTML, and the width of a GIF may look like a sign. `docs/formats.md` lists the rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
-# PDF readers look for their mark in the first kilobyte, browsers for markup in the first 512 bytes or so.
+# PDF readers search their mark in the first kilobyte, browsers search markup in about the first 512 bytes.
 _HEAD_BYTES: Final = 1024
 _DOCUMENTS: Final = (
     re.compile(rb"%pdf-\d\.\d\s*(%[^\r\n]*\s*)?\d+\s+\d+\s+obj\b"),
@@ -23,12 +23,12 @@ _DOCUMENTS: Final = (
     re.compile(rb"<[a-z][^<>]*[\s/\"']on(load|error|click|focus|begin|toggle|mouse\w+|pointer\w+)\s*="),
     re.compile(rb"<\?php\s[^\x00]*?(\?>|;|\()"),
 )
-# A GIF that is a script: its width is the sign of an assignment or of a comment, in which the pixels hide.
+# A GIF that is a script: its width is the sign of an assignment or of a comment, which hides the pixels.
 _SCRIPTED_GIF: Final = re.compile(rb"GIF8[79]a(?:=[\t\n\r -~]*?(/\*|[\"'`])|(/\*))")
 _COMMENT_END: Final = b"*/"
 _TAR_MARK_AT: Final = 257
-# Self-extracting archives begin with a program; their readers search this far and further for the archive.
-# The end is searched, too: one may follow something longer.
+# Self-extracting archives begin with a program, so their readers search the archive this far and further.
+# The end is searched, too, because an archive may follow a longer picture.
 _ARCHIVE_BYTES: Final = 64 << 10
 _ARCHIVE_MARKS: Final = (b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c")
 
@@ -39,11 +39,11 @@ _ZIP_DIRECTORY_ENTRY_BYTES: Final = 46
 _ZIP64_LOCATOR: Final = b"PK\x06\x07"
 _ZIP64_LOCATOR_BYTES: Final = 20
 _MAX_ZIP_COMMENT_BYTES: Final = 0xFFFF
-_MAX_ZIP_ENDS: Final = 16  # nobody has so many by chance
+_MAX_ZIP_ENDS: Final = 16  # no file has so many by chance
 
 
 async def refuse_polyglots(reader: BlockReader) -> None:
-    """Raises ProbeRejected `polyglot`. Costs the first block, and the last, which most formats need too."""
+    """Raises ProbeRejected `polyglot`. Reads the first block and the last, which most formats need, too."""
     head = await reader.read_upto(0, _ARCHIVE_BYTES)
     lowered = head[:_HEAD_BYTES].lower()
     tail = await reader.tail(_ZIP_END_BYTES + _MAX_ZIP_COMMENT_BYTES)
@@ -67,7 +67,7 @@ def _is_script(head: bytes, tail: bytes) -> bool:
 
 
 async def _ends_a_zip(reader: BlockReader, tail: bytes) -> bool:
-    """Whether a ZIP's end record stands here, where every reader of ZIPs looks for one."""
+    """Returns whether the tail has the end record of a ZIP, where readers of ZIPs search it."""
     at = len(tail)
     for _ in range(_MAX_ZIP_ENDS):
         at = tail.rfind(_ZIP_END, 0, at)
@@ -83,7 +83,8 @@ async def _ends_a_zip(reader: BlockReader, tail: bytes) -> bool:
 
 
 def _hangs_together(record: bytes) -> bool:
-    """Its numbers do, so it counts wherever its entries are hidden; by chance they do not."""
+    """Returns whether the numbers of an end record agree, which they do not by chance. Then the record counts
+    wherever its entries are hidden."""
     disk, directory_disk, here, entries, directory_bytes = struct.unpack_from("<HHHHI", record, 4)
     if (disk, directory_disk) not in ((0, 0), (0xFFFF, 0xFFFF)) or here != entries:
         return False
@@ -91,8 +92,8 @@ def _hangs_together(record: bytes) -> bool:
 
 
 async def _leads_to_entries(reader: BlockReader, record: bytes, *, at: int) -> bool:
-    """Then nothing else counts: unpackers pass over wrong disks and numbers of entries. They measure from the
-    end record or from the file's start, whichever fits."""
+    """Returns whether an end record leads to entries. Then wrong numbers do not matter: unpackers ignore
+    wrong disks and counts. They measure from the end record or from the start of the file."""
     directory_bytes, offset = struct.unpack_from("<II", record, 12)
     places = (at - directory_bytes, offset)
     return await _stands_at(reader, at - _ZIP64_LOCATOR_BYTES, _ZIP64_LOCATOR) or any(

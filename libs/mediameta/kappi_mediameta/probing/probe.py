@@ -1,4 +1,4 @@
-"""From a source and its format to a `Probe`, by header alone: nothing is decoded, little is read."""
+"""Makes a `Probe` of a source and its format by the header alone: little is read, nothing is decoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappi_mediameta.probing.webp import read_webp
 
 HeaderReader = Callable[[BlockReader, ProbeLimits], Awaitable[PictureHeader]]
 
-# A format is accepted from the moment it has a reader here.
+# A format is accepted when it has a reader here.
 HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
     {
         MediaFormat.JPEG: read_jpeg,
@@ -52,10 +52,10 @@ def is_supported(fmt: MediaFormat) -> bool:
 
 
 def identify(declared_content_type: str, head: bytes) -> MediaFormat:
-    """The format of a file that starts with `head` (`SNIFF_BYTES` of it) and was declared as that type.
+    """Returns the format of a file of that declared type. head: its first `SNIFF_BYTES`.
 
-    Raises ProbeRejected: `empty`; `unsupported_type` when Kappi does not take what was declared, or what was
-    found; `type_mismatch` when the content is not what was declared.
+    Raises ProbeRejected: `empty`; `unsupported_type` where Kappi refuses the declared type or the format that
+    was found; `type_mismatch` where the content is not of the declared type.
     """
     if format_of(declared_content_type) is None:
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "declared type")
@@ -72,9 +72,9 @@ def identify(declared_content_type: str, head: bytes) -> MediaFormat:
 
 
 async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS) -> Probe:
-    """The facts of a file whose first bytes were sniffed as `fmt`.
+    """Returns the facts of a file whose first bytes were sniffed as `fmt`.
 
-    Reads at most `limits.max_reads` ranges of 64 KiB; usually two, or four for a video with its index at the
+    Reads at most `limits.max_reads` ranges of 64 KiB: usually two, or four for a video with its index at the
     end. Raises ProbeRejected; errors of the source pass through.
     """
     read_header = HEADER_READERS.get(fmt)

@@ -1,7 +1,7 @@
-"""A file's format by its first bytes, whatever its name or declared type says.
+"""Recognises the format of a file by its first bytes, and ignores its name and declared type.
 
-Strict on purpose: what is not certainly one of ours is None, so an executable, an archive, SVG, HTML or PDF
-never passes as a picture. Sources: the formats' specifications; ISO/IEC 14496-12 and mp4ra.org for brands.
+It is strict on purpose: an uncertain file has no format, so an executable, an archive, SVG, HTML or PDF never
+passes as a picture. Sources: specifications of the formats; ISO/IEC 14496-12 and mp4ra.org for brands.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 from kappi_mediameta.containers.ebml import element_at, parts, string
 from kappi_mediameta.probing.formats import MediaFormat
 
-SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
+SNIFF_BYTES: Final = 4096  # the start of a file that `sniff` reads
 
-_JPEG_START: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")  # any number of bytes may fill before a marker
+_JPEG_START: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")  # any number of fill bytes may precede a marker
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
 _CORE_HEADER_BYTES: Final = 12
-_BMP_DEPTHS: Final = frozenset({0, 1, 2, 4, 8, 16, 24, 32})  # none where the pixels are a JPEG or PNG
+_BMP_DEPTHS: Final = frozenset({0, 1, 2, 4, 8, 16, 24, 32})  # 0 where the pixels are a JPEG or PNG
 _OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
 _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
@@ -31,7 +31,7 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _IMAGE_COLLECTION_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"})
 _M4V_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP"})
-# Sound, RAW photographs and JPEG XL live in the same container and often list `mp42` or `isom` as compatible.
+# Sound, RAW photographs and JPEG XL use the same container and often list `mp42` or `isom` as compatible.
 _FOREIGN_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset(
     b"isom mp41 mp42 mp71 avc1 dash MSNV mmp4 XAVC cmfc hvc1 iso2 iso3 iso4 iso5 iso6 iso7 iso8 iso9".split()
@@ -39,7 +39,7 @@ _MP4_BRANDS: Final = frozenset(
 
 
 def sniff(head: bytes) -> MediaFormat | None:
-    """The format of a file that starts with `head`: `SNIFF_BYTES` of it, or all of a shorter one."""
+    """Returns the format of a file, or None. head: its first `SNIFF_BYTES`, or all of a shorter file."""
     if _JPEG_START.match(head):
         return MediaFormat.JPEG
     if head.startswith(_PNG_START):
@@ -58,7 +58,7 @@ def sniff(head: bytes) -> MediaFormat | None:
 
 
 def _boxed_format(head: bytes) -> MediaFormat | None:
-    """Of a file of boxes, which may begin with empty space of any size."""
+    """Returns the format of a file of boxes, which may begin with empty space of any size."""
     position = 0
     while head[position + 4 : position + 8] in _SPACER_BOXES and len(head) >= position + 16:
         size, _, long_size = struct.unpack_from(">I4sQ", head, position)
@@ -67,7 +67,7 @@ def _boxed_format(head: bytes) -> MediaFormat | None:
             return None
         position += size
         if position > len(head) - _SEEN_BYTES and len(head) >= SNIFF_BYTES:
-            # What follows is out of sight, so it is what begins so most of the time; `probe` looks.
+            # The next box is not in `head`. Most such files are MOV, and `probe` reads on.
             return MediaFormat.MOV
     head = head[position:]
     if head[4:8] == b"ftyp":
@@ -88,13 +88,13 @@ def _is_bmp(head: bytes) -> bool:
     pixels_at, dib_size = struct.unpack_from("<II", head, 10)
     if dib_size not in _DIB_HEADER_SIZES and dib_size not in _OS2_HEADER_SIZES:
         return False
-    # The file size and the reserved words before it are whatever a writer left there.
+    # Writers leave any value in the file size and in the reserved words before it.
     planes, depth = struct.unpack_from("<HH", head, 22 if dib_size == _CORE_HEADER_BYTES else 26)
     return planes == 1 and depth in _BMP_DEPTHS and 14 + dib_size <= pixels_at <= (1 << 20)
 
 
 def _matroska_format(head: bytes) -> MediaFormat | None:
-    """By the type that the first element names; lengths may be written in any number of bytes."""
+    """Returns the format by the type in the first element. Lengths may be of any number of bytes."""
     first = element_at(head, 0)
     if first is None or first.end is None:
         return None
@@ -105,7 +105,7 @@ def _matroska_format(head: bytes) -> MediaFormat | None:
 def _iso_media_format(head: bytes) -> MediaFormat | None:
     (size,) = struct.unpack_from(">I", head)
     start = 8
-    if size == 1 and len(head) >= 16:  # as a number of 64 bits, which follows
+    if size == 1 and len(head) >= 16:  # the size is the 64-bit number that follows
         (size,), start = struct.unpack_from(">Q", head, 8), 16
     if size < start + 8 or size > SNIFF_BYTES or size % 4 or len(head) < size:
         return None
@@ -129,7 +129,7 @@ def _iso_media_format(head: bytes) -> MediaFormat | None:
 
 
 def _is_bare_quicktime(head: bytes) -> bool:
-    """QuickTime from before `ftyp`: a known first box of believable size."""
+    """Returns whether a file is QuickTime without `ftyp`, by a known first box of a plausible size."""
     if len(head) < 16:
         return False
     size, name = struct.unpack_from(">I4s", head)

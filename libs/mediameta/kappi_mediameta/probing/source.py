@@ -1,4 +1,4 @@
-"""Where bytes come from: any part of an object, never all of it."""
+"""Sources of bytes: any part of an object, never all of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class RangedSource(Protocol):
     def size_bytes(self) -> int: ...
 
     async def read(self, start: int, length: int) -> bytes:
-        """`length` bytes from `start`; fewer only at the object's end."""
+        """Returns `length` bytes from `start`, fewer only at the end of the object."""
         ...
 
 
 class BytesSource:
-    """A small file already in memory."""
+    """A small file in memory."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -37,11 +37,11 @@ class BytesSource:
 
 
 class BlockReader:
-    """Small exact reads served from aligned blocks of a source, within a budget.
+    """Makes small exact reads from aligned blocks of a source, within a budget.
 
-    A header is walked in dozens of reads of a few bytes; the source sees one read per 64 KiB block touched.
-    Memory is bounded by 16 blocks. Raises ProbeRejected: `truncated` for bytes that are not there,
-    `too_complex` when the budget of reads or bytes is spent.
+    A walk over a header makes dozens of reads of a few bytes. The source gets one read per block of 64 KiB.
+    Memory is bounded by 16 blocks. Raises ProbeRejected: `truncated` for missing bytes, `too_complex` where
+    the budget of reads or bytes is spent.
     """
 
     def __init__(self, source: RangedSource, *, max_reads: int, max_read_bytes: int) -> None:
@@ -52,7 +52,7 @@ class BlockReader:
         self.size_bytes = source.size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
+        """Returns exactly `length` bytes."""
         if start < 0 or start + length > self.size_bytes:
             raise ProbeRejected(RejectReason.TRUNCATED, "structure reaches past the end")
         number, offset = divmod(start, BLOCK_BYTES)
@@ -63,23 +63,26 @@ class BlockReader:
         return joined[offset : offset + length]
 
     async def read_upto(self, start: int, length: int) -> bytes:
-        """`length` bytes, fewer at the end."""
+        """Returns `length` bytes, fewer at the end."""
         return await self.read(start, max(0, min(length, self.size_bytes - start)))
 
     async def scan(self, start: int) -> bytes:
         """Returns the bytes from `start` to the end of its block."""
         return await self.read_upto(start, BLOCK_BYTES - start % BLOCK_BYTES)
 
+    def damaged(self, detail: str) -> ProbeRejected:
+        return ProbeRejected(RejectReason.CORRUPT, detail)
+
     def too_many(self, parts: str) -> ProbeRejected:
         return ProbeRejected(RejectReason.TOO_COMPLEX, f"too many {parts}")
 
     async def tail(self, length: int) -> bytes:
-        """The last `length` bytes, or all there is."""
+        """Returns the last `length` bytes, or all of a shorter source."""
         length = min(length, self.size_bytes)
         return await self.read(self.size_bytes - length, length)
 
     async def _block(self, number: int, *, ahead: int = 0) -> bytes:
-        """A block; where it must be fetched, up to `ahead` more come along with it."""
+        """Returns a block. A fetch of it also fetches up to `ahead` blocks more."""
         block = self._blocks.get(number)
         if block is not None:
             self._blocks.move_to_end(number)

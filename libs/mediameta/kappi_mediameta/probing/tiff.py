@@ -1,4 +1,4 @@
-"""TIFF and BigTIFF: size, coding and EXIF of the first picture (TIFF 6.0). Camera RAW is no TIFF here."""
+"""Header of TIFF and BigTIFF: size, coding and EXIF of the first picture (TIFF 6.0). Refuses camera RAW."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_METADATA_BYTES: Final = 1 << 20
 _STRIPS: Final = (273, 279)  # offsets, byte counts
 _TILES: Final = (324, 325)
 _MAX_OTHERS: Final = 16
-"""Directories beside the first that are looked into."""
+"""The limit of directories that are read beside the first."""
 
 
 async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -79,8 +79,8 @@ async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dic
 
 
 async def _is_raw(reader: BlockReader, layout: Layout, tags: Tags, main_at: int) -> bool:
-    """Whether this is camera RAW, whose first directory is mostly a small picture; what the sensor saw is in
-    one that hangs on it or follows it."""
+    """Returns whether the file is camera RAW. Its first directory mostly describes a small picture, and the
+    sensor data is in a directory below it or behind it."""
     if leads_to_raw(tags):
         return True
     others = [(at, True) for at in _hanging_on(tags)]
@@ -92,7 +92,7 @@ async def _is_raw(reader: BlockReader, layout: Layout, tags: Tags, main_at: int)
             return False
         at, hangs_on_main = others.pop(0)
         if at > reader.size_bytes - layout.count_bytes:
-            continue  # another picture is damaged, not this one
+            continue  # the damage is in another picture
         other = await _values(reader, layout, await _directory(reader, layout, at))
         if shows_raw(other) or (hangs_on_main and _area(other) > _area(tags)):
             return True
@@ -137,7 +137,7 @@ async def _raw(reader: BlockReader, layout: Layout, field: Field) -> bytes | Non
 
 
 async def _block(reader: BlockReader, layout: Layout, field: Field | None) -> bytes:
-    """What a field holds, of whatever type; nothing where it is too much."""
+    """Returns the value of a field of any type, or nothing where it is too long."""
     if field is None or field.kind not in READABLE or not 0 < field.size_bytes <= _MAX_METADATA_BYTES:
         return b""
     return await _raw(reader, layout, field) or b""
@@ -151,7 +151,7 @@ def _picture(tags: Tags) -> tuple[int, int, str]:
 
 
 async def _check_end(reader: BlockReader, layout: Layout, main: dict[int, Field]) -> None:
-    """Raises `truncated` where the last strip or tile reaches past the end."""
+    """Raises `truncated` where the last strip or tile reaches past the end of the file."""
     for offsets_tag, counts_tag in (_STRIPS, _TILES):
         offsets, counts = main.get(offsets_tag), main.get(counts_tag)
         if offsets is None or counts is None:
@@ -164,7 +164,7 @@ async def _check_end(reader: BlockReader, layout: Layout, main: dict[int, Field]
 
 
 async def _last(reader: BlockReader, layout: Layout, field: Field) -> int:
-    """The last number of a field that may be long."""
+    """Returns the last number of a field that may be long."""
     if field.kind not in READABLE or not field.size_bytes:
         raise ProbeRejected(RejectReason.CORRUPT, "impossible field")
     width = field.size_bytes // field.count

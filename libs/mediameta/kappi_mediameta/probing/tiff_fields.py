@@ -1,6 +1,6 @@
-"""Directories of a TIFF structure, which EXIF, Apple's maker note and TIFF files are made of.
+"""Values of TIFF fields, of which EXIF, Apple's maker note and TIFF files consist.
 
-Source: TIFF 6.0; BigTIFF as in libtiff. An unreadable field is an absent one: nothing here raises.
+Source: TIFF 6.0; BigTIFF as in libtiff. A field that cannot be read counts as absent. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_VALUE_BYTES: Final = 1024
 IMAGE_DESCRIPTION: Final = 0x010E
 MAKER_NOTE: Final = 0x927C
 XP_COMMENT, XP_KEYWORDS = 0x9C9C, 0x9C9E
-"""As Windows writes them, in UTF-16 whatever the order of bytes."""
+"""Tags of Windows, in little-endian UTF-16 in each byte order."""
 _LARGER: Final = {
     **dict.fromkeys((IMAGE_DESCRIPTION, XP_COMMENT, XP_KEYWORDS), 8 << 10),
     MAKER_NOTE: 64 << 10,
@@ -50,7 +50,7 @@ def is_small(field: Field) -> bool:
 
 
 def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
-    """raw: exactly the field's bytes."""
+    """Returns the value of a field. raw: exactly its bytes."""
     if field.kind == ASCII:
         return _text(raw)
     if field.kind in _INTEGERS:
@@ -61,12 +61,15 @@ def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
             top / bottom if bottom else float("nan")
             for top, bottom in zip(parts[::2], parts[1::2], strict=True)
         )
-    # Editors that write a maker note back may have made mere bytes of it.
+    # Editors may write a maker note back as bytes.
     return raw if field.kind == UNDEFINED or field.tag == MAKER_NOTE else tuple(raw)
 
 
 def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
-    """The small fields of the directory `at` an offset of a block in memory; empty where there is none."""
+    """Returns the small fields of a directory in memory, or none where there is no directory.
+
+    at: its offset in the block.
+    """
     if at is None or not 8 <= at <= len(block) - layout.count_bytes:
         return {}
     start = at + layout.count_bytes
@@ -84,7 +87,7 @@ def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
 
 
 def text(tags: Tags, tag: int) -> str | None:
-    """A text, of whatever type: some makers and editors write texts as mere bytes."""
+    """Returns a text of any type, or None. Some makers and editors write texts as bytes."""
     value = tags.get(tag)
     if isinstance(value, str):
         return value
@@ -93,13 +96,13 @@ def text(tags: Tags, tag: int) -> str | None:
 
 
 def wide_text(tags: Tags, tag: int) -> str:
-    """A text in UTF-16; empty where there is none."""
-    # With its mark: the codecs that need none are modules, and a confined decoder opens no file.
+    """Returns a text in UTF-16, or nothing."""
+    # The mark is needed: codecs without a mark are modules, and a confined decoder opens no file.
     return (b"\xff\xfe" + (_raw(tags.get(tag)) or b"")).decode("utf-16", "replace").partition("\x00")[0]
 
 
 def _raw(value: Value | None) -> bytes | None:
-    """The bytes of a value that was written as mere bytes."""
+    """Returns the value of a field of bytes, or None."""
     if isinstance(value, tuple) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
         return bytes(int(part) for part in value)
     return value if isinstance(value, bytes) else None

@@ -1,7 +1,7 @@
-"""How the pixels of a TIFF are written, and which of all the ways are read (TIFF 6.0, its supplements).
+"""How the pixels of a TIFF are stored, and which of the ways Kappi reads (TIFF 6.0, its supplements).
 
-Decoders make something of nearly any combination, often a black, white or posterised picture. So what is
-read is listed here, and everything else is refused by name.
+Decoders make a picture of nearly any combination, often a black, white or posterised picture. So the
+combinations that are read are listed here, and all others are refused by name.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _MAX_TILE_SIDE: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """colours: how many samples of a pixel are its colour, the first. alpha: which sample is its opacity.
+    """colours: number of samples of a pixel that are its colour, the first ones. alpha: index of its opacity.
 
-    associated: the colours are multiplied by it. is_float: 0.0 is black and 1.0 is white. planar: each sample
-    of all pixels by itself. has_planes: so, in more than one.
+    associated: the colours are multiplied by the opacity. is_float: 0.0 is black and 1.0 is white.
+    has_planes: each sample of all pixels is stored by itself, and there are several.
     """
 
     photometric: int
@@ -77,7 +77,7 @@ class Samples:
 
 
 def samples_of(tags: Tags) -> Samples:
-    """Raises ProbeRejected: `unsupported_type` for what is not read faithfully."""
+    """Returns the samples by the tags. Raises ProbeRejected: `unsupported_type` for unlisted combinations."""
     compression = _number(tags, COMPRESSION, 1)
     if compression not in CODECS:
         raise _unsupported(f"compression {compression}")
@@ -111,11 +111,11 @@ def _number(tags: Tags, tag: int, default: int) -> int:
 
 
 def _depth(tags: Tags, photometric: int) -> tuple[int, int]:
-    """Bits and format of every sample."""
+    """Returns bits and format of every sample."""
     depths = set(numbers(tags, BITS)) or {1.0}
     forms = {_UNSIGNED if form == _UNDEFINED else form for form in numbers(tags, FORMAT)} or {_UNSIGNED}
     if photometric in (CIE_LAB, ICC_LAB):
-        forms = {_UNSIGNED}  # some say that a and b are signed, as they are, some that nothing is
+        forms = {_UNSIGNED}  # some writers say, rightly, that a and b are signed, others do not
     if len(depths) > 1 or len(forms) > 1:
         raise _unsupported("samples of several kinds")
     bits, form = int(depths.pop()), int(forms.pop())
@@ -126,11 +126,11 @@ def _depth(tags: Tags, photometric: int) -> tuple[int, int]:
 
 
 def _alpha(tags: Tags, photometric: int, *, colours: int, per_pixel: int) -> tuple[int | None, bool]:
-    """Which sample is the opacity, and whether the colours are multiplied by it. Any number of samples may
-    follow the colours, and nothing but this field says what they are."""
+    """Returns the index of the opacity or None, and whether the colours are multiplied by it. Any number of
+    samples may follow the colours, and only this field says what they are."""
     kinds = numbers(tags, EXTRA)
     if EXTRA not in tags and photometric == RGB and per_pixel == colours + 1:
-        kinds = (_UNASSOCIATED,)  # as old writers left it, and all readers take it
+        kinds = (_UNASSOCIATED,)  # old writers left the field out, and all readers assume this
     for number, kind in enumerate(kinds[: per_pixel - colours]):
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             return colours + number, kind == _ASSOCIATED
@@ -138,7 +138,7 @@ def _alpha(tags: Tags, photometric: int, *, colours: int, per_pixel: int) -> tup
 
 
 def _check_combination(tags: Tags, samples: Samples) -> None:
-    """Raises ProbeRejected for parts that are read, but not with each other."""
+    """Raises ProbeRejected for parts that are not read together."""
     photometric, compression = samples.photometric, samples.compression
     extra = samples.per_pixel - samples.colours
     if extra and (samples.bits < 8 or photometric in (PALETTE, YCBCR)):
@@ -150,7 +150,7 @@ def _check_combination(tags: Tags, samples: Samples) -> None:
     if compression == JPEG and extra and samples.colours == 1 and not samples.has_planes:
         raise _unsupported("JPEG of grey and extra samples")
     if photometric == YCBCR and compression != JPEG and set(numbers(tags, SUBSAMPLING)) == {1.0}:
-        raise _unsupported("YCbCr that is not subsampled")  # libvips takes it for RGB
+        raise _unsupported("YCbCr that is not subsampled")  # libvips reads it as RGB
     if photometric == YCBCR and samples.has_planes:
         raise _unsupported("planes of YCbCr")
     if photometric == CMYK and _number(tags, INK_SET, 1) != 1:

@@ -1,4 +1,4 @@
-"""WebP: size from the first chunk, frames and metadata by hopping over the others (RFC 9649)."""
+"""Header of a WebP: size by the first chunk, frames and metadata by a walk over the others (RFC 9649)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kappi_mediameta.probing.source import BlockReader
 
 _ANIMATION_FLAG: Final = 0x02
 _MAX_METADATA_BYTES: Final = 1 << 20
-# ImageMagick wrote the second for years, and no flag that says so.
+# ImageMagick wrote the second name for years, without its flag.
 _XMP_NAMES: Final = (b"XMP ", b"XMP\x00")
 _FRAME_CHUNKS: Final = {b"VP8 ": "webp", b"VP8L": "webp-lossless", b"ANMF": "webp"}
-# Every frame of an animation is a hop to another part of the file: its chunks are followed this far.
+# Each frame of an animation is in another part of the file, so its chunks are followed up to this position.
 _WALKED_BYTES: Final = 2 << 20
 
 
 @dataclass(slots=True)
 class _Found:
-    """What the chunks say. whole: all of them were hopped over."""
+    """Facts of the chunks. whole: the walk came to the end."""
 
     codec: str | None = None
     metadata: Metadata = field(default_factory=Metadata)

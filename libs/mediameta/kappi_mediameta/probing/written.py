@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
-# Looked up at once: a confined decoder opens no file, which a codec's first use would do.
+# Looked up on import: the first use of a codec opens a file, which a confined decoder may not do.
 _WINDOWS_1252: Final = codecs.lookup("cp1252").decode
 _MAX_TIME_CHARS: Final = 64
 _ZONE: Final = r"Z|(?:UTC|GMT)?([+\-\u2212])(\d{1,2})(?::?(\d\d))?|UTC|GMT"
@@ -20,7 +20,7 @@ _TIME: Final = re.compile(
     r"(?:[T ] ?(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s*(" + _ZONE + "))?)?",
     re.ASCII | re.IGNORECASE,
 )
-# ISO 8601 in its basic form, as IPTC has it.
+# ISO 8601 in its basic form, which IPTC uses.
 _BASIC_TIME: Final = re.compile(
     r"(\d{4})(\d\d)(\d\d)(?!\d)(?:[T ](?:(\d\d)(\d\d)(\d\d)|(\d\d):(\d\d):(\d\d))(?!\d))?", re.ASCII
 )
@@ -29,14 +29,14 @@ _WIDEST: Final = timedelta(hours=14)
 
 
 class WrittenTime(NamedTuple):
-    """local: naive, as the writer's clock showed it. zone: None where it is not written."""
+    """local: naive, by the clock of the writer. zone: None where it is not written."""
 
     local: datetime
     zone: timezone | None
 
 
 def decoded(raw: bytes) -> str:
-    """The text in UTF-8, or, where it is none, in Latin-1 as Windows extends it."""
+    """Returns a text in UTF-8, or else in Latin-1 as Windows extends it."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -44,9 +44,9 @@ def decoded(raw: bytes) -> str:
 
 
 def written_time(text: str | None) -> WrittenTime | None:
-    """A date with or without its time, in EXIF's form or ISO 8601's; None where it is neither.
+    """Returns a date with or without its time, in the form of EXIF or ISO 8601, or None.
 
-    A date alone is the start of its day. What follows is passed over.
+    A date alone is the start of its day. Text behind it is ignored.
     """
     match = _TIME.match(_extended((text or "")[:_MAX_TIME_CHARS].strip()))
     if match is None:
@@ -61,7 +61,7 @@ def written_time(text: str | None) -> WrittenTime | None:
 
 
 def _extended(text: str) -> str:
-    """With separators, where it is in the basic form."""
+    """Returns the text with separators, where it is in the basic form."""
     match = _BASIC_TIME.match(text)
     if match is None:
         return text
@@ -70,7 +70,7 @@ def _extended(text: str) -> str:
 
 
 def written_zone(text: str | None) -> timezone | None:
-    """An offset with or without its colon and its minutes, or a name for UTC."""
+    """Returns an offset with or without its colon and its minutes, or UTC by name, or None."""
     match = _ONLY_ZONE.fullmatch((text or "")[:_MAX_TIME_CHARS].strip())
     if match is None:
         return None

@@ -1,8 +1,8 @@
 """Time, caption, keywords and place of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
 
-XMP is a stranger's XML. It is parsed from its root element on, so there is no document type, and with it no
-entity but XML's own five and nothing to fetch. Size, elements, depth and text are bounded. Nothing here
-raises: of a packet that breaks off, what came before is read.
+XMP is untrusted XML. It is parsed from its root element on, so it has no document type, no entities but the
+five of XML, and nothing to fetch. Size, elements, depth and text are bounded. Nothing here raises: of a
+packet that breaks off, the first part is read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from kappi_mediameta.probing.facts import Coordinates
 from kappi_mediameta.probing.written import WrittenTime, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
+XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\x00"
+"""The mark before a packet in a JPEG."""
 _MAX_ELEMENTS: Final = 20_000
 _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000
@@ -33,14 +35,14 @@ _KEYWORDS: Final = _DC + "subject"
 _KEYWORD_PATHS: Final = "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject"
 _LATITUDE, _LONGITUDE = _EXIF + "GPSLatitude", _EXIF + "GPSLongitude"
 _ALTITUDE, _ALTITUDE_REFERENCE = _EXIF + "GPSAltitude", _EXIF + "GPSAltitudeRef"
-# In the order of trust. When a program last saved is no time of the picture.
+# In the order of trust. The time when a program last saved is not a time of the picture.
 _TAKEN: Final = ("http://ns.adobe.com/photoshop/1.0/ DateCreated", _EXIF + "DateTimeOriginal")
 _DIGITIZED: Final = ("http://ns.adobe.com/xap/1.0/ CreateDate", _EXIF + "DateTimeDigitized")
 _WANTED: Final = frozenset(
     {_CAPTION, _KEYWORDS, _KEYWORD_PATHS, *_TAKEN, *_DIGITIZED}
     | {_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REFERENCE}
 )
-# 48,53.316N by the specification; 48,53,19N, 48.8886 and 48°53'19" N as others write it.
+# 48,53.316N by the specification. Other writers: 48,53,19N, 48.8886 and 48°53'19" N.
 _APART: Final = r"(?:[\s,;:°º'\u2032m]|deg|d){1,6}"
 _DEGREES: Final = re.compile(
     rf"([+-]?)(\d{{1,3}}(?:\.\d{{1,15}})?)(?:{_APART}(\d{{1,2}}(?:\.\d{{1,15}})?))?"
@@ -54,7 +56,7 @@ _Value = tuple[str, str]
 
 
 def read_xmp(packets: Iterable[bytes]) -> Annotations:
-    """What the packets of one picture say: its main one, then an extended one where there is one."""
+    """Returns the facts of the packets of one picture: the main packet, then an extended one."""
     values: dict[str, list[_Value]] = {}
     for packet in packets:
         for name, found in _properties(packet).items():
@@ -78,15 +80,15 @@ def _properties(packet: bytes) -> Mapping[str, list[_Value]]:
 
 
 def _decoded(packet: bytes) -> str:
-    """XMP is UTF-8; the specification allows wider forms, which begin with a mark or with a bracket."""
+    """Returns the text. XMP is UTF-8, or a wider form, with a mark or a bracket first."""
     for start, mark, encoding in _WIDE:
         if packet.startswith(start):
             return (mark + packet).decode(encoding, "replace")
     return packet.decode("utf-8", "replace")
 
 
-# How a packet starts, and the mark that it lacks: codecs that need none are modules, and a confined decoder
-# opens no file.
+# The start of a packet, the mark that it lacks, and the codec: codecs without a mark are modules, and a
+# confined decoder opens no file.
 _WIDE: Final = (
     (b"\xff\xfe\x00\x00", b"", "utf-32"),
     (b"\x00\x00\xfe\xff", b"", "utf-32"),
@@ -100,12 +102,12 @@ _WIDE: Final = (
 
 
 class _EnoughError(Exception):
-    """The packet has more of something than is read."""
+    """The packet has more parts than are read."""
 
 
 class _PropertyReader:
-    """Collects the wanted properties of the description itself: elements and attributes, not what is nested
-    in structures, which speak of other pictures and places."""
+    """Collects the wanted properties of the description: elements and attributes, but no nested structures,
+    which describe other pictures and places."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[_Value]] = {}
@@ -176,7 +178,7 @@ def _time(values: Mapping[str, Sequence[_Value]], names: Iterable[str]) -> Writt
 
 
 def _caption(values: Sequence[_Value]) -> str | None:
-    """In the language that its writer made the default, or else the first."""
+    """Returns the caption in the default language of its writer, or else the first."""
     captions = sorted(values, key=lambda value: value[0].lower() != "x-default")
     return next(filter(None, (clean_caption(text) for _, text in captions)), None)
 
@@ -198,7 +200,7 @@ def _place(values: Mapping[str, Sequence[_Value]]) -> Coordinates | None:
 
 
 def _degrees(written: str, *, letters: str) -> float | None:
-    """letters: for positive and negative, one of which may stand behind the number."""
+    """Returns degrees, or None. letters: for positive and negative; one may follow the number."""
     match = _DEGREES.fullmatch(written[:64])
     if match is None or match.group(5) not in ("", *letters):
         return None
@@ -208,7 +210,7 @@ def _degrees(written: str, *, letters: str) -> float | None:
 
 
 def _number(written: str) -> float | None:
-    """A number, or a fraction; one over nothing is none."""
+    """Returns a number or the value of a fraction, or None, also for a fraction over zero."""
     match = _RATIONAL.fullmatch(written)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""The library runs where nothing is installed: in the function at the object store."""
+"""The library runs without installed packages, as in the function at the object store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of files whose XMP, IPTC or text chunks tell a place: the prober reads it, but not in the copy."""
+"""Copies of files with a place in XMP, IPTC or text chunks: the prober reads it, but not in the copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places that cameras keep in films, each in its own way: gone from a copy, and the film still whole."""
+"""Places that cameras write into films, each in its own way. A copy has none, and its film is whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXIF = Shot(place=(48.8577, 2.295, 35.0)).exif().removeprefix(b"Exif\0\0")
 
 
 def with_user_data(*boxes: bytes) -> bytes:
-    """The film with these at the end of its index, which comes last in it."""
+    """Returns the film with boxes at the end of its index, which is the last box."""
     at = FILM.index(b"moov") - 4
     (size,) = struct.unpack_from(">I", FILM, at)
     assert at + size == len(FILM)
@@ -80,7 +80,7 @@ async def test_a_bare_place_is_read() -> None:
 
 
 def with_blocks(*blocks: bytes) -> bytes:
-    """The film with these at the end of its media data, which its index follows."""
+    """Returns the film with blocks at the end of its media data, before the index."""
     at = FILM.index(b"mdat") - 4
     (size,) = struct.unpack_from(">I", FILM, at)
     more = b"".join(blocks)

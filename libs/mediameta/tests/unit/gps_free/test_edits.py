@@ -83,7 +83,7 @@ async def test_there_is_an_end_to_what_is_overwritten(monkeypatch: pytest.Monkey
 
 
 async def test_the_same_bytes_emptied_often_are_one_patch() -> None:
-    """Each would cost whoever lays them over a pass of its own."""
+    """Each patch costs time when a copy is made."""
     file = EditedFile(BytesSource(CONTENT))
     for _ in range(1_000):
         file.zero(10, 100)

@@ -1,4 +1,4 @@
-"""Files made by hand: what no camera at hand writes, and what nobody should."""
+"""Files made by hand: rare forms, and forms that no camera should write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILM = box(b"ftyp", b"isom", bytes(4)) + box(
 )
 
 
-# What follows a picture
+# Bytes behind a picture
 
 
 async def test_a_second_picture_and_a_film_after_the_first_are_cleaned_too() -> None:
@@ -182,7 +182,7 @@ def test_numbers_of_a_list_are_kept_and_stay() -> None:
 
 @pytest.mark.parametrize("piece", [b"<Container:Item ", b"GCamera:MotionPhoto=", b"hdrgm:", b"<"])
 def test_much_of_what_is_never_closed_is_read_once(piece: bytes) -> None:
-    """With a search to the end for each of them this would take hours."""
+    """A search to the end for each piece would take hours."""
     assert not little_of(piece * (8_000_000 // len(piece))).strip()
 
 
@@ -217,7 +217,15 @@ async def test_exif_with_the_prefix_that_belongs_to_jpeg() -> None:
     assert struct.pack(">H", 0x8825) not in copy
 
 
-# The prober has the last word
+async def test_a_last_chunk_with_a_body_hides_nothing() -> None:
+    png = encode(quadrants(16, 16), "PNG")
+    copy = await without_place(png[:-12] + chunk(b"IEND", b"48.8577 N") + b"2.295 E")
+    assert copy[:-28] == png[:-12]
+    assert b"48.8577" not in copy
+    assert b"2.295" not in copy
+
+
+# The prober reads each copy
 
 
 async def test_a_place_that_the_cleaner_missed_is_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +246,7 @@ def full(name: bytes, *bodies: bytes) -> bytes:
 
 
 def film(sample_entry: bytes, samples: list[bytes], *, wide: bool) -> bytes:
-    """Every sample but the last two in a chunk of its own; those two share one."""
+    """Returns a film with each sample in a chunk of its own. The last two samples share a chunk."""
     mdat = box(b"mdat", *samples)
     start = len(box(b"ftyp", b"isom", bytes(4))) + 8
     offsets, position = [], start
@@ -312,7 +320,7 @@ async def test_telemetry_goes_wherever_it_lies(table: bytes) -> None:
 
 
 def track_of(number: int, handler: bytes, entry: bytes) -> bytes:
-    """A track without samples of its own."""
+    """Returns a track without samples of its own."""
     tables = [full(name, bytes(4)) for name in (b"stsc", b"stco")]
     described = full(b"stsd", struct.pack(">I", 1), entry)
     table = box(b"stbl", described, full(b"stsz", bytes(8)), *tables)
@@ -381,7 +389,7 @@ async def test_boxes_within_boxes_within_boxes_are_no_copy(name: bytes) -> None:
 
 
 def heif(item: bytes, *, in_idat: bool) -> bytes:
-    """One Exif item in two extents, apart from each other."""
+    """Returns a file with one Exif item in two separate extents."""
     half = len(item) // 2
     stored = item[:half] + b"////" + item[half:]
     ftyp = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
@@ -415,7 +423,18 @@ async def test_exif_in_several_pieces(in_idat: bool) -> None:
     assert await find_location(BytesSource(copy)) == ()
 
 
-# Anything
+async def test_nothing_stays_behind_the_content_type_of_xmp() -> None:
+    texts = b"Paris\0application/rdf+xml\0\0Lyon\0"
+    infe = box(b"infe", bytes([2, 0, 0, 0]), struct.pack(">HH", 1, 0), b"mime", texts)
+    items = full(b"iinf", struct.pack(">H", 1), infe), full(b"iloc", bytes(4))
+    copy = await without_place(
+        box(b"ftyp", b"heic", bytes(4), b"mif1heic") + full(b"meta", full(b"hdlr", bytes(20)), *items)
+    )
+    assert b"     \0application/rdf+xml\0" + bytes(6) in copy
+    assert b"Lyon" not in copy
+
+
+# Damage
 
 
 @pytest.mark.parametrize("name", ["jpeg", "appended", "film", "heif", "png", "bigtiff"])

@@ -13,7 +13,7 @@ import pytest
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.gps_free.kept_tags import kept_tags
 from kappi_mediameta.probing import BytesSource, Camera, Probe, probe, sniff
-from kappi_testkit.media.containers import box, element, full_box
+from kappi_testkit.media.containers import box, full_box
 from kappi_testkit.media.located_files import without_place
 from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants, register_heif
 
@@ -56,7 +56,7 @@ def keyed(names: dict[str, str]) -> bytes:
 
 
 def in_moov(told: bytes) -> bytes:
-    """Returns the film with a box at the end of its index, which comes last in it."""
+    """Returns the film with a box at the end of its index, which is the last box."""
     at = FILM.index(b"moov") - 4
     (size,) = struct.unpack_from(">I", FILM, at)
     assert at + size == len(FILM)
@@ -88,38 +88,10 @@ def items_film(told: Told) -> bytes:
     return in_moov(box(b"udta", full_box(b"meta", handler, box(b"ilst", *items))))
 
 
-def simple_tag(name: str, text: str) -> bytes:
-    names = element(0x45A3, name.encode()), element(0x447A, b"fr-FR"), element(0x4487, text.encode())
-    return element(0x67C8, b"".join(names))
-
-
-def matroska_film(told: Told, *, of_track: bool = False) -> bytes:
-    out = io.BytesIO()
-    with av.open(out, "w", format="matroska") as file:
-        stream = file.add_stream("mpeg4", rate=10)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuv420p", Fraction(1, 10)
-        frame: av.VideoFrame = av.VideoFrame.from_image(quadrants(64, 48))  # type: ignore[no-untyped-call] # its stub lacks types
-        file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    plain = out.getvalue()
-    targets = element(0x63C0, element(0x63C5, b"\1") if of_track else element(0x63CA, b"Paris"))
-    names = zip(("MAKE", "MODEL", "CREATION_TIME", "COMMENT"), (*told, "Paris"), strict=True)
-    simple = b"".join(simple_tag(name, text) for name, text in names)
-    title = element(0x7373, simple_tag("TITLE", "Paris"))
-    more = element(0x1254C367, element(0x7373, targets + simple) + title)
-    at = plain.index(b"\x18\x53\x80\x67") + 4
-    assert plain[at] == 1  # a size of eight bytes
-    (size,) = struct.unpack_from(">Q", plain, at)
-    tracks = plain.rindex(b"\x16\x54\xae\x6b")
-    return plain[:at] + struct.pack(">Q", size + len(more)) + plain[at + 8 : tracks] + more + plain[tracks:]
-
-
 FILMS: dict[str, Callable[[Told], bytes]] = {
     "keys": keys_film,
     "user data": user_data_film,
     "items": items_film,
-    "Matroska": matroska_film,
 }
 
 
@@ -168,11 +140,6 @@ async def test_a_model_without_a_listed_maker_goes(where: str) -> None:
     assert after.taken_at == SHOT_AT
 
 
-async def test_tags_about_a_track_go() -> None:
-    copy = await copy_of(matroska_film(TRUE, of_track=True))
-    assert b"iPhone" not in copy
-
-
 async def test_a_value_of_another_type_or_with_more_behind_it_goes() -> None:
     body = keys_film(TRUE)
     for old, new in (
@@ -207,13 +174,34 @@ async def test_a_place_for_a_camera_goes_from_a_picture(disguised: str) -> None:
         assert disguised.encode() not in copy
 
 
-async def test_the_date_of_a_matroska_film_stays() -> None:
-    body = matroska_film(TRUE).replace(b"\x4d\x80", b"\x44\x61\x88" + bytes(8) + b"\x4d\x80", 1)
+def matroska_film() -> bytes:
+    """Returns a film with a date in its info, and with tags."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska") as file:
+        file.metadata["creation_time"], file.metadata["make"] = "2024-07-05T10:11:12.000000Z", "Apple"
+        stream = file.add_stream("mpeg4", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuv420p", Fraction(1, 10)
+        frame: av.VideoFrame = av.VideoFrame.from_image(quadrants(64, 48))  # type: ignore[no-untyped-call] # its stub lacks types
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+async def test_the_date_of_a_matroska_film_stays_and_its_tags_go() -> None:
+    body = matroska_film()
+    before, after = await probed(body), await probed(await copy_of(body))
+    assert before.taken_at == after.taken_at == SHOT_AT
+    assert before.camera == Camera("Apple", None)
+    assert after.camera is None
+
+
+async def test_what_is_no_date_of_a_matroska_film_goes() -> None:
+    body = matroska_film()
     at = body.index(b"\x44\x61\x88")
-    info = body.index(b"\x15\x49\xa9\x66")
-    assert info < at
-    copy = await copy_of(body)
-    assert copy[at : at + 11] == body[at : at + 11]
+    # Nine bytes: the date's eight, and the first byte of the next element.
+    disguised = body[: at + 2] + b"\x89" + b"+48.8+2.2" + body[at + 12 :]
+    assert b"+48.8+2.2" not in await copy_of(disguised)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A place planted wherever a format has room for one: nothing of it is in a copy, the picture is the same."""
+"""A place is planted in each part of a format that has room. A copy has none of it, and the same picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GPS = SHOT.exif().removeprefix(b"Exif\0\0")
 Planted = Iterator[tuple[str, bytes]]
 
 
-# Where to plant
+# Files with a planted place
 
 
 def _segment(marker: int, body: bytes) -> bytes:
@@ -145,7 +145,7 @@ def _bmps() -> Planted:
 
 
 def _tiffs() -> Planted:
-    """Each field that is no picture's, in both directories; then the gaps."""
+    """Yields files with the place in each field that does not describe the picture, and behind the end."""
     texts = (
         269,
         270,
@@ -190,7 +190,7 @@ def _heifs() -> Planted:
         yield f"{fmt} items", plain
         for name in (b"uuid", b"free", b"skip", b"mdta", b"udta", b"GPS "):
             yield f"{fmt} {name.decode()}", plain + box(name, MARK * 2)
-        # In `meta` everything is found by offsets from the file's start, which a box behind its last moves.
+        # Offsets in `meta` count from the start of the file. A box behind the last box moves none of them.
         yield f"{fmt} after the end", plain + box(b"mpvd", movie(MovieShape(seconds=0.3)), box(b"udta", MARK))
 
 
@@ -237,7 +237,7 @@ def _films() -> Planted:
 
 
 def _with_box(film: bytes, parents: tuple[bytes, ...], told: bytes) -> bytes:
-    """At the end of the first box of that path, and every parent as much longer; the index comes last."""
+    """Returns the film with a box at the end of the first box of a path. The index is the last box."""
     start, end, headers = 0, len(film), []
     for name in parents:
         position = start
@@ -273,7 +273,7 @@ def _matroskas() -> Planted:
             yield f"{container} {what}", _at_end_of_segment(plain, told)
         yield f"{container} after the end", plain + element(0xEC, MARK) + MARK
         for where, parents in _MASTERS.items():
-            # What follows moves: no position may be looked up.
+            # The elements behind it move, so no position may be looked up.
             unsought = plain.replace(b"\x53\xab", b"\x53\xaa")
             yield f"{container} in {where}", _with_element(unsought, parents, element(0x1A2B3C4D, MARK))
 
@@ -305,7 +305,7 @@ _MASTERS = {
 
 
 def _with_element(film: bytes, parents: tuple[int, ...], told: bytes) -> bytes:
-    """At the end of the first element of that path. Sizes are written anew; what follows moves up."""
+    """Returns the film with an element at the end of the first element of a path, with new sizes."""
     head, *below = parents
     position = 0
     while (
@@ -339,7 +339,7 @@ FORMATS = {
 }
 
 
-# What is seen of a copy
+# The pixels of a copy
 
 _FILMS = {MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.WEBM, MediaFormat.MKV}
 
@@ -350,7 +350,7 @@ def _bytes_of(frame: av.VideoFrame) -> bytes:
 
 
 def _shown(body: bytes) -> list[bytes]:
-    """The pixels of every frame."""
+    """Returns the pixels of every frame."""
     fmt = sniff(body)
     assert fmt is not None
     if fmt not in _FILMS:
@@ -387,7 +387,7 @@ async def test_nothing_is_left_of_a_place_wherever_it_was_planted(name: str) -> 
     assert planted >= 4
 
 
-# What stays
+# Facts that stay
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "HEIF", "TIFF"])
@@ -419,7 +419,7 @@ async def test_a_live_photo_stays_one(fmt: str) -> None:
 
 
 async def test_a_motion_photo_still_plays() -> None:
-    """Its film is where it was, found by what the picture says of it, and nothing else is said."""
+    """The film has its place, the picture's XMP leads to it, and the XMP has nothing else."""
     film = movie(MovieShape(seconds=0.3))
     packet = (
         b"<x:xmpmeta><rdf:Description GCamera:MotionPhoto='1' GCamera:MotionPhotoVersion=\"1\" dc:title='"

@@ -1,4 +1,4 @@
-"""Captions, keywords, times and places of XMP and IPTC, in every format that carries them."""
+"""Captions, keywords, times and places of XMP and IPTC, in every format that has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes that never end, lie about their size, or hold themselves; movies that were written in fragments."""
+"""Boxes without an end, with a wrong size, or within themselves; movies in fragments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When, where and with what: zones, places and the identifiers of Live Photos."""
+"""Time, place and camera: zones, places and the identifiers of Live Photos."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 import pytest
 from kappi_mediameta.probing import BytesSource, Coordinates, Probe, probe, sniff
 from kappi_mediameta.probing.apple import clean_live_id, live_id_of
-from kappi_mediameta.probing.exif import parse_exif
+from kappi_mediameta.probing.exif import exif_tags, facts_of
+from kappi_mediameta.probing.facts import CaptureFacts
 from kappi_mediameta.probing.movie_tags import capture_of, user_data_tags
 from kappi_testkit.media.containers import tiff
 from kappi_testkit.media.live_photos import apple_maker_note, live_film, live_picture
 from kappi_testkit.media.live_photos import live_id_of as expected_id
 from kappi_testkit.media.metadata_blocks import exif_block
 from kappi_testkit.media.samples import MovieShape, Shot, movie
+
+
+def facts_of_block(block: bytes) -> CaptureFacts:
+    return facts_of(exif_tags(block))
 
 
 async def probed(body: bytes) -> Probe:
@@ -66,7 +71,7 @@ def test_maker_notes_without_one(note: bytes) -> None:
     ],
 )
 def test_offsets_of_pictures(offset: str | None, minutes: int | None) -> None:
-    facts = parse_exif(Shot(taken="2024:06:21 12:00:00", offset=offset).exif())
+    facts = facts_of_block(Shot(taken="2024:06:21 12:00:00", offset=offset).exif())
     assert facts.taken_at is not None
     assert (facts.taken_offset_minutes, facts.taken_offset_known) == (minutes, minutes is not None)
 
@@ -132,11 +137,11 @@ def test_a_3gpp_place_that_is_cut_off_is_none(cut: int) -> None:
 
 def test_a_maker_note_of_megabytes_is_left_alone() -> None:
     block = tiff(((34665, 4, 1, 26),), tail=struct.pack("<HHHII", 1, 0x927C, 7, 3 << 20, 8)) + bytes(4 << 20)
-    assert parse_exif(block).live_id is None
+    assert facts_of_block(block).live_id is None
 
 
 def placed_by_hand(reference: bytes, *, kind: int, degrees: int = 48) -> bytes:
-    """South by `reference`, in numbers of that type; 2.5 degrees east."""
+    """Returns a place south by `reference`, in numbers of a type, 2.5 degrees east."""
     entries = [
         (1, 2, len(reference), reference),
         (2, kind, 2, struct.pack("<iiii", degrees, 1, 30, 1)),
@@ -167,12 +172,12 @@ def placed_by_hand(reference: bytes, *, kind: int, degrees: int = 48) -> bytes:
     ],
 )
 def test_hemispheres(reference: bytes, latitude: float, kind: int) -> None:
-    assert parse_exif(placed_by_hand(reference, kind=kind)).location == Coordinates(latitude, 2.5)
+    assert facts_of_block(placed_by_hand(reference, kind=kind)).location == Coordinates(latitude, 2.5)
 
 
 @pytest.mark.parametrize("reference", [b"S\0", b"N\0", b"\0"])
 def test_degrees_may_have_the_sign_and_so_have_their_minutes(reference: bytes) -> None:
-    found = parse_exif(placed_by_hand(reference, kind=10, degrees=-48)).location
+    found = facts_of_block(placed_by_hand(reference, kind=10, degrees=-48)).location
     assert found == Coordinates(-48.5, 2.5)
 
 
@@ -181,7 +186,7 @@ _ASCII, _UNDEFINED, _BYTE, _RATIONAL = 2, 7, 1, 5
 
 @pytest.mark.parametrize("kind", [_ASCII, _UNDEFINED, _BYTE])
 def test_texts_of_exif_may_be_of_other_types(kind: int) -> None:
-    facts = parse_exif(
+    facts = facts_of_block(
         exif_block(
             [(0x010E, kind, b"Col \xe9\x00"), (0x010F, kind, b"KAPPI\x00"), (0x0110, kind, b"TEST\x00\x00")],
             details=[(0x9003, kind, b"2024:07:05 12:11:12\x00"), (0x9011, kind, b"+02:00\x00")],
@@ -207,7 +212,7 @@ def test_below_the_sea_whatever_the_type_of_the_mark(kind: int) -> None:
         (5, kind, b"\x01"),
         (6, _RATIONAL, _over(30)),
     ]
-    assert parse_exif(exif_block(gps=gps)).location == Coordinates(48.0, 21.0, -30.0)
+    assert facts_of_block(exif_block(gps=gps)).location == Coordinates(48.0, 21.0, -30.0)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +228,7 @@ def test_a_fraction_over_nothing_is_none(
     latitude: list[int | None], altitude: int | None, place: Coordinates | None
 ) -> None:
     gps = [(2, _RATIONAL, _over(*latitude)), (4, _RATIONAL, _over(21)), (6, _RATIONAL, _over(altitude))]
-    assert parse_exif(exif_block(gps=gps)).location == place
+    assert facts_of_block(exif_block(gps=gps)).location == place
 
 
 @pytest.mark.parametrize(
@@ -240,23 +245,23 @@ def test_a_fraction_over_nothing_is_none(
 def test_dates_of_exif_in_the_form_of_iso_8601(
     written: bytes, taken_at: datetime | None, minutes: int | None
 ) -> None:
-    facts = parse_exif(exif_block(details=[(0x9003, _ASCII, written + b"\x00")]))
+    facts = facts_of_block(exif_block(details=[(0x9003, _ASCII, written + b"\x00")]))
     assert (facts.taken_at, facts.taken_offset_minutes) == (taken_at, minutes)
 
 
 def test_dates_of_exif_may_stand_in_the_first_directory() -> None:
-    facts = parse_exif(exif_block([(0x9003, _ASCII, b"2024:07:05 12:11:12\x00")]))
+    facts = facts_of_block(exif_block([(0x9003, _ASCII, b"2024:07:05 12:11:12\x00")]))
     assert facts.taken_at == datetime(2024, 7, 5, 12, 11, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("offset", [b"+0200\x00", b"+02:00\x00", b"+02\x00"])
 def test_zones_of_exif_with_and_without_colon(offset: bytes) -> None:
     details = [(0x9003, _ASCII, b"2024:07:05 12:11:12\x00"), (0x9010, _ASCII, offset)]
-    assert parse_exif(exif_block(details=details)).taken_offset_minutes == 120
+    assert facts_of_block(exif_block(details=details)).taken_offset_minutes == 120
 
 
 def _over(*numbers: int | None) -> bytes:
-    """Fractions over one; None: nothing over nothing."""
+    """Returns fractions over one. None becomes zero over zero."""
     return b"".join(struct.pack(">II", number or 0, 0 if number is None else 1) for number in numbers)
 
 

@@ -1,10 +1,10 @@
-"""Whatever bytes arrive, a probe ends in facts or in a typed refusal, within its budget of reads."""
+"""For any bytes, a probe returns facts or raises a typed refusal, within its budget of reads."""
 
 from collections.abc import Callable
 
 import pytest
 from kappi_mediameta.probing import MediaFormat, ProbeLimits, ProbeRejected, probe, sniff
-from kappi_mediameta.probing.exif import parse_exif
+from kappi_mediameta.probing.exif import exif_tags, facts_of
 from kappi_testkit.media.samples import (
     CountingSource,
     MovieShape,
@@ -41,7 +41,7 @@ LIMITS = ProbeLimits()
 
 
 def index_only(shape: MovieShape) -> bytes:
-    """A movie with its media data emptied, so that the damage falls on the index."""
+    """Returns a movie without media data, so that the damage falls on the index."""
     body = movie(shape)
     media_at = body.index(b"mdat") - 4
     index_at = body.index(b"moov", media_at) - 4
@@ -71,5 +71,5 @@ async def test_damaged_files_end_in_facts_or_in_a_refusal(name: str) -> None:
 def test_damaged_exif_never_raises() -> None:
     readable = 0
     for damaged in mutations(SHOT.exif(), seed=7, count=5_000):
-        readable += parse_exif(damaged).camera is not None
+        readable += facts_of(exif_tags(damaged)).camera is not None
     assert 0 < readable < 5_000

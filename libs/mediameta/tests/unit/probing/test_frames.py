@@ -1,4 +1,4 @@
-"""Animations: what moves, for how long, and how much of it is too much."""
+"""Animations: frames, durations, and their limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def probed(body: bytes, limits: ProbeLimits | None = None) -> Probe:
 
 
 def gif(frames: int, *, delay: int, noise: int = 0) -> bytes:
-    """delay: hundredths of a second."""
+    """Returns a GIF. delay: hundredths of a second."""
     out = io.BytesIO()
     pictures = [
         Image.effect_noise((noise, noise), 90).convert("P")

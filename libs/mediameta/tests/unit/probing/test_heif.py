@@ -50,7 +50,7 @@ async def test_the_orientation_is_the_one_decoders_apply(fmt: str, orientation: 
     body = encode(quadrants(120, 80), fmt, shot=Shot(orientation=orientation))
     found = await probed(body)
     assert (found.width, found.height, found.orientation) == (120, 80, orientation)
-    if fmt == "HEIF":  # libheif turns by itself: what it shows is upright, and as large as was said
+    if fmt == "HEIF":  # libheif turns the picture: it is upright and of the size in the header
         with Image.open(io.BytesIO(body)) as shown:
             assert shown.size == (found.width, found.height)
             corner = shown.convert("RGB").getpixel((10, 10))
@@ -71,7 +71,7 @@ async def test_facts_of_a_camera() -> None:
     ("properties", "size", "orientation"),
     [
         ((ispe(120, 80),), (80, 120), 6),
-        # Some editors leave it in although the properties have it, or say that nothing is turned.
+        # Some editors keep the EXIF orientation beside properties of turns, also of a turn by nothing.
         ((ispe(120, 80), irot(1)), (80, 120), 8),
         ((ispe(120, 80), irot(0)), (120, 80), 1),
         ((ispe(120, 80), imir(1)), (120, 80), 2),
@@ -86,7 +86,7 @@ async def test_what_exif_says_of_turns_counts_where_a_heic_says_nothing(
 
 
 async def test_what_exif_says_of_turns_never_counts_in_an_avif() -> None:
-    """As in browsers."""
+    """Browsers do the same."""
     body = Heif(exif=Shot(orientation=6).exif()[6:], kind=b"av01").build()
     found = await probe(BytesSource(body), MediaFormat.AVIF)
     assert (found.width, found.height, found.orientation) == (120, 80, 1)

@@ -47,7 +47,7 @@ def tag(name: str, value: str, *, track: int = 0) -> bytes:
 
 
 def muxed(*, turn: int) -> bytes:
-    """By FFmpeg. turn: degrees counter-clockwise."""
+    """Returns a film by FFmpeg. turn: degrees counter-clockwise."""
     out = io.BytesIO()
     with av.open(out, "w", format="matroska") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -72,7 +72,7 @@ async def test_turns_are_those_ffmpeg_writes(turn: int, orientation: int, size: 
     found = await probed(body)
     assert (found.width, found.height) == size
     assert found.orientation == orientation
-    with av.open(io.BytesIO(body), "r") as container:  # what a player makes of it
+    with av.open(io.BytesIO(body), "r") as container:  # the size that a player shows
         assert next(container.decode(video=0)).rotation % 360 == turn % 360
     assert (found.kind, found.codec, found.duration_ms) == ("video", "h264", 1000)
 
@@ -98,7 +98,7 @@ async def test_what_is_displayed(settings: list[bytes], size: tuple[int, int]) -
 
 
 async def test_facts_that_are_written_behind_the_media() -> None:
-    """A muxer knows its tags' place last; the seek head at the start leads to them."""
+    """A muxer writes tags last. The seek head at the start leads to them."""
     tags = element(
         TAGS,
         tag("MAKE", "a track's", track=7),
@@ -120,7 +120,7 @@ async def test_facts_that_are_written_behind_the_media() -> None:
 
 
 async def test_a_recording_lasts_until_its_last_frame() -> None:
-    """Browsers record with neither a duration nor sizes."""
+    """Browsers record without a duration and without sizes."""
     info = element(INFO, unsigned(0x2AD7B1, 1_000_000))
     tracks = element(TRACKS, video_track(extra=unsigned(0x23E383, 40_000_000)))
     clusters = cluster(0, frames=(0, 40)), cluster(5_000, frames=(0, 80, 40))

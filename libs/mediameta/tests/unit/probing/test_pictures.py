@@ -146,7 +146,7 @@ async def test_a_photograph_of_megabytes_is_probed_from_little() -> None:
 
 
 async def test_a_panorama_with_megabytes_of_metadata_before_the_picture() -> None:
-    """Some cameras put a second picture, or sound, into the XMP segments of a JPEG."""
+    """Some cameras write a second picture, or sound, into the XMP segments of a JPEG."""
     body = encode(quadrants(300, 200), "JPEG")
     segment = b"\xff\xe1\xff\xff" + b"http://ns.adobe.com/xmp/extension/\x00" + bytes(0xFFFD - 35)
     found = await probed(body[:2] + segment * 120 + body[2:])
@@ -220,7 +220,7 @@ async def test_a_motion_photo_carries_its_movie_behind_the_picture() -> None:
 
 
 def claiming(fmt: str, width: int, height: int) -> bytes:
-    """A small file whose header says it is enormous."""
+    """Returns a small file whose header has an enormous size."""
     body = bytearray(encode(quadrants(16, 16), fmt))
     if fmt == "JPEG":
         at = body.index(b"\xff\xc0")
@@ -277,7 +277,7 @@ async def test_a_jpeg_of_nothing_but_segments_is_not_walked_to_its_end() -> None
 
 
 def between_segments(jpeg: bytes, nothing: bytes) -> bytes:
-    """These bytes in front of the EXIF segment, which belong to none."""
+    """Returns a JPEG with bytes before the EXIF segment that belong to no segment."""
     at = jpeg.index(b"\xff\xe1")
     return jpeg[:at] + nothing + jpeg[at:]
 

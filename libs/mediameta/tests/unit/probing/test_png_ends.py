@@ -1,4 +1,4 @@
-"""What stands behind the pixels of a PNG: EXIF, the end, and whatever somebody appended."""
+"""Bytes behind the pixels of a PNG: EXIF, the end, and appended bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def large(*, chunk_bytes: int, chunks: int) -> bytes:
-    """A PNG with more pixels than it takes: whoever reads headers does not mind."""
+    """Returns a PNG with more pixel data than its size needs, which readers of headers ignore."""
     noise = random.Random(1).randbytes(chunk_bytes)
     return PNG[:33] + chunk(b"IDAT", noise) * chunks + chunk(b"IEND", b"")
 

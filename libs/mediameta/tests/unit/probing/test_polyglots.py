@@ -1,4 +1,4 @@
-"""What is a picture and something else besides is refused; what phones append to pictures is not."""
+"""A file that is a picture and also something else is refused. Data that phones append are accepted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_a_zip_behind_a_picture(name: str, archive: bytes) -> None:
 
 
 def patched(archive: bytes, *changes: tuple[int, str, int]) -> bytes:
-    """The archive with numbers in its end record overwritten: (offset in the record, format, number) each."""
+    """Returns the archive with other numbers in its end record. changes: offset, format and number."""
     record = bytearray(archive[-22:])
     for offset, form, number in changes:
         struct.pack_into(form, record, offset, number)
@@ -80,7 +80,7 @@ def patched(archive: bytes, *changes: tuple[int, str, int]) -> bytes:
     ids=["disk", "disks", "entries", "offset", "measured from the start", "Zip64", "many ends"],
 )
 async def test_a_zip_that_is_not_quite_right(archive: bytes) -> None:
-    """Unpackers pass over what does not keep them from its entries."""
+    """Unpackers ignore errors that do not hide the entries."""
     assert await verdict(JPEG + archive) is RejectReason.POLYGLOT
 
 
@@ -92,7 +92,7 @@ async def test_an_archive_behind_a_long_picture(mark: bytes) -> None:
 
 
 async def test_a_zip_in_a_segment_of_a_jpeg_that_ends_as_one() -> None:
-    """The archive hides in a comment; its end record is a comment of the last bytes."""
+    """The archive is in a comment. Its end record is in a comment of the last bytes."""
     body = with_comment(JPEG, zipped()[:-22]) + zipped()[-22:]
     assert await verdict(body) is RejectReason.POLYGLOT
 

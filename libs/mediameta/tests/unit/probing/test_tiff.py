@@ -41,7 +41,7 @@ async def test_size_turn_and_camera(big: bool) -> None:
     assert (found.kind, found.codec) == ("image", "tiff")
     assert found.camera is not None
     assert found.camera.make == "Leica"
-    if not big:  # Pillow leaves those directories out of a BigTIFF
+    if not big:  # Pillow writes no such directories into a BigTIFF
         assert found.location == Coordinates(latitude=48.1, longitude=11.5, altitude=520.0)
         assert found.taken_at is not None
 
@@ -85,7 +85,7 @@ async def test_camera_raw_is_no_tiff() -> None:
 
 
 def with_other(*, tag: int | None, photometric: int = 2, compression: int = 1) -> bytes:
-    """A TIFF with a second directory, which the first names by a tag or which follows it."""
+    """Returns a TIFF with a second directory, which a tag of the first names or which follows the first."""
     named = ((tag, 4, 1, 512),) if tag else ()
     first = (*PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8), *named)
     other = struct.pack("<H", 2)
@@ -114,7 +114,7 @@ async def test_a_tiff_may_have_other_pictures(tag: int | None) -> None:
 
 @pytest.mark.parametrize(("width", "is_raw"), [(20, False), (40, False), (400, True)])
 async def test_a_larger_picture_below_the_first_is_camera_raw(width: int, is_raw: bool) -> None:
-    """However it is coded; a smaller one is a step of a pyramid."""
+    """The coding does not matter. A smaller picture is a step of a pyramid."""
     other = struct.pack("<HHHIIHHII", 2, 256, 4, 1, width, 257, 4, 1, 30) + bytes(4)
     body = tiff((*PLAIN, (262, 3, 1, 1), (258, 3, 1, 8), (330, 4, 1, 512)), tail=bytes(4_000))
     body = body[:512] + other + body[512 + len(other) :]
@@ -133,7 +133,7 @@ async def test_what_the_sensor_saw_may_hang_on_the_second_directory() -> None:
 
 
 async def test_a_first_directory_that_is_a_smaller_version_is_no_picture() -> None:
-    """Which camera RAW begins with, whatever follows."""
+    """Camera RAW begins with such a directory."""
     body = tiff(((254, 4, 1, 1), *PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8)), tail=bytes(4_000))
     assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
 
@@ -170,7 +170,7 @@ async def test_samples_that_are_not_read_faithfully_are_refused_by_name(name: st
 
 
 async def test_directories_that_point_at_each_other_end() -> None:
-    """EXIF and GPS directories that are the first one again, and a chain that leads back to itself."""
+    """The EXIF and GPS directories are the first one again, and a chain leads back to itself."""
     body = tiff((*PLAIN, (34665, 4, 1, 8), (34853, 4, 1, 8)), next_at=8, tail=bytes(64))
     source = CountingSource(body)
     found = await probe(source, MediaFormat.TIFF)
