@@ -29,7 +29,7 @@ Sha256Hex = Annotated[
     str,
     Meta(
         pattern="^[0-9A-Fa-f]{64}$",
-        description="SHA-256 of the content, 64 hexadecimal digits; checked if it is given",
+        description="SHA-256 of the content, 64 hexadecimal digits; checked when given",
     ),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
