@@ -26,7 +26,7 @@ from kappi_galleries.errors import (
     GalleryTakenDown,
     TooManyPasswordAttempts,
 )
-from kappi_galleries.use_cases.issue_grants import IssueGrants
+from kappi_galleries.use_cases.issue_grants import IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
 
 T = TypeVar("T")
 _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
@@ -58,8 +58,18 @@ class OwnerRequest(msgspec.Struct, frozen=True):
 class InternalApi:
     """The endpoints that issue grants, and the keys that verify them."""
 
-    def __init__(self, *, issue_grants: IssueGrants, accounts: AccountVerifier, key: SigningKey) -> None:
-        self._issue_grants = issue_grants
+    def __init__(
+        self,
+        *,
+        issue_view_grant: IssueViewGrant,
+        issue_owner_grant: IssueOwnerGrant,
+        issue_key_grant: IssueKeyGrant,
+        accounts: AccountVerifier,
+        key: SigningKey,
+    ) -> None:
+        self._issue_view_grant = issue_view_grant
+        self._issue_owner_grant = issue_owner_grant
+        self._issue_key_grant = issue_key_grant
         self._accounts = accounts
         self._jwks = jwks_document(key)
         self._view = msgspec.json.Decoder(ViewRequest)
@@ -74,17 +84,17 @@ class InternalApi:
 
     async def grant_view(self, request: Request) -> Response:
         asked = _parse(self._view, await request.body())
-        grant = await self._issue_grants.for_code(asked.code, password=asked.password, client=asked.client)
+        grant = await self._issue_view_grant(asked.code, password=asked.password, client=asked.client)
         return JsonResponse(grant)
 
     async def grant_by_key(self, request: Request) -> Response:
         asked = _parse(self._key, await request.body())
-        return JsonResponse(await self._issue_grants.for_access_key(asked.access_key))
+        return JsonResponse(await self._issue_key_grant(asked.access_key))
 
     async def grant_owner(self, request: Request) -> Response:
         asked = _parse(self._owner, await request.body())
         claims = await self._accounts.open(asked.token)
-        return JsonResponse(await self._issue_grants.for_owner(asked.gallery_id, claims))
+        return JsonResponse(await self._issue_owner_grant(asked.gallery_id, claims))
 
     async def jwks(self, _: Request) -> Response:
         return JsonResponse(self._jwks)

@@ -145,9 +145,9 @@ class GalleryRows:
         """Take a code. Returns False when it was ever used before; the transaction stays usable."""
         return await self._changed(insert(used_codes).values(code=code).on_conflict_do_nothing())
 
-    async def take_another_code(self, code: str, gallery_id: GalleryId, *, at: datetime) -> bool:
-        """As `take_code`, in place of the code that the gallery has."""
-        taken = insert(used_codes).values(code=code, gallery_id=gallery_id, taken_at=at)
+    async def take_another_code(self, gallery: Gallery, *, at: datetime) -> bool:
+        """As `take_code`, for the code that the gallery gets in place of its stored one."""
+        taken = insert(used_codes).values(code=gallery.code, gallery_id=gallery.id, taken_at=at)
         return await self._changed(taken.on_conflict_do_nothing())
 
     async def other_codes_since(self, gallery_id: GalleryId, since: datetime) -> tuple[int, datetime | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
@@ -13,8 +14,8 @@ from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
 from kappi_galleries.domain.galleries import Gallery, GalleryDetails, GalleryId, LifetimePolicy, details_of
 from kappi_galleries.events import created
-from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
-from kappi_galleries.use_cases.code_allocation import take_free_code
+from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
+from kappi_galleries.use_cases.code_allocation import with_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ class CreateGallery:
 
     def __init__(
         self,
-        *,
         queries: GalleryQueries,
+        *,
         outbox: Outbox,
         codes: CodeScheme,
         lifetimes: LifetimePolicy,
@@ -59,56 +60,49 @@ class CreateGallery:
         self._new_id = new_id
         self._new_access_key = new_access_key
 
-    async def create(self, new: NewGallery) -> CreatedGallery:
-        """Create a gallery in a transaction of its own, with one round trip per tried code, so mostly one.
-
-        Raises LifetimeRefused, CodesExhausted.
-        """
-        draft, key_hash = self._draft(new)
-        event = self._outbox.row(created(draft.gallery))
-
-        async def take(code: str) -> bool:
-            gallery = replace(draft.gallery, code=code)
-            return await self._queries.create(gallery, access_key_hash=key_hash, event=event)
-
-        code = await take_free_code(self._codes, take)
-        self._outbox.wake()
-        metrics.CREATED.labels("anonymous").inc()
-        return replace(draft, gallery=replace(draft.gallery, code=code))
-
-    async def create_once(
-        self, call: IdempotentCall, new: NewGallery, *, render: Callable[[CreatedGallery], StoredAnswer]
+    async def __call__(
+        self,
+        new: NewGallery,
+        *,
+        call: IdempotentCall | None,
+        render: Callable[[CreatedGallery], StoredAnswer],
     ) -> StoredAnswer:
-        """Create a gallery and store the rendered answer in one transaction, or return the answer stored
-        before.
+        """Returns the rendered gallery, or the answer stored before.
 
-        Raises as `create` does, and IdempotencyKeyReused.
+        A call without a key takes one round trip per tried code, so mostly one. Raises LifetimeRefused,
+        CodesExhausted, IdempotencyKeyReused.
         """
+        draft, access_key = self._draft(new), self._new_access_key()
+        key_hash = access_key_hash(access_key)
+        assert key_hash is not None
+        if call is None:
+            gallery = await self._create(draft, key_hash)
+            return render(CreatedGallery(gallery=gallery, access_key=access_key))
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
-            return render(await self._create_within(unit, new))
+            gallery = await self._create_within(unit, draft, key_hash)
+            return render(CreatedGallery(gallery=gallery, access_key=access_key))
 
         return await answer_once(self._outbox, call, act)
 
-    async def _create_within(self, unit: UnitOfWork, new: NewGallery) -> CreatedGallery:
-        draft, key_hash = self._draft(new)
-        rows = GalleryRows(unit.connection)
+    async def _create(self, draft: Gallery, key_hash: bytes) -> Gallery:
+        event = self._outbox.row(created(draft))
+        take = partial(self._queries.create, access_key_hash=key_hash, event=event)
+        gallery = await with_free_code(draft, self._codes, take)
+        self._outbox.wake()
+        metrics.CREATED.labels("anonymous").inc()
+        return gallery
 
-        async def take(code: str) -> bool:
-            gallery = replace(draft.gallery, code=code)
-            return await rows.insert(gallery, secrets={"access_key_hash": key_hash})
-
-        gallery = replace(draft.gallery, code=await take_free_code(self._codes, take))
+    async def _create_within(self, unit: UnitOfWork, draft: Gallery, key_hash: bytes) -> Gallery:
+        take = partial(GalleryRows(unit.connection).insert, secrets=Secrets(access_key_hash=key_hash))
+        gallery = await with_free_code(draft, self._codes, take)
         await unit.publish(created(gallery), sequence=gallery.version)
         metrics.CREATED.labels("anonymous").inc()
-        return replace(draft, gallery=gallery)
+        return gallery
 
-    def _draft(self, new: NewGallery) -> tuple[CreatedGallery, bytes]:
+    def _draft(self, new: NewGallery) -> Gallery:
         now = self._clock()
-        access_key = self._new_access_key()
-        key_hash = access_key_hash(access_key)
-        assert key_hash is not None
-        gallery = Gallery(
+        return Gallery(
             id=GalleryId(self._new_id()),
             code=None,
             owner_id=None,
@@ -117,10 +111,5 @@ class CreateGallery:
             expires_at=self._lifetimes.deadline(new.lifetime_s, now=now),
             created_at=now,
             updated_at=now,
-            deleted_at=None,
-            version=1,
-            item_count=0,
-            size_bytes=0,
             **details_of(new),
         )
-        return CreatedGallery(gallery=gallery, access_key=access_key), key_hash
