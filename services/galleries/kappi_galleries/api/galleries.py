@@ -13,7 +13,7 @@ from kappi_chassis.http.client_address import address_subject, client_address
 from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
-from kappi_chassis.pagination import Cursor, PageSize, cursor_after, cut_page, position_of
+from kappi_chassis.pagination import Cursor, PageSize, page_by_id, position_of
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.time_left import with_seconds_left
 from starlette.responses import Response
@@ -112,11 +112,9 @@ class GalleryApi:
         account_id = await self._callers.account(request)
         before = position_of(cursor)
         found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
-        page, last = cut_page(found, limit=limit)
+        page, next_cursor = page_by_id(found, limit=limit)
         items = [self._shown(gallery) for gallery in page]
-        return document_response(
-            GalleryPageAnswer(items=items, next_cursor=cursor_after(last.id if last else None))
-        )
+        return document_response(GalleryPageAnswer(items=items, next_cursor=next_cursor))
 
     async def read(
         self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey

@@ -10,7 +10,7 @@ from kappi_chassis.http.documents import document_response, stored_document, sto
 from kappi_chassis.http.edge import PACED
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import StoredAnswer
-from kappi_chassis.pagination import Cursor, PageSize, cursor_after, cut_page, position_of
+from kappi_chassis.pagination import Cursor, PageSize, page_by_id, position_of
 from kappi_chassis.problems import UnsupportedMediaType
 from starlette.responses import Response
 
@@ -135,11 +135,9 @@ class PostApi:
         found = await self._comments.page(PostId(post_id), before=before, limit=limit + 1)
         if found is None:
             raise PostNotFound
-        page, last = cut_page(found, limit=limit)
+        page, next_cursor = page_by_id(found, limit=limit)
         items = [CommentAnswer.of(comment) for comment in page]
-        return document_response(
-            CommentPageAnswer(items=items, next_cursor=cursor_after(last.id if last else None))
-        )
+        return document_response(CommentPageAnswer(items=items, next_cursor=next_cursor))
 
     async def comment(
         self,

@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from kappi_chassis.http import JsonResponse, json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.documents import NO_STORE
 from kappi_chassis.passwords import PasswordsBusy
 from starlette.responses import Response
 
-from kappi_identity.api.access import NO_STORE, client_of
+from kappi_identity.api.access import client_of
 from kappi_identity.api.forms import FORM, read_form, required
 from kappi_identity.api.schemas import TokenAnswer
-from kappi_identity.domain.accounts import SessionPolicy
 from kappi_identity.domain.tokens import TokenPair
 from kappi_identity.errors import (
     AccountSuspended,
@@ -22,9 +22,10 @@ from kappi_identity.errors import (
     TooManyLogins,
     UnsupportedGrantType,
 )
-from kappi_identity.use_cases.keys import Keyring
-from kappi_identity.use_cases.login import Login
+from kappi_identity.use_cases.keyring import Keyring
+from kappi_identity.use_cases.log_in import LogIn
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens
+from kappi_identity.use_cases.revoke_session import RevokeToken
 
 BEARER = "Bearer"
 # Verifiers fetch the keys again when they meet an unknown key, so caches in between may keep the answer.
@@ -33,12 +34,12 @@ _JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
 
 class OAuthApi:
     def __init__(
-        self, *, login: Login, refresh_tokens: RefreshTokens, keyring: Keyring, policy: SessionPolicy
+        self, *, log_in: LogIn, refresh_tokens: RefreshTokens, revoke_token: RevokeToken, keyring: Keyring
     ) -> None:
-        self._login = login
+        self._log_in = log_in
         self._refresh_tokens = refresh_tokens
+        self._revoke_token = revoke_token
         self._keyring = keyring
-        self._policy = policy
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Accounts"])
@@ -53,22 +54,21 @@ class OAuthApi:
         if grant_type == "password":
             return _tokens(await self._by_password(request, form))
         if grant_type == "refresh_token":
-            return _tokens(await self._refresh_tokens.refresh(required(form, "refresh_token")))
+            return _tokens(await self._refresh_tokens(required(form, "refresh_token")))
         raise UnsupportedGrantType("Use `password` or `refresh_token`.")
 
     async def revoke(self, request: Request) -> Response:
-        await self._refresh_tokens.revoke(required(await read_form(request), "token"))
+        await self._revoke_token(required(await read_form(request), "token"))
         return Response(status_code=200, headers=dict(NO_STORE))
 
     async def jwks(self) -> Response:
         return JsonResponse(await self._keyring.published(), headers=_JWKS_HEADERS)
 
     async def _by_password(self, request: Request, form: dict[str, str]) -> TokenPair:
-        return await self._login.with_password(
+        return await self._log_in(
             required(form, "username"),
             required(form, "password"),
             client=client_of(request, device_token=form.get("device_token")),
-            policy=self._policy,
         )
 
 

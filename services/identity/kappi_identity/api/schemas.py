@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from kappi_chassis.http.unknown_fields import RequestBody
 from kappi_chassis.time_left import seconds_left
+from kappi_contracts.tiers import TierRules
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
@@ -33,7 +35,6 @@ from kappi_identity.domain.tiers import (
     MAX_SIZES,
     MIN_SIZE_PX,
     Tier,
-    TierRules,
     clean_sizes,
     clean_tier_name,
 )
@@ -137,17 +138,7 @@ class AccountAnswer(BaseModel):
 
     @classmethod
     def of(cls, account: Account) -> AccountAnswer:
-        assert account.email is not None
-        return cls(
-            id=account.id,
-            email=account.email,
-            display_name=account.display_name,
-            tier=account.tier,
-            role=account.role,
-            created_at=account.created_at,
-            suspended_at=account.suspended_at,
-            suspension_reason=account.suspension_reason,
-        )
+        return cls.model_validate(account, from_attributes=True)
 
 
 class AccountPage(BaseModel):
@@ -251,13 +242,8 @@ class TierCreate(RequestBody):
     quota_bytes: QuotaBytes = None
 
     def rules(self) -> TierRules:
-        return TierRules(
-            rendition_sizes=tuple(self.rendition_sizes),
-            original_access=self.original_access,
-            expiring_links=self.expiring_links,
-            max_file_bytes=self.max_file_bytes,
-            quota_bytes=self.quota_bytes,
-        )
+        rules = self.model_dump(exclude={"name", "rendition_sizes"})
+        return TierRules(rendition_sizes=tuple(self.rendition_sizes), **rules)
 
 
 class TierPatch(RequestBody):
@@ -289,14 +275,7 @@ class TierAnswer(BaseModel):
 
     @classmethod
     def of(cls, tier: Tier) -> TierAnswer:
-        return cls(
-            name=tier.name,
-            rendition_sizes=list(tier.rules.rendition_sizes),
-            original_access=tier.rules.original_access,
-            expiring_links=tier.rules.expiring_links,
-            max_file_bytes=tier.rules.max_file_bytes,
-            quota_bytes=tier.rules.quota_bytes,
-        )
+        return cls(name=tier.name, **asdict(tier.rules))
 
 
 class TierPage(BaseModel):
@@ -345,15 +324,7 @@ class TakedownAnswer(BaseModel):
 
     @classmethod
     def of(cls, takedown: Takedown) -> TakedownAnswer:
-        return cls(
-            id=takedown.id,
-            gallery=takedown.gallery,
-            reason=takedown.reason,
-            ordered_by=takedown.ordered_by,
-            ordered_at=takedown.ordered_at,
-            lifted_by=takedown.lifted_by,
-            lifted_at=takedown.lifted_at,
-        )
+        return cls.model_validate(takedown, from_attributes=True)
 
 
 class TakedownPage(BaseModel):

@@ -15,11 +15,12 @@ from starlette_admin.auth import AdminUser, AuthProvider, LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
 from kappi_identity.api.access import client_of
-from kappi_identity.domain.accounts import AccountId, SessionPolicy
+from kappi_identity.domain.accounts import AccountId
 from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.login import WRONG, Login
-from kappi_identity.use_cases.sessions import Sessions
+from kappi_identity.use_cases.log_in import LogInAsAdmin
+from kappi_identity.use_cases.password_check import WRONG
+from kappi_identity.use_cases.revoke_session import RevokeSession
 
 COOKIE = "kappi_admin"
 DEVICE_COOKIE = "kappi_admin_device"
@@ -38,19 +39,19 @@ class PanelLogin(AuthProvider):
     def __init__(
         self,
         *,
-        login: Login,
-        sessions: Sessions,
+        log_in: LogInAsAdmin,
+        revoke_session: RevokeSession,
         accounts: AccountQueries,
-        policy: SessionPolicy,
+        session_length: timedelta,
         device_known_for: timedelta,
         secret: bytes,
         clock: Clock,
     ) -> None:
         super().__init__()
-        self._login = login
-        self._sessions = sessions
+        self._log_in = log_in
+        self._revoke_session = revoke_session
         self._accounts = accounts
-        self._policy = policy
+        self._session_length = session_length
         self._device_known_for = device_known_for
         self._signed = URLSafeSerializer(secret, salt=_SALT)
         self._clock = clock
@@ -61,12 +62,8 @@ class PanelLogin(AuthProvider):
         Raises LoginFailed. remember_me: ignored; every panel session has the same length.
         """
         try:
-            opened = await self._login.as_admin(
-                username,
-                password,
-                client=client_of(request, device_token=request.cookies.get(DEVICE_COOKIE)),
-                policy=self._policy,
-            )
+            client = client_of(request, device_token=request.cookies.get(DEVICE_COOKIE))
+            opened = await self._log_in(username, password, client=client)
         except (InvalidGrant, AccountSuspended) as refused:
             raise LoginFailed(WRONG) from refused
         except Problem as refused:
@@ -76,7 +73,7 @@ class PanelLogin(AuthProvider):
             safe_redirect_url(request.query_params.get("next") or start, request, start), status_code=303
         )
         session = self._signed.dumps([str(opened.account.id), str(opened.session.id)])
-        self._set_cookie(request, response, COOKIE, session, lasting=self._policy.longest)
+        self._set_cookie(request, response, COOKIE, session, lasting=self._session_length)
         self._set_cookie(
             request, response, DEVICE_COOKIE, opened.device_token, lasting=self._device_known_for
         )
@@ -98,7 +95,7 @@ class PanelLogin(AuthProvider):
         if named is not None:
             account_id, session_id = named
             with suppress(SessionNotFound):
-                await self._sessions.end(session_id, account_id=AccountId(account_id))
+                await self._revoke_session(session_id, account_id=AccountId(account_id))
         response = RedirectResponse(index_url(request), status_code=303)
         response.delete_cookie(COOKIE, path=_path_of(request))
         return response
