@@ -23,7 +23,7 @@ from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.api.posts import PostApi
 from kappi_galleries.api.statistics import StatisticsApi
 from kappi_galleries.consumers import TickStep, handlers
-from kappi_galleries.domain.credentials import CodeScheme, new_access_key
+from kappi_galleries.domain.credentials import CodeScheme
 from kappi_galleries.domain.galleries import LifetimePolicy
 from kappi_galleries.domain.links import Links
 from kappi_galleries.media_client import ClaimRoom, Pictures
@@ -64,14 +64,11 @@ class Dependencies(ServiceDependencies):
 def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     """Returns the application that serves the HTTP endpoints."""
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
-    links = Links(settings.public_url)
-    callers = Callers(deps.accounts)
-    calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
-    app.include_router(_galleries(deps, settings, links=links, callers=callers, calls=calls).router())
-    app.include_router(_ownership(deps, settings, links=links, callers=callers, calls=calls).router())
-    app.include_router(_posts(deps, settings, links=links, callers=callers, calls=calls).router())
-    app.include_router(_statistics(deps, settings, callers=callers).router())
-    _internal(deps, settings, links=links).mount(app)
+    app.include_router(_galleries(deps, settings).router())
+    app.include_router(_ownership(deps, settings).router())
+    app.include_router(_posts(deps, settings).router())
+    app.include_router(_statistics(deps, settings).router())
+    _internal(deps, settings).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
@@ -85,14 +82,7 @@ def build_handlers(deps: Dependencies, settings: GalleriesSettings) -> Mapping[s
     return handlers(deps.outbox, clock=deps.clock, on_tick=on_tick)
 
 
-def _galleries(
-    deps: Dependencies,
-    settings: GalleriesSettings,
-    *,
-    links: Links,
-    callers: Callers,
-    calls: IdempotentCalls,
-) -> GalleryApi:
+def _galleries(deps: Dependencies, settings: GalleriesSettings) -> GalleryApi:
     queries, codes, lifetimes = GalleryQueries(deps.database), _codes(settings), _lifetimes(settings)
     create_gallery = CreateGallery(
         queries,
@@ -101,7 +91,6 @@ def _galleries(
         lifetimes=lifetimes,
         clock=deps.clock,
         new_id=deps.new_id,
-        new_access_key=new_access_key,
     )
     create_account_gallery = CreateAccountGallery(
         outbox=deps.outbox, codes=codes, passwords=deps.passwords, clock=deps.clock, new_id=deps.new_id
@@ -120,11 +109,15 @@ def _galleries(
         create_account_gallery=create_account_gallery,
         change_gallery=change_gallery,
         delete_gallery=DeleteGallery(outbox=deps.outbox, clock=deps.clock),
-        callers=callers,
-        calls=calls,
-        links=links,
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
         clock=deps.clock,
     )
+
+
+def _calls(settings: GalleriesSettings) -> IdempotentCalls:
+    return IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
 
 
 def _codes(settings: GalleriesSettings) -> CodeScheme:
@@ -137,30 +130,19 @@ def _lifetimes(settings: GalleriesSettings) -> LifetimePolicy:
     return LifetimePolicy(default=settings.anonymous_lifetime, longest=settings.anonymous_lifetime_cap)
 
 
-def _ownership(
-    deps: Dependencies,
-    settings: GalleriesSettings,
-    *,
-    links: Links,
-    callers: Callers,
-    calls: IdempotentCalls,
-) -> OwnershipApi:
+def _ownership(deps: Dependencies, settings: GalleriesSettings) -> OwnershipApi:
     return OwnershipApi(
         claim_gallery=ClaimGallery(outbox=deps.outbox, room=deps.claim_room, clock=deps.clock),
         rotate_code=RotateCode(outbox=deps.outbox, codes=_codes(settings), clock=deps.clock),
-        rotate_access_key=RotateAccessKey(
-            outbox=deps.outbox, clock=deps.clock, new_access_key=new_access_key
-        ),
-        callers=callers,
-        calls=calls,
-        links=links,
+        rotate_access_key=RotateAccessKey(outbox=deps.outbox, clock=deps.clock),
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
         clock=deps.clock,
     )
 
 
-def _posts(
-    deps: Dependencies, settings: GalleriesSettings, *, links: Links, callers: Callers, calls: IdempotentCalls
-) -> PostApi:
+def _posts(deps: Dependencies, settings: GalleriesSettings) -> PostApi:
     posts, comments = PostQueries(deps.database), CommentQueries(deps.database)
     drafts = PostDrafts(posts, outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id)
     return PostApi(
@@ -174,14 +156,14 @@ def _posts(
             comments, posts=posts, outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id
         ),
         delete_comment=DeleteComment(comments, outbox=deps.outbox, clock=deps.clock),
-        callers=callers,
-        calls=calls,
-        links=links,
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
         uploads_at_once=settings.post_uploads_at_once,
     )
 
 
-def _statistics(deps: Dependencies, settings: GalleriesSettings, *, callers: Callers) -> StatisticsApi:
+def _statistics(deps: Dependencies, settings: GalleriesSettings) -> StatisticsApi:
     statistics = StatisticsQueries(deps.database)
     show_gallery = ShowGalleryStatistics(
         GalleryQueries(deps.database),
@@ -189,12 +171,14 @@ def _statistics(deps: Dependencies, settings: GalleriesSettings, *, callers: Cal
         step=settings.statistics_step,
         clock=deps.clock,
     )
-    return StatisticsApi(show_gallery=show_gallery, statistics=statistics, callers=callers, clock=deps.clock)
+    return StatisticsApi(
+        show_gallery=show_gallery, statistics=statistics, callers=Callers(deps.accounts), clock=deps.clock
+    )
 
 
-def _internal(deps: Dependencies, settings: GalleriesSettings, *, links: Links) -> InternalApi:
+def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
     key = SigningKey.from_pem(settings.grant_key_pem())
-    queries, sealer = GalleryQueries(deps.database), GrantSealer(key, links=links)
+    queries, sealer = GalleryQueries(deps.database), GrantSealer(key, links=Links(settings.public_url))
     password_check = GalleryPasswordCheck(
         queries=queries,
         attempts=AttemptQueries(deps.database),

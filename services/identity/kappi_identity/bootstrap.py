@@ -54,7 +54,7 @@ from kappi_identity.use_cases.change_password import ChangePassword
 from kappi_identity.use_cases.delete_account import DeleteAccount
 from kappi_identity.use_cases.keyring import Keyring
 from kappi_identity.use_cases.known_clients import KnownClients
-from kappi_identity.use_cases.log_in import LogIn, LogInAsAdmin, OpenSession
+from kappi_identity.use_cases.log_in import LogIn, OpenSession
 from kappi_identity.use_cases.moderation import (
     LiftTakedown,
     ReinstateAccount,
@@ -146,16 +146,6 @@ def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Map
     }
 
 
-def build_passwords(settings: IdentitySettings) -> Passwords:
-    """Returns the hasher of passwords. Its thread starts with the first password."""
-    return Passwords(
-        time_cost=settings.password_time_cost,
-        memory_kib=settings.password_memory_kib,
-        longest_queue=settings.password_queue,
-        share=settings.password_share,
-    )
-
-
 def build_keys(use_case: type[K], deps: Dependencies, settings: IdentitySettings) -> K:
     """Returns a use case of the signing keys."""
     policy = KeyPolicy(
@@ -186,12 +176,14 @@ def build_sign_up(deps: Dependencies, settings: IdentitySettings) -> SignUp:
     )
 
 
-def build_log_in_as_admin(deps: Dependencies, settings: IdentitySettings) -> LogInAsAdmin:
-    """Returns the login to the panel, whose sessions have a fixed length and are never refreshed."""
-    return LogInAsAdmin(
+def build_open_session(deps: Dependencies, settings: IdentitySettings) -> OpenSession:
+    """Returns the login, of the panel and of every other client."""
+    return OpenSession(
+        outbox=deps.outbox,
         check=_check(deps, settings),
-        open_session=_open_session(deps, settings),
-        policy=_policy(settings, idle=settings.panel_session, longest=settings.panel_session),
+        known=_known(deps, settings),
+        clock=deps.clock,
+        new_id=deps.new_id,
     )
 
 
@@ -237,8 +229,7 @@ def _oauth(deps: Dependencies, settings: IdentitySettings, *, keyring: Keyring) 
     )
     return OAuthApi(
         log_in=LogIn(
-            check=_check(deps, settings),
-            open_session=_open_session(deps, settings),
+            open_session=build_open_session(deps, settings),
             policy=policy,
             keyring=keyring,
             access_tokens=access_tokens,
@@ -292,10 +283,11 @@ def _administration(deps: Dependencies, settings: IdentitySettings) -> Administr
 def _panel(deps: Dependencies, settings: IdentitySettings, administration: Administration) -> App:
     accounts, tiers = AccountQueries(deps.database), TierQueries(deps.database)
     login = PanelLogin(
-        log_in=build_log_in_as_admin(deps, settings),
+        open_session=build_open_session(deps, settings),
         revoke_session=RevokeSession(deps.database, clock=deps.clock),
         accounts=accounts,
-        session_length=settings.panel_session,
+        # Panel sessions have a fixed length and are never refreshed.
+        policy=_policy(settings, idle=settings.panel_session, longest=settings.panel_session),
         device_known_for=settings.login_known_for,
         secret=derived_secret(_secret(settings), "panel sessions"),
         clock=deps.clock,
@@ -316,17 +308,6 @@ def _check(deps: Dependencies, settings: IdentitySettings) -> PasswordCheck:
         passwords=deps.passwords,
         throttle=_throttle(deps, settings),
         limits=_login_limits(settings),
-    )
-
-
-def _open_session(deps: Dependencies, settings: IdentitySettings) -> OpenSession:
-    return OpenSession(
-        outbox=deps.outbox,
-        check=_check(deps, settings),
-        known=_known(deps, settings),
-        passwords=deps.passwords,
-        clock=deps.clock,
-        new_id=deps.new_id,
     )
 
 

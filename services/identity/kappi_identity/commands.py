@@ -9,9 +9,10 @@ from typing import Any
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from pydantic import SecretStr
 
-from kappi_identity.bootstrap import Dependencies, build_keys, build_passwords, build_sign_up
+from kappi_identity.bootstrap import Dependencies, build_keys, build_sign_up
 from kappi_identity.domain.accounts import Account
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.create_admin import CreateAdmin
@@ -62,7 +63,7 @@ def _settings(**values: Any) -> IdentitySettings:
 
 @asynccontextmanager
 async def _dependencies(database_url: str, settings: IdentitySettings) -> AsyncIterator[Dependencies]:
-    database, passwords = Database(database_url, pool_size=_POOL_SIZE), build_passwords(settings)
+    database, passwords = Database(database_url, pool_size=_POOL_SIZE), Passwords.of(settings)
     await database.start()
     try:
         yield Dependencies(database=database, outbox=Outbox(database), passwords=passwords)

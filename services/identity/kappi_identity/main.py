@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
-from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs, build_passwords
+from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs
 from kappi_identity.settings import IdentitySettings
 
 NAME = "identity"
@@ -16,9 +17,7 @@ NAME = "identity"
 def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     """Returns the whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
-    deps = Dependencies(
-        database=backbone.database, outbox=backbone.outbox, passwords=build_passwords(settings)
-    )
+    deps = Dependencies(database=backbone.database, outbox=backbone.outbox, passwords=Passwords.of(settings))
     backbone.service.closes(deps.passwords)
     backbone.serves(build_app(deps, settings))
     if "worker" in settings.roles:

@@ -24,6 +24,7 @@ from kappi_galleries.api.schemas import (
     GalleryAnswer,
     GalleryCreate,
     GalleryCreatedAnswer,
+    GalleryFields,
     GalleryPageAnswer,
     GalleryPatch,
 )
@@ -34,7 +35,7 @@ from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.access import read_managed
 from kappi_galleries.use_cases.change_gallery import ChangeGallery, GalleryChange, PasswordChange
 from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery, NewAccountGallery
-from kappi_galleries.use_cases.create_gallery import CreatedGallery, CreateGallery, NewGallery
+from kappi_galleries.use_cases.create_gallery import CreateGallery, NewGallery
 from kappi_galleries.use_cases.delete_gallery import DeleteGallery
 
 CREATE_SCOPE = "POST /v1/galleries"
@@ -162,9 +163,8 @@ class GalleryApi:
     def _created(self, gallery: Gallery) -> StoredAnswer:
         return stored_document(self._shown(gallery), status=201)
 
-    def _created_anonymous(self, created: CreatedGallery) -> StoredAnswer:
-        gallery = self._shown(created.gallery)
-        document = GalleryCreatedAnswer(**dict(gallery), access_key=created.access_key)
+    def _created_anonymous(self, gallery: Gallery, access_key: str) -> StoredAnswer:
+        document = GalleryCreatedAnswer(**dict(self._shown(gallery)), access_key=access_key)
         return stored_document(document, status=201)
 
 
@@ -204,7 +204,7 @@ def _change(body: GalleryPatch) -> GalleryChange:
     )
 
 
-def _details(body: GalleryCreate | GalleryPatch) -> dict[str, Any]:
+def _details(body: GalleryFields) -> dict[str, Any]:
     """Returns the details that were sent. null takes a detail away, or leaves one that each gallery has."""
     sent = {name: getattr(body, name) for name in DETAILS if name in body.model_fields_set}
     return {name: value for name, value in sent.items() if value is not None or DETAILS[name] is None}

@@ -82,28 +82,27 @@ LocationFreeChoice = Annotated[
 ]
 
 
-class GalleryCreate(RequestBody):
+class GalleryFields(RequestBody):
+    """The fields of a gallery that its manager sets."""
+
+    title: Title = None
+    visibility: VisibilityChoice = None
+    password: Password = None
+    expires_in: LifetimeSeconds = None
+    location_free: LocationFreeChoice = None
+
+
+class GalleryCreate(GalleryFields):
     """What a new gallery should be like. Everything is optional."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon in May"}]})
 
-    title: Title = None
-    visibility: VisibilityChoice = None
-    password: Password = None
-    expires_in: LifetimeSeconds = None
-    location_free: LocationFreeChoice = None
 
-
-class GalleryPatch(RequestBody):
+class GalleryPatch(GalleryFields):
     """What to change; a field that is not sent stays as it is. `null` takes a title or a password away."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
-    title: Title = None
-    visibility: VisibilityChoice = None
-    password: Password = None
-    expires_in: LifetimeSeconds = None
-    location_free: LocationFreeChoice = None
     keep_code: bool = Field(
         default=False,
         strict=True,

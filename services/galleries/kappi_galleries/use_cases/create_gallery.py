@@ -11,7 +11,7 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
+from kappi_galleries.domain.credentials import CodeScheme, access_key_hash, new_access_key
 from kappi_galleries.domain.galleries import Gallery, GalleryDetails, GalleryId, LifetimePolicy, details_of
 from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
@@ -25,14 +25,6 @@ class NewGallery(GalleryDetails):
     """
 
     lifetime_s: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedGallery:
-    """A new gallery and the only copy of its access key."""
-
-    gallery: Gallery
-    access_key: str
 
 
 class CreateGallery:
@@ -50,7 +42,6 @@ class CreateGallery:
         lifetimes: LifetimePolicy,
         clock: Clock,
         new_id: NewId,
-        new_access_key: Callable[[], str],
     ) -> None:
         self._queries = queries
         self._outbox = outbox
@@ -58,30 +49,28 @@ class CreateGallery:
         self._lifetimes = lifetimes
         self._clock = clock
         self._new_id = new_id
-        self._new_access_key = new_access_key
 
     async def __call__(
         self,
         new: NewGallery,
         *,
         call: IdempotentCall | None,
-        render: Callable[[CreatedGallery], StoredAnswer],
+        render: Callable[[Gallery, str], StoredAnswer],
     ) -> StoredAnswer:
-        """Returns the rendered gallery, or the answer stored before.
+        """Returns the rendered gallery, or the answer stored before. render: also receives the only copy of
+        the access key.
 
         A call without a key takes one round trip per tried code, so mostly one. Raises LifetimeRefused,
         CodesExhausted, IdempotencyKeyReused.
         """
-        draft, access_key = self._draft(new), self._new_access_key()
+        draft, access_key = self._draft(new), new_access_key()
         key_hash = access_key_hash(access_key)
         assert key_hash is not None
         if call is None:
-            gallery = await self._create(draft, key_hash)
-            return render(CreatedGallery(gallery=gallery, access_key=access_key))
+            return render(await self._create(draft, key_hash), access_key)
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
-            gallery = await self._create_within(unit, draft, key_hash)
-            return render(CreatedGallery(gallery=gallery, access_key=access_key))
+            return render(await self._create_within(unit, draft, key_hash), access_key)
 
         return await answer_once(self._outbox, call, act)
 

@@ -115,13 +115,17 @@ class IssueViewGrant:
         return self._sealer.seal(gallery, "view", now=self._clock())
 
 
-class IssueOwnerGrant:
-    """Issues a grant to manage for an owner's token."""
+class IssueManageGrant:
+    """Base of the use cases that issue a grant to manage."""
 
     def __init__(self, queries: GalleryQueries, *, sealer: GrantSealer, clock: Clock) -> None:
         self._queries = queries
         self._sealer = sealer
         self._clock = clock
+
+
+class IssueOwnerGrant(IssueManageGrant):
+    """Issues a grant to manage for an owner's token."""
 
     async def __call__(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
         """Returns a grant to manage. claims: of a verified token.
@@ -137,13 +141,8 @@ class IssueOwnerGrant:
         return self._sealer.seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
 
 
-class IssueKeyGrant:
+class IssueKeyGrant(IssueManageGrant):
     """Issues a grant to manage for an access key."""
-
-    def __init__(self, queries: GalleryQueries, *, sealer: GrantSealer, clock: Clock) -> None:
-        self._queries = queries
-        self._sealer = sealer
-        self._clock = clock
 
     async def __call__(self, access_key: str) -> SealedGrant:
         """Returns a grant to manage.

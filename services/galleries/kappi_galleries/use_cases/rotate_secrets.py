@@ -10,7 +10,7 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import Manager, key_hash_of, lock_managed
@@ -53,10 +53,9 @@ class RotateCode:
 class RotateAccessKey:
     """Gives an anonymous gallery a new access key."""
 
-    def __init__(self, *, outbox: Outbox, clock: Clock, new_access_key: Callable[[], str]) -> None:
+    def __init__(self, *, outbox: Outbox, clock: Clock) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._new_access_key = new_access_key
 
     async def __call__(
         self,
@@ -75,7 +74,7 @@ class RotateAccessKey:
         async def act(unit: UnitOfWork) -> StoredAnswer:
             rows, now = GalleryRows(unit.connection), self._clock()
             gallery = await lock_managed(rows, gallery_id, Manager(access_key=access_key), now=now)
-            new = self._new_access_key()
+            new = new_access_key()
             await store_change(unit, gallery, now=now, secrets={"access_key_hash": key_hash_of(new)})
             metrics.ROTATED.labels("access_key").inc()
             return render(new)

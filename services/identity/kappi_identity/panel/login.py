@@ -15,10 +15,10 @@ from starlette_admin.auth import AdminUser, AuthProvider, LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
 from kappi_identity.api.access import client_of
-from kappi_identity.domain.accounts import AccountId
+from kappi_identity.domain.accounts import AccountId, SessionPolicy
 from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.log_in import LogInAsAdmin
+from kappi_identity.use_cases.log_in import OpenSession
 from kappi_identity.use_cases.password_check import WRONG
 from kappi_identity.use_cases.revoke_session import RevokeSession
 
@@ -39,19 +39,19 @@ class PanelLogin(AuthProvider):
     def __init__(
         self,
         *,
-        log_in: LogInAsAdmin,
+        open_session: OpenSession,
         revoke_session: RevokeSession,
         accounts: AccountQueries,
-        session_length: timedelta,
+        policy: SessionPolicy,
         device_known_for: timedelta,
         secret: bytes,
         clock: Clock,
     ) -> None:
         super().__init__()
-        self._log_in = log_in
+        self._open_session = open_session
         self._revoke_session = revoke_session
         self._accounts = accounts
-        self._session_length = session_length
+        self._policy = policy
         self._device_known_for = device_known_for
         self._signed = URLSafeSerializer(secret, salt=_SALT)
         self._clock = clock
@@ -63,7 +63,9 @@ class PanelLogin(AuthProvider):
         """
         try:
             client = client_of(request, device_token=request.cookies.get(DEVICE_COOKIE))
-            opened = await self._log_in(username, password, client=client)
+            opened = await self._open_session(
+                username, password, client=client, policy=self._policy, role="admin"
+            )
         except (InvalidGrant, AccountSuspended) as refused:
             raise LoginFailed(WRONG) from refused
         except Problem as refused:
@@ -73,7 +75,7 @@ class PanelLogin(AuthProvider):
             safe_redirect_url(request.query_params.get("next") or start, request, start), status_code=303
         )
         session = self._signed.dumps([str(opened.account.id), str(opened.session.id)])
-        self._set_cookie(request, response, COOKIE, session, lasting=self._session_length)
+        self._set_cookie(request, response, COOKIE, session, lasting=self._policy.longest)
         self._set_cookie(
             request, response, DEVICE_COOKIE, opened.device_token, lasting=self._device_known_for
         )

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
-from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_identity import metrics
-from kappi_identity.domain.accounts import Account, Session, SessionId, SessionPolicy, normal_password
+from kappi_identity.domain.accounts import Account, Role, Session, SessionId, SessionPolicy
 from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.errors import AccountSuspended, InvalidGrant
 from kappi_identity.repository.accounts import AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
 from kappi_identity.use_cases.keyring import Keyring
 from kappi_identity.use_cases.known_clients import KnownClients
-from kappi_identity.use_cases.password_check import WRONG, Checked, Client, PasswordCheck
+from kappi_identity.use_cases.password_check import WRONG, Client, PasswordCheck
 
 _log = get_logger(__name__)
 
@@ -32,7 +31,7 @@ class Opened:
 
 
 class OpenSession:
-    """Opens a session after a right password. The client is known to the account from then on."""
+    """Exchanges a password for a session. The client is known to the account from then on."""
 
     def __init__(
         self,
@@ -40,31 +39,34 @@ class OpenSession:
         outbox: Outbox,
         check: PasswordCheck,
         known: KnownClients,
-        passwords: Passwords,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self._outbox = outbox
         self._check = check
         self._known = known
-        self._passwords = passwords
         self._clock = clock
         self._new_id = new_id
 
     async def __call__(
         self,
-        checked: Checked,
+        email: str,
         password: str,
         *,
         client: Client,
         policy: SessionPolicy,
         refresh_token: str | None = None,
+        role: Role | None = None,
     ) -> Opened:
         """Returns the session. refresh_token: its first one; None for a session that cannot be refreshed.
 
-        Raises InvalidGrant, AccountSuspended.
+        role: the role that the account must have; another account gets the same answer as a wrong password.
+        Raises InvalidGrant, AccountSuspended, TooManyLogins, PasswordsBusy.
         """
-        rehashed = await self._rehash(checked, password)
+        checked = await self._check.check(email, password, client=client)
+        if role not in (None, checked.credentials.account.role):
+            raise InvalidGrant(WRONG)
+        rehashed = await self._check.rehash(checked, password)
         async with self._outbox.begin() as unit:
             account = await self._lock(unit, checked.credentials)
             if rehashed is not None:
@@ -82,16 +84,6 @@ class OpenSession:
             account.id, rehashed or checked.credentials.password_hash, device=checked.device
         )
         return Opened(account=account, session=session, device_token=device_token)
-
-    async def _rehash(self, checked: Checked, password: str) -> str | None:
-        if not self._passwords.is_outdated(checked.credentials.password_hash):
-            return None
-        try:
-            rehashed = await self._passwords.hash(normal_password(password), shares=checked.shares)
-        except PasswordsBusy:  # a later login can rehash it, when fewer passwords wait
-            return None
-        metrics.REHASHED.inc()
-        return rehashed
 
     async def _lock(self, unit: UnitOfWork, credentials: Credentials) -> Account:
         locked = await AccountRows(unit.connection).lock(credentials.account.id)
@@ -121,24 +113,21 @@ class LogIn:
     def __init__(
         self,
         *,
-        check: PasswordCheck,
         open_session: OpenSession,
         policy: SessionPolicy,
         keyring: Keyring,
         access_tokens: AccessTokens,
     ) -> None:
-        self._check = check
         self._open_session = open_session
         self._policy = policy
         self._keyring = keyring
         self._access_tokens = access_tokens
 
     async def __call__(self, email: str, password: str, *, client: Client) -> TokenPair:
-        """Returns the tokens. Raises InvalidGrant, AccountSuspended, TooManyLogins, PasswordsBusy."""
+        """Returns the tokens. Raises as `OpenSession` does."""
         refresh_token = new_refresh_token()
-        checked = await self._check.check(email, password, client=client)
         opened = await self._open_session(
-            checked, password, client=client, policy=self._policy, refresh_token=refresh_token
+            email, password, client=client, policy=self._policy, refresh_token=refresh_token
         )
         key = await self._keyring.active()
         return TokenPair(
@@ -147,22 +136,3 @@ class LogIn:
             refresh_token=refresh_token,
             device_token=opened.device_token,
         )
-
-
-class LogInAsAdmin:
-    """Exchanges an administrator's password for a session that cannot be refreshed."""
-
-    def __init__(self, *, check: PasswordCheck, open_session: OpenSession, policy: SessionPolicy) -> None:
-        self._check = check
-        self._open_session = open_session
-        self._policy = policy
-
-    async def __call__(self, email: str, password: str, *, client: Client) -> Opened:
-        """Returns the session. Raises as `LogIn` does.
-
-        An account without the role gets the same answer as a wrong password.
-        """
-        checked = await self._check.check(email, password, client=client)
-        if checked.credentials.account.role != "admin":
-            raise InvalidGrant(WRONG)
-        return await self._open_session(checked, password, client=client, policy=self._policy)

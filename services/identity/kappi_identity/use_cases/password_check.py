@@ -123,6 +123,17 @@ class PasswordCheck:
         for limit, subject in checked.charges:
             await self._throttle.give_back(limit, subject)
 
+    async def rehash(self, checked: Checked, password: str) -> str | None:
+        """Returns a new hash of a right password whose stored hash is outdated; None where none is made."""
+        if not self._passwords.is_outdated(checked.credentials.password_hash):
+            return None
+        try:
+            rehashed = await self._passwords.hash(normal_password(password), shares=checked.shares)
+        except PasswordsBusy:  # a later login can rehash it, when fewer passwords wait
+            return None
+        metrics.REHASHED.inc()
+        return rehashed
+
     async def _credentials(self, email_normalised: str, address: str) -> Credentials | None:
         return await self._accounts.credentials(
             email_normalised,

@@ -13,12 +13,16 @@ from kappi_identity.errors import SessionNotFound
 from kappi_identity.repository.sessions import SessionRows, TokenRows
 
 
-class RevokeSession:
-    """Ends a session of an account."""
+class SessionUseCase:
+    """Base of the use cases that end a session."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+
+class RevokeSession(SessionUseCase):
+    """Ends a session of an account."""
 
     async def __call__(self, session_id: UUID, *, account_id: AccountId) -> None:
         """End the session.
@@ -31,12 +35,8 @@ class RevokeSession:
             raise SessionNotFound
 
 
-class RevokeToken:
+class RevokeToken(SessionUseCase):
     """Ends the session of a refresh token."""
-
-    def __init__(self, database: Database, *, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
     async def __call__(self, token: str) -> None:
         """End the session. An invalid token has no session to end."""

@@ -17,13 +17,13 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_identity.bootstrap import (
     Dependencies,
     build_app,
     build_keyring,
     build_keys,
-    build_passwords,
     build_reset_mailer,
     build_sign_up,
 )
@@ -209,7 +209,7 @@ async def make_deps(
     made: list[Dependencies] = []
 
     def make(**changed: Any) -> Dependencies:
-        passwords = build_passwords(make_settings(**changed))
+        passwords = Passwords.of(make_settings(**changed))
         made.append(
             Dependencies(
                 database=database, outbox=Outbox(database), passwords=passwords, clock=clock, mail=mailbox

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from kappi_identity.bootstrap import build_log_in_as_admin
+from kappi_identity.bootstrap import build_open_session
+from kappi_identity.domain.accounts import SessionPolicy
 from kappi_identity.errors import InvalidGrant, TooManyLogins
 from kappi_identity.use_cases.password_check import Client
 
@@ -241,11 +242,13 @@ async def test_an_account_that_is_no_administrators_pays_for_each_attempt_at_the
     """The password is right, so each attempt is hashed."""
     await sign_up()
     limits = {"login_burst_per_client": 2}
-    log_in_as_admin = build_log_in_as_admin(make_deps(**limits), make_settings(**limits))
+    open_session = build_open_session(make_deps(**limits), make_settings(**limits))
     client = Client(address=HOME, device=None)
+    hours = timedelta(hours=8)
+    policy = SessionPolicy(idle=hours, longest=hours, retry_grace=hours)
     for refusal in (InvalidGrant, InvalidGrant, TooManyLogins):
         with pytest.raises(refusal):
-            await log_in_as_admin(EMAIL, PASSWORD, client=client)
+            await open_session(EMAIL, PASSWORD, client=client, policy=policy, role="admin")
 
 
 async def test_one_account_leaves_the_queue_to_others(sign_up: Any, make_http: Any, attempt: Any) -> None:
