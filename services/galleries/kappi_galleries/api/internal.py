@@ -153,7 +153,7 @@ _GRANT_ANSWER: dict[str, Any] = {
     },
 }
 _VIEW = _operation(
-    summary="Grant whoever has a code to view",
+    summary="Issue a grant to view for a code",
     description="Unknown, private, expired and deleted galleries get one answer. Wrong passwords are counted "
     "for `client`, per gallery.",
     body={"code": "k7wq", "password": "open sesame", "client": "203.0.113.7"},
@@ -169,16 +169,16 @@ _VIEW = _operation(
     ),
 )
 _KEY = _operation(
-    summary="Grant the holder of an access key to manage",
-    description="404 only for the key of a gallery that is deleted or expired.",
+    summary="Issue a grant to manage for an access key",
+    description="The answer is 404 only if the key's gallery is deleted or expired.",
     body={"access_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
     required=("access_key",),
     failures=problems(MalformedJson, GalleryKeyWrong, GalleryTakenDown, GalleryNotFound, ValidationFailed),
 )
 _OWNER = _operation(
-    summary="Grant an owner to manage",
-    description="The grant ends with the token at the latest. 404 for what is not the account's, whether it "
-    "exists or not.",
+    summary="Issue a grant to manage for an owner's token",
+    description="The grant ends with the token at the latest. A gallery that the account does not own is "
+    "answered 404, whether it exists or not.",
     body={"gallery_id": "01985c3e-9d3f-7d4e-b1d2-3c4d5e6f7a8b", "token": "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
     required=("gallery_id", "token"),
     failures=problems(
@@ -191,7 +191,7 @@ _OWNER = _operation(
     ),
 )
 _JWKS: dict[str, Any] = {
-    "summary": "The keys grants are signed with",
+    "summary": "The keys that verify grants",
     "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).",
     "tags": ["Internal"],
     "responses": {

@@ -40,7 +40,7 @@ async def with_new_code(gallery: Gallery, rows: GalleryRows, codes: CodeScheme, 
         wait_s = max(1, math.ceil((first + DAY - now).total_seconds()))
         raise TooManyCodes(f"A gallery gets {codes.a_day} a day.", retry_after_s=wait_s)
     if gallery.code is not None:
-        # The code was recorded when it was assigned, unless an older release was still running then.
+        # The code was recorded when it was assigned, unless an older release assigned it.
         await rows.take_code(gallery.code)
 
     async def take(candidate: Gallery) -> bool:

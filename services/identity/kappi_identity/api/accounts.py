@@ -27,7 +27,7 @@ from kappi_identity.use_cases.reset_password import RequestPasswordReset, ResetP
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
 
 CREATE_SCOPE = "POST /v1/accounts"
-ResetToken = Annotated[str, Path(max_length=200, description="As it came in the mail")]
+ResetToken = Annotated[str, Path(max_length=200, description="The token from the mail")]
 
 
 class AccountApi:
@@ -92,7 +92,7 @@ def _created(account: Account) -> StoredAnswer:
 _CREATE: dict[str, Any] = {
     "operation_id": "createAccount",
     "summary": "Sign up",
-    "description": "The address is the account's name: upper and lower case do not matter. Log in with "
+    "description": "The email address is the account's name; upper and lower case do not matter. Log in with "
     "`POST /v1/oauth/token`.",
     "status_code": 201,
     "response_model": AccountAnswer,
@@ -109,23 +109,23 @@ _CREATE: dict[str, Any] = {
 }
 _REQUEST: dict[str, Any] = {
     "operation_id": "requestPasswordReset",
-    "summary": "Ask for a new password",
-    "description": "Mails a token, good once and for half an hour, if there is such an account. The answer "
-    "is the same if there is none.",
+    "summary": "Request a new password",
+    "description": "Mails a token if there is such an account. The token is valid once, for half an hour. "
+    "The answer is the same without such an account.",
     "status_code": 202,
     "response_model": None,
     "response_class": Response,  # no body, so none is documented
-    "response_description": "Look into the mailbox",
+    "response_description": "The request is accepted",
     "responses": problems(MalformedJson, ValidationFailed, TooManyResets),
 }
 _FINISH: dict[str, Any] = {
     "operation_id": "resetPassword",
     "summary": "Set a new password with a mailed token",
-    "description": "Ends every login of the account. The client's address is known to the account then, so "
-    "that it can log in at once, whatever others guess (`POST /v1/oauth/token`).",
+    "description": "Ends every login of the account. The client's address is then known to the account, so "
+    "that wrong passwords of other clients do not delay its login (`POST /v1/oauth/token`).",
     "status_code": 204,
     "response_model": None,
     "response_class": Response,  # no body, so none is documented
-    "response_description": "The new password holds",
+    "response_description": "The password is changed",
     "responses": problems(MalformedJson, ResetTokenInvalid, ValidationFailed, PasswordsBusy),
 }

@@ -143,17 +143,17 @@ def _created(tier: Tier) -> StoredAnswer:
 _ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
 _LIST: dict[str, Any] = {
     "operation_id": "listTiers",
-    "summary": "All tiers",
-    "description": "By name. There are few: always one page.",
+    "summary": "List the tiers",
+    "description": "All tiers on one page, ordered by name.",
     "response_model": TierPage,
     "response_description": "The tiers",
     "responses": problems(*_ADMIN_PROBLEMS),
 }
 _CREATE: dict[str, Any] = {
     "operation_id": "createTier",
-    "summary": "Make a tier",
-    "description": "Names that differ in case only are one. A deleted tier's name may be used again, in its "
-    "old spelling.",
+    "summary": "Create a tier",
+    "description": "Names that differ only in case are the same. The name of a deleted tier may be used "
+    "again and then has its old spelling.",
     "status_code": 201,
     "response_model": TierAnswer,
     "response_description": "The tier",
@@ -169,7 +169,7 @@ _CREATE: dict[str, Any] = {
 _READ: dict[str, Any] = {
     "operation_id": "getTier",
     "summary": "Read a tier",
-    "description": "By its name, in any case.",
+    "description": "The tier with this name, in any case.",
     "response_model": TierAnswer,
     "response_description": "The tier",
     "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
@@ -177,7 +177,7 @@ _READ: dict[str, Any] = {
 _CHANGE: dict[str, Any] = {
     "operation_id": "updateTier",
     "summary": "Change the rules of a tier",
-    "description": "For every account that has it, within seconds.",
+    "description": "The new rules apply within seconds to every account of the tier.",
     "response_model": TierAnswer,
     "response_description": "The tier after the change",
     "responses": problems(MalformedJson, *_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
@@ -185,25 +185,25 @@ _CHANGE: dict[str, Any] = {
 _REMOVE: dict[str, Any] = {
     "operation_id": "deleteTier",
     "summary": "Delete a tier",
-    "description": "Only one that no account has, and none of Anonymous, Traveller, Basic, Premium and "
-    "Enterprise, nor the one of new accounts.",
+    "description": "A tier that an account has cannot be deleted, and neither can Anonymous, Traveller, "
+    "Basic, Premium, Enterprise and the tier of new accounts.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The tier is deleted",
     "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, TierInUse, TierProtected, ValidationFailed),
 }
 _ACCOUNTS: dict[str, Any] = {
     "operation_id": "listAccounts",
-    "summary": "Look for accounts",
-    "description": "Newest first.",
+    "summary": "List accounts",
+    "description": "The newest first.",
     "response_model": AccountPage,
     "response_description": "A page of accounts",
     "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
 }
 _MOVE: dict[str, Any] = {
     "operation_id": "setAccountTier",
-    "summary": "Give an account another tier",
-    "description": "Its rules apply within seconds.",
+    "summary": "Set the tier of an account",
+    "description": "The rules of the tier apply within seconds.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(

@@ -119,7 +119,7 @@ class MeApi:
 
 _READ: dict[str, Any] = {
     "operation_id": "getMe",
-    "summary": "Read one's own account",
+    "summary": "Read my account",
     "description": "The account whose access token is sent.",
     "response_model": AccountAnswer,
     "response_description": "The account",
@@ -127,7 +127,7 @@ _READ: dict[str, Any] = {
 }
 _CHANGE: dict[str, Any] = {
     "operation_id": "updateMe",
-    "summary": "Change one's display name",
+    "summary": "Change my display name",
     "description": "A field that is not sent stays as it is.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
@@ -135,14 +135,14 @@ _CHANGE: dict[str, Any] = {
 }
 _REMOVE: dict[str, Any] = {
     "operation_id": "deleteMe",
-    "summary": "Delete one's account and everything it owns",
-    "description": "At once for the account and its logins; galleries, pictures and files follow within "
-    "moments. It cannot be undone. A token whose log-in is some minutes old needs the `password`, too: "
-    "a refresh does not make a log-in younger. Where a client cannot send a body with `DELETE`, log in "
-    "again first.",
+    "summary": "Delete my account and everything it owns",
+    "description": "The account and its logins are deleted at once; its galleries, pictures and files are "
+    "deleted within seconds. It cannot be undone. The `password` is needed, too, if the login of the token "
+    "is some minutes old; a refresh does not renew a login. A client that cannot send a body with `DELETE` "
+    "must log in again first.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The account is deleted",
     "responses": problems(
         MalformedJson,
         *CALLER_PROBLEMS,
@@ -155,29 +155,29 @@ _REMOVE: dict[str, Any] = {
 }
 _PASSWORD: dict[str, Any] = {
     "operation_id": "changePassword",
-    "summary": "Change one's password",
+    "summary": "Change my password",
     "description": "Ends every other login of the account.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "The new password holds",
+    "response_description": "The password is changed",
     "responses": problems(
         MalformedJson, *CALLER_PROBLEMS, PasswordWrong, ValidationFailed, TooManyLogins, PasswordsBusy
     ),
 }
 _SESSIONS: dict[str, Any] = {
     "operation_id": "listSessions",
-    "summary": "Where one is logged in",
-    "description": "Newest first.",
+    "summary": "List my logins",
+    "description": "The newest first.",
     "response_model": SessionPage,
     "response_description": "A page of logins",
     "responses": problems(*CALLER_PROBLEMS, ValidationFailed),
 }
 _END_SESSION: dict[str, Any] = {
     "operation_id": "endSession",
-    "summary": "Log out somewhere else",
-    "description": "Its refresh token is good no more; an access token it has lasts some minutes.",
+    "summary": "End another login",
+    "description": "The refresh token of the login is void. Its access token stays valid for some minutes.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is over",
+    "response_description": "The login has ended",
     "responses": problems(*CALLER_PROBLEMS, SessionNotFound, ValidationFailed),
 }

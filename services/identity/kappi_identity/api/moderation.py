@@ -98,9 +98,9 @@ _ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
 _SUSPEND: dict[str, Any] = {
     "operation_id": "suspendAccount",
     "summary": "Suspend an account",
-    "description": "Ends its log-ins and allows none; logging in tells the reason. Its galleries and "
-    "posts are not found any more within moments. Nothing is deleted. An access token that was issued before "
-    "lasts some minutes for what needs no gallery.",
+    "description": "Ends the logins of the account and refuses new ones with the reason. Its galleries and "
+    "posts are hidden within seconds. Nothing is deleted. An access token that was issued before stays valid "
+    "for some minutes, for calls that need no gallery.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(
@@ -109,16 +109,16 @@ _SUSPEND: dict[str, Any] = {
 }
 _REINSTATE: dict[str, Any] = {
     "operation_id": "reinstateAccount",
-    "summary": "Take a suspension back",
-    "description": "The account logs in again, and its galleries are back within moments.",
+    "summary": "End the suspension of an account",
+    "description": "The account may log in again, and its galleries are shown again within seconds.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(*_ADMIN_PROBLEMS, AccountNotFound, ValidationFailed),
 }
 _LIST: dict[str, Any] = {
     "operation_id": "listTakedowns",
-    "summary": "What was taken down, by which administrator and why",
-    "description": "Newest first, with those that were lifted.",
+    "summary": "List take-downs",
+    "description": "The newest first, lifted ones included.",
     "response_model": TakedownPage,
     "response_description": "A page of take-downs",
     "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
@@ -126,8 +126,9 @@ _LIST: dict[str, Any] = {
 _TAKE_DOWN: dict[str, Any] = {
     "operation_id": "takeGalleryDown",
     "summary": "Take a gallery down",
-    "description": "Within moments what is in it is not shown, and its code answers like one that does not "
-    "exist. Its manager is told the reason. Nothing is deleted. What names no gallery has no effect.",
+    "description": "Within seconds the content of the gallery is hidden, and its code is answered as if it "
+    "did not exist. Its manager can read the reason. Nothing is deleted. A request that names no gallery "
+    "has no effect.",
     "status_code": 201,
     "response_model": TakedownAnswer,
     "response_description": "The take-down",
@@ -137,11 +138,11 @@ _TAKE_DOWN: dict[str, Any] = {
 }
 _LIFT: dict[str, Any] = {
     "operation_id": "liftTakedown",
-    "summary": "Take a take-down back",
-    "description": "The gallery is back within moments, unless it was taken down more than once: each of "
-    "these is lifted by itself. Again is the same as once.",
+    "summary": "Lift a take-down",
+    "description": "The gallery is shown again within seconds, unless another take-down of it stands: each "
+    "is lifted separately. Repeating it has no further effect.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is lifted",
+    "response_description": "The take-down is lifted",
     "responses": problems(*_ADMIN_PROBLEMS, TakedownNotFound, ValidationFailed),
 }

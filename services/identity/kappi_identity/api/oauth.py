@@ -92,14 +92,15 @@ def _form(properties: dict[str, Any], *, required: list[str], example: dict[str,
 _TOKEN: dict[str, Any] = {
     "operation_id": "issueTokens",
     "summary": "Log in, or refresh tokens",
-    "description": "OAuth 2 (RFC 6749), password and refresh grants. A refresh token is good once. Using one "
-    "again ends the whole login, because somebody else may have it; except at once, where the answer to the "
-    "first use may have got lost: then the repetition gets tokens and those of the first use are void.\n\n"
-    "Wrong passwords are limited for an account. A client that logged in to it before (90 days, a setting), "
-    "from the same address or showing the `device_token` it got, has a limit of its own. All other clients "
-    "share one, however many addresses they have. So guesses of strangers lock out clients at new addresses "
-    "only: these get in with a `device_token`, or set a new password by mail, which makes their address "
-    "known.",
+    "description": "OAuth 2 (RFC 6749), password and refresh grants. A refresh token is valid once. Its "
+    "second use ends the whole login, because the token may have been stolen. The exception is a repetition "
+    "within seconds, since the answer to the first use may have been lost: the repetition gets new tokens, "
+    "and those of the first use are void.\n\n"
+    "Wrong passwords are limited for each account. A client that logged in to the account before (90 days, "
+    "a setting), from the same address or with the `device_token` of that login, has a limit of its own. All "
+    "other clients share one limit, whatever their addresses. So wrong guesses lock out only clients at new "
+    "addresses. Such a client can log in with a `device_token`, or set a new password by mail, which makes "
+    "its address known.",
     "response_model": TokenAnswer,
     "response_description": "The tokens",
     "responses": problems(
@@ -112,7 +113,7 @@ _TOKEN: dict[str, Any] = {
             "password": {"type": "string", "format": "password", "description": "For `password`"},
             "device_token": {
                 "type": "string",
-                "description": "For `password`: of this device's last login to the account, if it has one",
+                "description": "For `password`: the token of this device's last login to the account, if any",
             },
             "refresh_token": {"type": "string", "description": "For `refresh_token`"},
         },
@@ -127,11 +128,11 @@ _TOKEN: dict[str, Any] = {
 _REVOKE: dict[str, Any] = {
     "operation_id": "revokeToken",
     "summary": "Log out",
-    "description": "Ends the login of a refresh token (RFC 7009). A token that is unknown or not good any "
-    "more gets the same answer. Access tokens that were issued before last until they expire.",
+    "description": "Ends the login of a refresh token (RFC 7009). An unknown or void token gets the same "
+    "answer. Access tokens that were issued before stay valid until they expire.",
     "response_model": None,
     "response_class": Response,  # no body, so none is documented
-    "response_description": "The token is good no more",
+    "response_description": "The token is void",
     "responses": problems(OAuthFailure),
     "openapi_extra": _form(
         {"token": {"type": "string", "description": "The refresh token"}},
@@ -141,9 +142,10 @@ _REVOKE: dict[str, Any] = {
 }
 _JWKS: dict[str, Any] = {
     "operation_id": "getKeys",
-    "summary": "The keys access tokens are signed with",
-    "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037): the one in use, the next, and "
-    "those whose last tokens have not expired. Fetch it again when a token names a key it lacks.",
+    "summary": "Get the keys that verify access tokens",
+    "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037): the active key, the next key, "
+    "and the keys whose last tokens have not expired. Fetch the set again when a token names a key that is "
+    "not in it.",
     "response_model": dict[str, list[dict[str, str]]],
     "response_description": "The key set",
 }
