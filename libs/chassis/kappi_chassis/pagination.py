@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,14 @@ from pydantic import AfterValidator
 from kappi_chassis.problems import FieldError, ValidationFailed
 
 T = TypeVar("T")
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+R = TypeVar("R", bound=_Row)
 
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time in a cursor."""
@@ -67,6 +75,12 @@ def cut_page(found: Sequence[T], *, limit: int) -> tuple[Sequence[T], T | None]:
 def cursor_after(last: UUID | None) -> str | None:
     """Returns the cursor of the page after the row with this id; None without one."""
     return None if last is None else _text(last.bytes)
+
+
+def page_by_id(found: Sequence[R], *, limit: int) -> tuple[Sequence[R], str | None]:
+    """As `cut_page`, of a list ordered by id: the rows of the page, and the cursor of the next one."""
+    page, last = cut_page(found, limit=limit)
+    return page, cursor_after(last.id if last else None)
 
 
 def position_of(cursor: str | None) -> UUID | None:

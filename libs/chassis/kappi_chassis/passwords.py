@@ -20,6 +20,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from kappi_chassis.fair_queue import FairQueue, NoPlace, Shares
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Unavailable
+from kappi_chassis.settings import PasswordSettings
 
 NICENESS = 15
 PARALLELISM = 1
@@ -57,6 +58,16 @@ class Passwords:
         self._queue = FairQueue(places=longest_queue, share=share)
         self._executor = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="passwords", initializer=_step_back
+        )
+
+    @classmethod
+    def of(cls, settings: PasswordSettings) -> Passwords:
+        """Returns the hasher that the settings describe."""
+        return cls(
+            time_cost=settings.password_time_cost,
+            memory_kib=settings.password_memory_kib,
+            longest_queue=settings.password_queue,
+            share=settings.password_share,
         )
 
     async def hash(self, password: str, *, shares: Shares) -> str:

@@ -125,3 +125,21 @@ class DatabaseSettings(ServiceSettings):
         description="Secret that encrypts stored answers: a long random text, the same in every replica"
     )
     idempotency_retention: timedelta = timedelta(days=1)
+
+
+class PasswordSettings(DatabaseSettings):
+    """Settings of a service that stores and checks passwords."""
+
+    password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
+    password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
+    password_queue: int = Field(
+        default=64,
+        ge=1,
+        description="Most passwords that wait to be checked; further ones are answered 503 `busy`",
+    )
+    password_share: int = Field(
+        default=8,
+        ge=1,
+        description="Most waiting passwords of one address or account; addresses are served in turn, so that "
+        "an address that sends many delays each other one by one password",
+    )

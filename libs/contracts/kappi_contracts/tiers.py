@@ -1,12 +1,12 @@
 """The tiers that a new deployment has.
 
-The identity service's migrations create them. Other services apply these rules until an event
-tells of others.
+The identity service's migrations create them. Other services apply these rules until an event changes them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 _GIB: Final = 1 << 30
@@ -18,10 +18,11 @@ DEFAULT_TIER: Final = "Traveller"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TierSeed:
-    """A tier and its first rules. rendition_sizes: heights in pixels. quota_bytes: None for no limit."""
+class TierRules:
+    """The rules of a tier. rendition_sizes: heights in pixels. quota_bytes: of one account; None for no
+    limit.
+    """
 
-    name: str
     rendition_sizes: tuple[int, ...]
     original_access: bool
     expiring_links: bool
@@ -29,23 +30,17 @@ class TierSeed:
     quota_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierSeed(TierRules):
+    """A tier and its first rules."""
+
+    name: str
+
+
+_full = partial(TierSeed, original_access=True, expiring_links=False, max_file_bytes=5 * _GIB)
 TIER_SEEDS: Final = (
-    TierSeed(
-        name=ANONYMOUS_TIER,
-        rendition_sizes=(200, 400),
-        original_access=True,
-        expiring_links=False,
-        max_file_bytes=5 * _GIB,
-        quota_bytes=None,
-    ),
-    TierSeed(
-        name=DEFAULT_TIER,
-        rendition_sizes=(200, 400, 2048),
-        original_access=True,
-        expiring_links=False,
-        max_file_bytes=5 * _GIB,
-        quota_bytes=50 * _GIB,
-    ),
+    _full(name=ANONYMOUS_TIER, rendition_sizes=(200, 400), quota_bytes=None),
+    _full(name=DEFAULT_TIER, rendition_sizes=(200, 400, 2048), quota_bytes=50 * _GIB),
     TierSeed(
         name="Basic",
         rendition_sizes=(200,),
@@ -54,18 +49,10 @@ TIER_SEEDS: Final = (
         max_file_bytes=1 * _GIB,
         quota_bytes=15 * _GIB,
     ),
-    TierSeed(
-        name="Premium",
-        rendition_sizes=(200, 400),
-        original_access=True,
-        expiring_links=False,
-        max_file_bytes=5 * _GIB,
-        quota_bytes=500 * _GIB,
-    ),
-    TierSeed(
+    _full(name="Premium", rendition_sizes=(200, 400), quota_bytes=500 * _GIB),
+    _full(
         name="Enterprise",
         rendition_sizes=(200, 400),
-        original_access=True,
         expiring_links=True,
         max_file_bytes=50 * _GIB,
         quota_bytes=5_000 * _GIB,

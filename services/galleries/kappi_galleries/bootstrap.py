@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kappi_chassis.auth import SigningKey
@@ -22,8 +22,8 @@ from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.api.posts import PostApi
 from kappi_galleries.api.statistics import StatisticsApi
-from kappi_galleries.consumers import handlers
-from kappi_galleries.domain.credentials import CodeScheme, new_access_key
+from kappi_galleries.consumers import TickStep, handlers
+from kappi_galleries.domain.credentials import CodeScheme
 from kappi_galleries.domain.galleries import LifetimePolicy
 from kappi_galleries.domain.links import Links
 from kappi_galleries.media_client import ClaimRoom, Pictures
@@ -33,18 +33,24 @@ from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.repository.statistics import StatisticsQueries
 from kappi_galleries.settings import GalleriesSettings
-from kappi_galleries.use_cases.account_creation import CreateAccountGallery
-from kappi_galleries.use_cases.claiming import ClaimGallery
-from kappi_galleries.use_cases.comments import Comments
-from kappi_galleries.use_cases.creation import CreateGallery
+from kappi_galleries.use_cases.change_gallery import ChangeGallery
+from kappi_galleries.use_cases.claim_gallery import ClaimGallery
+from kappi_galleries.use_cases.comments import AddComment, CheckCommentCounts, DeleteComment
+from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery
+from kappi_galleries.use_cases.create_gallery import CreateGallery
+from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
+from kappi_galleries.use_cases.delete_gallery import DeleteGallery
 from kappi_galleries.use_cases.gallery_password import AttemptLimit, GalleryPasswordCheck
-from kappi_galleries.use_cases.issue_grants import IssueGrants
-from kappi_galleries.use_cases.management import GalleryManagement
-from kappi_galleries.use_cases.post_creation import CreatePost
-from kappi_galleries.use_cases.post_upkeep import PostUpkeep
-from kappi_galleries.use_cases.posts import Posts
-from kappi_galleries.use_cases.rotation import Rotation
-from kappi_galleries.use_cases.statistics import ShowStatistics, StatisticsSweep
+from kappi_galleries.use_cases.issue_grants import (
+    GrantSealer,
+    IssueKeyGrant,
+    IssueOwnerGrant,
+    IssueViewGrant,
+)
+from kappi_galleries.use_cases.post_drafts import PostDrafts, SweepDrafts
+from kappi_galleries.use_cases.posts import DeletePost, ListPosts
+from kappi_galleries.use_cases.rotate_secrets import RotateAccessKey, RotateCode
+from kappi_galleries.use_cases.statistics import ShowGalleryStatistics, SweepStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,121 +64,121 @@ class Dependencies(ServiceDependencies):
 def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     """Returns the application that serves the HTTP endpoints."""
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
-    links = Links(settings.public_url)
-    codes = CodeScheme(
-        alphabet=settings.code_alphabet, length=settings.code_length, a_day=settings.code_changes_per_day
-    )
-    callers = Callers(deps.accounts)
-    calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
-    ownership = OwnershipApi(
-        claiming=ClaimGallery(outbox=deps.outbox, room=deps.claim_room, clock=deps.clock),
-        rotation=Rotation(outbox=deps.outbox, codes=codes, clock=deps.clock, new_access_key=new_access_key),
-        callers=callers,
-        calls=calls,
-        links=links,
-        clock=deps.clock,
-    )
-    app.include_router(
-        _gallery_api(deps, settings, links=links, codes=codes, callers=callers, calls=calls).router()
-    )
-    app.include_router(ownership.router())
-    app.include_router(_post_api(deps, settings, links=links, callers=callers, calls=calls).router())
-    show = ShowStatistics(
-        GalleryQueries(deps.database),
-        statistics=StatisticsQueries(deps.database),
-        step=settings.statistics_step,
-        clock=deps.clock,
-    )
-    app.include_router(StatisticsApi(show=show, callers=callers).router())
-    _internal_api(deps, settings, links=links).mount(app)
+    app.include_router(_galleries(deps, settings).router())
+    app.include_router(_ownership(deps, settings).router())
+    app.include_router(_posts(deps, settings).router())
+    app.include_router(_statistics(deps, settings).router())
+    _internal(deps, settings).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
-
-
-def _gallery_api(
-    deps: Dependencies,
-    settings: GalleriesSettings,
-    *,
-    links: Links,
-    codes: CodeScheme,
-    callers: Callers,
-    calls: IdempotentCalls,
-) -> GalleryApi:
-    queries = GalleryQueries(deps.database)
-    lifetimes = LifetimePolicy(default=settings.anonymous_lifetime, longest=settings.anonymous_lifetime_cap)
-    return GalleryApi(
-        creation=CreateGallery(
-            queries=queries,
-            outbox=deps.outbox,
-            codes=codes,
-            lifetimes=lifetimes,
-            clock=deps.clock,
-            new_id=deps.new_id,
-            new_access_key=new_access_key,
-        ),
-        account_creation=CreateAccountGallery(
-            outbox=deps.outbox,
-            codes=codes,
-            passwords=deps.passwords,
-            clock=deps.clock,
-            new_id=deps.new_id,
-        ),
-        management=GalleryManagement(
-            queries=queries,
-            outbox=deps.outbox,
-            passwords=deps.passwords,
-            lifetimes=lifetimes,
-            codes=codes,
-            clock=deps.clock,
-        ),
-        callers=callers,
-        calls=calls,
-        links=links,
-        clock=deps.clock,
-    )
-
-
-def _post_api(
-    deps: Dependencies, settings: GalleriesSettings, *, links: Links, callers: Callers, calls: IdempotentCalls
-) -> PostApi:
-    queries = PostQueries(deps.database)
-    return PostApi(
-        creation=CreatePost(
-            queries,
-            pictures=deps.pictures,
-            outbox=deps.outbox,
-            clock=deps.clock,
-            new_id=deps.new_id,
-        ),
-        posts=Posts(queries, outbox=deps.outbox, clock=deps.clock),
-        comments=Comments(
-            CommentQueries(deps.database),
-            posts=queries,
-            outbox=deps.outbox,
-            clock=deps.clock,
-            new_id=deps.new_id,
-        ),
-        callers=callers,
-        calls=calls,
-        links=links,
-        uploads_at_once=settings.post_uploads_at_once,
-    )
 
 
 def build_handlers(deps: Dependencies, settings: GalleriesSettings) -> Mapping[str, Handler]:
     """Returns the event handlers by topic."""
-    upkeep = PostUpkeep(
-        deps.database,
-        deps.outbox,
-        draft_lifetime=settings.post_draft_lifetime,
+    on_tick: Sequence[TickStep] = (
+        SweepDrafts(deps.outbox, lifetime=settings.post_draft_lifetime, clock=deps.clock),
+        CheckCommentCounts(CommentQueries(deps.database), outbox=deps.outbox),
+        SweepStatistics(deps.outbox, retention=settings.statistics_retention),
+    )
+    return handlers(deps.outbox, clock=deps.clock, on_tick=on_tick)
+
+
+def _galleries(deps: Dependencies, settings: GalleriesSettings) -> GalleryApi:
+    queries, codes, lifetimes = GalleryQueries(deps.database), _codes(settings), _lifetimes(settings)
+    create_gallery = CreateGallery(
+        queries,
+        outbox=deps.outbox,
+        codes=codes,
+        lifetimes=lifetimes,
+        clock=deps.clock,
+        new_id=deps.new_id,
+    )
+    create_account_gallery = CreateAccountGallery(
+        outbox=deps.outbox, codes=codes, passwords=deps.passwords, clock=deps.clock, new_id=deps.new_id
+    )
+    change_gallery = ChangeGallery(
+        queries,
+        outbox=deps.outbox,
+        passwords=deps.passwords,
+        lifetimes=lifetimes,
+        codes=codes,
         clock=deps.clock,
     )
-    sweep = StatisticsSweep(deps.outbox, retention=settings.statistics_retention)
-    return handlers(deps.outbox, clock=deps.clock, on_tick=[upkeep, sweep.handle])
+    return GalleryApi(
+        queries=queries,
+        create_gallery=create_gallery,
+        create_account_gallery=create_account_gallery,
+        change_gallery=change_gallery,
+        delete_gallery=DeleteGallery(outbox=deps.outbox, clock=deps.clock),
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
+        clock=deps.clock,
+    )
 
 
-def _internal_api(deps: Dependencies, settings: GalleriesSettings, *, links: Links) -> InternalApi:
+def _calls(settings: GalleriesSettings) -> IdempotentCalls:
+    return IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
+
+
+def _codes(settings: GalleriesSettings) -> CodeScheme:
+    return CodeScheme(
+        alphabet=settings.code_alphabet, length=settings.code_length, a_day=settings.code_changes_per_day
+    )
+
+
+def _lifetimes(settings: GalleriesSettings) -> LifetimePolicy:
+    return LifetimePolicy(default=settings.anonymous_lifetime, longest=settings.anonymous_lifetime_cap)
+
+
+def _ownership(deps: Dependencies, settings: GalleriesSettings) -> OwnershipApi:
+    return OwnershipApi(
+        claim_gallery=ClaimGallery(outbox=deps.outbox, room=deps.claim_room, clock=deps.clock),
+        rotate_code=RotateCode(outbox=deps.outbox, codes=_codes(settings), clock=deps.clock),
+        rotate_access_key=RotateAccessKey(outbox=deps.outbox, clock=deps.clock),
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
+        clock=deps.clock,
+    )
+
+
+def _posts(deps: Dependencies, settings: GalleriesSettings) -> PostApi:
+    posts, comments = PostQueries(deps.database), CommentQueries(deps.database)
+    drafts = PostDrafts(posts, outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id)
+    return PostApi(
+        posts=posts,
+        list_posts=ListPosts(posts),
+        create_from_upload=CreatePostFromUpload(drafts, pictures=deps.pictures),
+        create_from_item=CreatePostFromItem(drafts, pictures=deps.pictures),
+        delete_post=DeletePost(outbox=deps.outbox, clock=deps.clock),
+        comments=comments,
+        add_comment=AddComment(
+            comments, posts=posts, outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id
+        ),
+        delete_comment=DeleteComment(comments, outbox=deps.outbox, clock=deps.clock),
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        links=Links(settings.public_url),
+        uploads_at_once=settings.post_uploads_at_once,
+    )
+
+
+def _statistics(deps: Dependencies, settings: GalleriesSettings) -> StatisticsApi:
+    statistics = StatisticsQueries(deps.database)
+    show_gallery = ShowGalleryStatistics(
+        GalleryQueries(deps.database),
+        statistics=statistics,
+        step=settings.statistics_step,
+        clock=deps.clock,
+    )
+    return StatisticsApi(
+        show_gallery=show_gallery, statistics=statistics, callers=Callers(deps.accounts), clock=deps.clock
+    )
+
+
+def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
     key = SigningKey.from_pem(settings.grant_key_pem())
-    queries = GalleryQueries(deps.database)
+    queries, sealer = GalleryQueries(deps.database), GrantSealer(key, links=Links(settings.public_url))
     password_check = GalleryPasswordCheck(
         queries=queries,
         attempts=AttemptQueries(deps.database),
@@ -181,7 +187,12 @@ def _internal_api(deps: Dependencies, settings: GalleriesSettings, *, links: Lin
         secret=settings.idempotency_secret.get_secret_value().encode(),
         clock=deps.clock,
     )
-    issue_grants = IssueGrants(
-        queries=queries, password_check=password_check, key=key, links=links, clock=deps.clock
+    return InternalApi(
+        issue_view_grant=IssueViewGrant(
+            queries, password_check=password_check, sealer=sealer, clock=deps.clock
+        ),
+        issue_owner_grant=IssueOwnerGrant(queries, sealer=sealer, clock=deps.clock),
+        issue_key_grant=IssueKeyGrant(queries, sealer=sealer, clock=deps.clock),
+        accounts=deps.accounts,
+        key=key,
     )
-    return InternalApi(issue_grants=issue_grants, accounts=deps.accounts, key=key)

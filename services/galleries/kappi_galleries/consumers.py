@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import Clock
@@ -11,24 +12,27 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
-from kappi_galleries.use_cases.account_deletion import AccountDeletion
-from kappi_galleries.use_cases.expiry import Expiry
+from kappi_galleries.use_cases.apply_moderation import ApplySuspension, ApplyTakedown
+from kappi_galleries.use_cases.comments import PurgeComments
+from kappi_galleries.use_cases.delete_account_content import DeleteAccountContent
+from kappi_galleries.use_cases.expire_gallery import ExpireGallery
 from kappi_galleries.use_cases.item_counters import count_deleted, count_moved, count_ready
-from kappi_galleries.use_cases.moderation import Suspensions, Takedowns
-from kappi_galleries.use_cases.post_upkeep import PurgeComments
 from kappi_galleries.use_cases.statistics import count_accesses
 
 GROUP = "galleries"
 
+TickStep = Callable[[datetime], Awaitable[object]]
+"""Takes the instant of a tick. It needs no inbox: a repeated tick finds only the remaining work."""
 
-def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[Handler] = ()) -> Mapping[str, Handler]:
+
+def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[TickStep] = ()) -> Mapping[str, Handler]:
     """Returns the handlers by topic; each event has its effect once. on_tick: the steps of a tick, run one
     after the other.
     """
 
     async def tick(envelope: Envelope[JanitorTick]) -> bool:
         for step in on_tick:
-            await step(envelope)
+            await step(envelope.data.at)
         return True
 
     return {
@@ -36,10 +40,10 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[Handler] = ()) -
         "MediaMoved": once(outbox, consumer=GROUP, effect=count_moved),
         "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
         "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
-        "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).handle),
-        "AccountDeleted": AccountDeletion(outbox=outbox, clock=clock, consumer=GROUP).handle,
-        "AccountSuspensionChanged": Suspensions(outbox=outbox, clock=clock, consumer=GROUP).handle,
-        "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=Takedowns(clock=clock).apply),
+        "GalleryExpired": once(outbox, consumer=GROUP, effect=ExpireGallery(clock=clock)),
+        "AccountDeleted": DeleteAccountContent(outbox=outbox, clock=clock, consumer=GROUP),
+        "AccountSuspensionChanged": ApplySuspension(outbox=outbox, clock=clock, consumer=GROUP),
+        "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=ApplyTakedown(clock=clock)),
         "PostDeleted": PurgeComments(outbox),
         "JanitorTick": tick,
     }

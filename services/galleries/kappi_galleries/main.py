@@ -24,12 +24,7 @@ NAME = "galleries"
 def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     """Returns the whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
-    passwords = Passwords(
-        time_cost=settings.password_time_cost,
-        memory_kib=settings.password_memory_kib,
-        longest_queue=settings.password_queue,
-        share=settings.password_share,
-    )
+    passwords = Passwords.of(settings)
     backbone.service.closes(passwords)
     introduction = internal_headers(platform)
     media = MediaService(settings.media_url, headers=introduction)

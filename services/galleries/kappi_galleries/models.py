@@ -37,7 +37,8 @@ galleries = Table(
     Column("expires_at", DateTime(timezone=True)),
     # Viewers get copies of originals that do not hold where they were taken.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
-    # By which decision of an administrator it is down, the newest that stands, and what its manager is told.
+    # The newest standing decision by which an administrator took the gallery down, and the reason that its
+    # manager is shown.
     Column("takedown_id", Uuid),
     Column("takedown_reason", Text),
     Column("owner_suspended", Boolean, nullable=False, server_default=text("false")),
@@ -71,7 +72,7 @@ galleries = Table(
 standing_takedowns = Table(
     "standing_takedowns",
     metadata,
-    # Each is lifted by itself: a gallery is down while any is here.
+    # Each decision is lifted separately. A gallery is down while it has a row here.
     Column("takedown_id", Uuid, primary_key=True),
     Column("gallery_id", Uuid, nullable=False),
     Column("reason", Text, nullable=False),
@@ -81,10 +82,10 @@ standing_takedowns = Table(
 used_codes = Table(
     "used_codes",
     metadata,
-    # Every code that was ever given to a gallery, replaced ones included, so that an old link never opens
-    # another gallery.
+    # Every code that was ever assigned, replaced ones included, so that an old link never opens another
+    # gallery.
     Column("code", Text, primary_key=True),
-    # Of one that took the place of another: a gallery gets so many a day.
+    # Set for a code that replaced another one. A gallery gets a limited number of these in a day.
     Column("gallery_id", Uuid),
     Column("taken_at", DateTime(timezone=True)),
     Index(
@@ -103,8 +104,8 @@ gallery_items = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    # An event named another gallery, too. The row outlives its gallery, since a late event would count again
-    # otherwise.
+    # An event about the item named another gallery, too. The row is kept after the deletion of its gallery,
+    # because a late event would otherwise count the item again.
     Column("moved", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
     Index("ix_gallery_items_gallery_id", "gallery_id"),

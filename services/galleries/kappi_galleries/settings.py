@@ -6,14 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from kappi_chassis.settings import DatabaseSettings
+from kappi_chassis.settings import PasswordSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from kappi_galleries.domain.credentials import ALPHABET
 
 
-class GalleriesSettings(DatabaseSettings):
+class GalleriesSettings(PasswordSettings):
     """The settings of the galleries service."""
 
     model_config = SettingsConfigDict(
@@ -60,19 +60,6 @@ class GalleriesSettings(DatabaseSettings):
         ge=1,
         description="New codes that a gallery gets in place of its old ones: none is handed out twice, so "
         "each makes short codes rarer for all; more are answered 429 `too_many_codes`",
-    )
-    password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
-    password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
-    password_queue: int = Field(
-        default=64,
-        ge=1,
-        description="Most passwords that wait to be checked; further ones are answered 503 `busy`",
-    )
-    password_share: int = Field(
-        default=8,
-        ge=1,
-        description="Most waiting passwords of one address or account; addresses are served in turn, so that "
-        "an address that sends many delays each other one by one password",
     )
     unlock_burst: int = Field(
         default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"

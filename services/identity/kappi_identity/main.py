@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
-from kappi_identity.bootstrap import Dependencies, UseCases, build_app
+from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs
 from kappi_identity.settings import IdentitySettings
 
 NAME = "identity"
@@ -16,18 +17,13 @@ NAME = "identity"
 def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     """Returns the whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
-    deps = Dependencies(database=backbone.database, outbox=backbone.outbox)
-    parts = UseCases(deps, settings)
-    service = backbone.service
-    service.closes(parts.passwords)
-    backbone.serves(build_app(deps, settings, parts))
+    deps = Dependencies(database=backbone.database, outbox=backbone.outbox, passwords=Passwords.of(settings))
+    backbone.service.closes(deps.passwords)
+    backbone.serves(build_app(deps, settings))
     if "worker" in settings.roles:
-        background_jobs = parts.background_jobs()
-        service.runs("announce-tiers", background_jobs.announce_tiers)
-        service.runs("signing-keys", background_jobs.move_keys)
-        service.runs("leftovers", background_jobs.remove_expired_rows)
-        service.runs("reset-mailer", parts.reset_mailer().run)
-    return service
+        for name, job in build_background_jobs(deps, settings).items():
+            backbone.service.runs(name, job)
+    return backbone.service
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from kappi_chassis.settings import DatabaseSettings
+from kappi_chassis.settings import PasswordSettings
 from kappi_contracts.tiers import DEFAULT_TIER
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -15,7 +15,7 @@ MIN_PUBLISH_AHEAD = timedelta(seconds=300)
 """The time for which verifiers cache a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
 
 
-class IdentitySettings(DatabaseSettings):
+class IdentitySettings(PasswordSettings):
     """The settings of the identity service."""
 
     model_config = SettingsConfigDict(
@@ -69,20 +69,6 @@ class IdentitySettings(DatabaseSettings):
     )
     key_rotate_every: timedelta = Field(
         default=timedelta(days=90), description="Age at which a signing key is replaced automatically"
-    )
-
-    password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
-    password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
-    password_queue: int = Field(
-        default=64,
-        ge=1,
-        description="Most passwords that wait to be checked; further ones are answered 503 `busy`",
-    )
-    password_share: int = Field(
-        default=8,
-        ge=1,
-        description="Most waiting passwords of one address or account; addresses are served in turn, so that "
-        "an address that sends many delays each other one by one password",
     )
 
     login_burst_per_account: int = Field(

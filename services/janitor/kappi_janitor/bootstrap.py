@@ -1,4 +1,4 @@
-"""Builds the janitor's use cases from what they depend on."""
+"""Builds the janitor's use cases with their dependencies."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _purge_policy(settings: JanitorSettings) -> PurgePolicy:
 
 
 def build_handlers(deps: Dependencies, purger: Purger) -> Mapping[str, Handler]:
-    """The handlers of the chassis' consumer, by topic."""
+    """Returns the handlers of the chassis' consumer by topic."""
     return handlers(deps.database, deps.outbox, clock=deps.clock, new_id=deps.new_id, wake_purger=purger.wake)
 
 
 def build_sweep(deps: Dependencies, settings: JanitorSettings, purger: Purger) -> SweepDue:
-    """The handler of the ticks."""
+    """Returns the handler of the ticks."""
     policy = SweepPolicy(
         page=settings.sweep_page,
         purge_retention=settings.purge_retention,

@@ -22,13 +22,15 @@ from kappi_janitor.use_cases.request_purge import (
 
 GROUP = "janitor"
 TICK_GROUP = "janitor-tick"
-"""A group of its own, because the embedded broker gives all partitions of a group to one member."""
+"""The ticks have a group of their own, because the embedded broker gives all partitions of a group to one
+member.
+"""
 
 
 def handlers(
     database: Database, outbox: Outbox, *, clock: Clock, new_id: NewId, wake_purger: Callable[[], None]
 ) -> Mapping[str, Handler]:
-    """The handlers by topic, without the ticks."""
+    """Returns the handlers by topic, without the handler of ticks."""
 
     def then_purge(effect: Effect) -> Handler:
         request = once(outbox, consumer=GROUP, effect=effect)

@@ -1,4 +1,4 @@
-"""The janitor's rules, without I/O: hours of the clock, pauses between attempts, late arrivals."""
+"""The janitor's rules, without I/O: turns of the timer, pauses between attempts, sweeps for late arrivals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FIRST_PAUSE = timedelta(seconds=1)
 
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PURGED_PREFIX = f"(galleries/{_UUID}/({_UUID}(/|[.][0-9]+/)?)?|posts/{_UUID}/)"
-"""Prefixes that may be purged: of a gallery, an item with all its folders, one folder of an item, a post.
+"""The prefixes that may be purged: of a gallery, an item with all its folders, one folder of an item, a post.
 
-Any other could hold objects of something else. A regular expression of Python and of PostgreSQL.
+Another prefix could hold objects of another owner. This is a regular expression of Python and of PostgreSQL.
 """
 
 
@@ -28,7 +28,7 @@ def check_purged_prefix(prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One turn of the timer. number: grows by one each turn; it is the tick's sequence."""
+    """One turn of the timer. number: grows by one with each turn; it is the tick's sequence."""
 
     number: int
     starts_at: datetime
@@ -65,7 +65,7 @@ Scope = GalleryScope | PostScope
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A purge leased by this process. requested_at: when the event that requested it arrived here."""
+    """A purge leased by this process. requested_at: when the requesting event arrived here."""
 
     id: UUID
     purge_id: UUID

@@ -1,10 +1,10 @@
-"""Expected failures of the janitor. No client sees one; they decide what is tried again."""
+"""Expected failures of the janitor. Clients never get them; they decide what is tried again."""
 
 from __future__ import annotations
 
 
 class PurgeIncomplete(Exception):
-    """Something is left under a prefix: the purge stays in the ledger, to be tried again."""
+    """Objects are left under a prefix. The purge stays in the ledger and is tried again."""
 
 
 class KeysRefused(PurgeIncomplete):
@@ -21,7 +21,10 @@ class LeftBehind(PurgeIncomplete):
 
 
 class StreamsStopped(Exception):
-    """The Faust app ended by itself. The process must end, too; records it did not acknowledge come again."""
+    """The Faust app ended by itself. The process must end, too.
+
+    Records that were not acknowledged are delivered again.
+    """
 
 
 class StreamsNotReady(Exception):

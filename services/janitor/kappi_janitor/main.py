@@ -1,4 +1,4 @@
-"""The janitor as a process; `python -m kappi_janitor.main` runs it."""
+"""Entry point of the janitor: `python -m kappi_janitor.main`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "janitor"
 
 
 def build(platform: PlatformSettings, settings: JanitorSettings, storage: StorageSettings) -> Service:
-    """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
+    """Returns the whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
     deps = Dependencies(database=backbone.database, outbox=backbone.outbox, store=build_store(storage))
     service = backbone.service
@@ -44,7 +44,7 @@ def build(platform: PlatformSettings, settings: JanitorSettings, storage: Storag
 
 
 def main() -> None:
-    """Reads the settings and runs until the process is told to stop."""
+    """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = JanitorSettings()  # type: ignore[call-arg]  # required fields come from the environment
     configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)

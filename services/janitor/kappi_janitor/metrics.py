@@ -1,4 +1,4 @@
-"""The janitor's metrics: one closed list."""
+"""The metrics of the janitor, as one closed list."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ due_galleries = Table(
     "due_galleries",
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
-    # The gallery's own version, the newest one known; 0 where a purge came first.
+    # The newest known version of the gallery; 0 if a purge was requested before any of its events.
     Column("sequence", BigInteger, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("deleted_at", DateTime(timezone=True)),
-    # The last tick that claimed it, so that a tick delivered again claims nothing twice.
+    # The last tick that claimed the gallery, so that a repeated tick does not claim it twice.
     Column("claimed_by", Uuid),
     # The sequence of the events that this service published about the gallery.
     Column("published", BigInteger, nullable=False, server_default=text("0")),
@@ -48,11 +48,12 @@ due_links = Table(
     "due_links",
     metadata,
     Column("link_id", Uuid, primary_key=True),
-    # The link's own version; the event of the claim has the next one.
+    # The version of the link; the event of the claim has the next version.
     Column("sequence", BigInteger, nullable=False),
     Column("media_id", Uuid, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    # By the wall clock. A deadline never moves, so there is one claim; the row stays against late duplicates.
+    # By the wall clock. A deadline never moves, so a link is claimed once. The row is kept, so that a late
+    # duplicate does not lead to a second claim.
     Column("claimed_at", DateTime(timezone=True)),
     CheckConstraint("sequence >= 0", name="sequence_not_negative"),
     Index("ix_due_links_expires_at", "expires_at", "link_id", postgresql_where=text("claimed_at IS NULL")),
@@ -73,9 +74,10 @@ purges = Table(
     Column("not_before", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("last_error", Text),
-    # Objects removed and not yet published in an ObjectsPurged.
+    # The number of removed objects that no ObjectsPurged has published yet.
     Column("objects", BigInteger, nullable=False, server_default=text("0")),
-    # A new request removes the lease: the list of objects that the sweep has read is out of date then.
+    # A new request removes the lease, because the list of objects that the sweep has read is then out of
+    # date.
     Column("lease_id", Uuid),
     Column("leased_until", DateTime(timezone=True)),
     Column("swept_at", DateTime(timezone=True)),

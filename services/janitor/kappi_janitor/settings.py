@@ -15,36 +15,40 @@ class JanitorSettings(DatabaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
 
-    port: int = Field(default=8004, description="Reserved; the janitor has no HTTP interface of its own")
+    port: int = Field(default=8004, description="Not used: the janitor has no HTTP interface of its own")
     ops_port: int = 9004
     idempotency_secret: SecretStr = Field(
         default=SecretStr(""), description="Not used: the janitor takes no requests"
     )
 
-    tick_interval: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
+    tick_interval: timedelta = Field(
+        default=timedelta(hours=1), gt=timedelta(0), description="Interval of the ticks"
+    )
     sweep_page: int = Field(default=500, ge=1, description="Galleries or links claimed per transaction")
 
     purge_concurrency: int = Field(default=4, ge=1, description="Prefixes purged at once by this process")
     purge_poll: timedelta = Field(
         default=timedelta(seconds=2),
-        description="Interval of looking for purges that another replica or a crash left",
+        description="Interval at which purges are looked for that another replica or a crash left",
     )
     purge_lease: timedelta = Field(
         default=timedelta(seconds=30),
-        description="A purge without progress for so long is taken up by another replica",
+        description="Time without progress after which another replica continues a purge",
     )
     purge_longest_pause: timedelta = Field(
-        default=timedelta(minutes=5), description="Between attempts at a store that fails"
+        default=timedelta(minutes=5), description="Longest pause between attempts at a store that fails"
     )
     resweep_after: Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(words)] = Field(
         default=(timedelta(minutes=20), timedelta(days=1)),
-        description="When a prefix is swept again, from the deletion on: after the longest life of a signed "
-        "upload URL, and after the slowest upload begun within it",
+        description="Times after a deletion at which its prefix is swept again: after the longest lifetime "
+        "of a signed upload URL, and after the slowest upload that began within it",
     )
 
-    purge_retention: timedelta = Field(default=timedelta(days=30), description="Of finished ledger rows")
+    purge_retention: timedelta = Field(
+        default=timedelta(days=30), description="Time for which finished purges are kept"
+    )
     tombstone_retention: timedelta = Field(
         default=timedelta(days=90),
-        description="Of deleted galleries and expired links; longer than any event can come late or be "
-        "replayed",
+        description="Time for which deleted galleries and expired links are kept; longer than any event can "
+        "be late or replayed",
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from kappi_chassis.pagination import (
     cursor_of,
     cut_page,
     fields_of,
+    page_by_id,
     position_of,
 )
 from kappi_chassis.problems import ValidationFailed
@@ -96,6 +98,17 @@ def test_bytes_after_the_fields_are_refused() -> None:
 )
 def test_a_page_is_cut_where_more_follow(found: list[int], page: list[int], last: int | None) -> None:
     assert cut_page(found, limit=2) == (page, last)
+
+
+def test_a_page_by_id_has_the_cursor_of_its_last_row_where_more_follow() -> None:
+    @dataclass(frozen=True)
+    class Row:
+        id: UUID
+
+    rows = [Row(UUID(int=number)) for number in range(3)]
+    page, cursor = page_by_id(rows, limit=2)
+    assert (page, position_of(cursor)) == (rows[:2], rows[1].id)
+    assert page_by_id(rows, limit=3) == (rows, None)
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("500", 500), ("501", 500), ("999999999", 500)])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Request
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
-from kappi_chassis.http import json_response
 from kappi_chassis.http.client_address import address_subject, client_address
+from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
-from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
+from kappi_chassis.pagination import Cursor, PageSize, page_by_id, position_of
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.time_left import with_seconds_left
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_galleries.api import operations
@@ -24,24 +24,23 @@ from kappi_galleries.api.schemas import (
     GalleryAnswer,
     GalleryCreate,
     GalleryCreatedAnswer,
+    GalleryFields,
     GalleryPageAnswer,
     GalleryPatch,
 )
 from kappi_galleries.domain.galleries import DETAILS, Gallery, LifetimeRefused
 from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
-from kappi_galleries.use_cases.account_creation import CreateAccountGallery, NewAccountGallery
-from kappi_galleries.use_cases.creation import CreatedGallery, CreateGallery, NewGallery
-from kappi_galleries.use_cases.management import (
-    GalleryChange,
-    GalleryManagement,
-    PasswordChange,
-)
+from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.use_cases.access import read_managed
+from kappi_galleries.use_cases.change_gallery import ChangeGallery, GalleryChange, PasswordChange
+from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery, NewAccountGallery
+from kappi_galleries.use_cases.create_gallery import CreateGallery, NewGallery
+from kappi_galleries.use_cases.delete_gallery import DeleteGallery
 
 CREATE_SCOPE = "POST /v1/galleries"
 DEFAULT_LIMIT: Final = 100
 PAGE_SIZE: Final = PageSize(500, rows="Galleries per page")
-NO_STORE = {"Cache-Control": "no-store"}
 
 GalleryIdPath = Annotated[UUID, Path(description="The gallery's id")]
 Limit = Annotated[int, PAGE_SIZE.query, PAGE_SIZE.clamp]
@@ -53,17 +52,21 @@ class GalleryApi:
     def __init__(
         self,
         *,
-        creation: CreateGallery,
-        account_creation: CreateAccountGallery,
-        management: GalleryManagement,
+        queries: GalleryQueries,
+        create_gallery: CreateGallery,
+        create_account_gallery: CreateAccountGallery,
+        change_gallery: ChangeGallery,
+        delete_gallery: DeleteGallery,
         callers: Callers,
         calls: IdempotentCalls,
         links: Links,
         clock: Clock,
     ) -> None:
-        self._creation = creation
-        self._account_creation = account_creation
-        self._management = management
+        self._queries = queries
+        self._create_gallery = create_gallery
+        self._create_account_gallery = create_account_gallery
+        self._change_gallery = change_gallery
+        self._delete_gallery = delete_gallery
         self._callers = callers
         self._calls = calls
         self._links = links
@@ -94,7 +97,7 @@ class GalleryApi:
             call = await self._calls.read_secret(
                 request, idempotency_key, scope=CREATE_SCOPE, caller=str(account_id)
             )
-            answer = await self._account_creation.create(
+            answer = await self._create_account_gallery(
                 account_id,
                 _new_account_gallery(new),
                 shares=_shares(request, account_id),
@@ -102,29 +105,24 @@ class GalleryApi:
                 render=self._created,
             )
         shown = with_seconds_left(answer.body, now=self._clock())
-        return json_response(shown, status=answer.status, headers=NO_STORE)
+        return stored_response(replace(answer, body=shown))
 
     async def list_mine(
         self, request: Request, _token: AccountToken, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
     ) -> Response:
         account_id = await self._callers.account(request)
-        page = await self._management.list_mine(
-            account_id,
-            before=position_of(cursor),
-            limit=limit,
-        )
-        document = GalleryPageAnswer(
-            items=[self._shown(gallery) for gallery in page.galleries],
-            next_cursor=cursor_after(page.next_before),
-        )
-        return _answer(document)
+        before = position_of(cursor)
+        found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
+        page, next_cursor = page_by_id(found, limit=limit)
+        items = [self._shown(gallery) for gallery in page]
+        return document_response(GalleryPageAnswer(items=items, next_cursor=next_cursor))
 
     async def read(
         self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey
     ) -> Response:
         manager = await self._callers.manager(request, key)
-        gallery = await self._management.read(gallery_id, manager)
-        return _answer(self._shown(gallery))
+        gallery = await read_managed(self._queries, gallery_id, manager, now=self._clock())
+        return document_response(self._shown(gallery))
 
     async def change(
         self,
@@ -136,17 +134,17 @@ class GalleryApi:
     ) -> Response:
         manager = await self._callers.manager(request, key)
         try:
-            gallery = await self._management.change(
+            gallery = await self._change_gallery(
                 gallery_id, manager, change=_change(body), shares=_shares(request, manager.account_id)
             )
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
-        return _answer(self._shown(gallery))
+        return document_response(self._shown(gallery))
 
     async def remove(
         self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey
     ) -> Response:
-        await self._management.remove(gallery_id, await self._callers.manager(request, key))
+        await self._delete_gallery(gallery_id, await self._callers.manager(request, key))
         return Response(status_code=204)
 
     async def _create_anonymous(
@@ -155,9 +153,7 @@ class GalleryApi:
         new = _new_gallery(body)
         call = await self._calls.read_secret(request, idempotency_key, scope=CREATE_SCOPE, caller="")
         try:
-            if call is None:
-                return self._created_anonymous(await self._creation.create(new))
-            return await self._creation.create_once(call, new, render=self._created_anonymous)
+            return await self._create_gallery(new, call=call, render=self._created_anonymous)
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
 
@@ -165,12 +161,11 @@ class GalleryApi:
         return GalleryAnswer.of(gallery, self._links, now=self._clock())
 
     def _created(self, gallery: Gallery) -> StoredAnswer:
-        return StoredAnswer(201, self._shown(gallery).model_dump_json().encode())
+        return stored_document(self._shown(gallery), status=201)
 
-    def _created_anonymous(self, created: CreatedGallery) -> StoredAnswer:
-        gallery = self._shown(created.gallery)
-        document = GalleryCreatedAnswer(**dict(gallery), access_key=created.access_key)
-        return StoredAnswer(201, document.model_dump_json().encode())
+    def _created_anonymous(self, gallery: Gallery, access_key: str) -> StoredAnswer:
+        document = GalleryCreatedAnswer(**dict(self._shown(gallery)), access_key=access_key)
+        return stored_document(document, status=201)
 
 
 def _shares(request: Request, account_id: UUID | None) -> Shares:
@@ -209,14 +204,10 @@ def _change(body: GalleryPatch) -> GalleryChange:
     )
 
 
-def _details(body: GalleryCreate | GalleryPatch) -> dict[str, Any]:
+def _details(body: GalleryFields) -> dict[str, Any]:
     """Returns the details that were sent. null takes a detail away, or leaves one that each gallery has."""
     sent = {name: getattr(body, name) for name in DETAILS if name in body.model_fields_set}
     return {name: value for name, value in sent.items() if value is not None or DETAILS[name] is None}
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json().encode(), headers=NO_STORE)
 
 
 def _refused_lifetime(refused: LifetimeRefused) -> ValidationFailed:

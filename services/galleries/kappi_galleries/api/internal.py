@@ -26,7 +26,7 @@ from kappi_galleries.errors import (
     GalleryTakenDown,
     TooManyPasswordAttempts,
 )
-from kappi_galleries.use_cases.issue_grants import IssueGrants
+from kappi_galleries.use_cases.issue_grants import IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
 
 T = TypeVar("T")
 _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
@@ -58,8 +58,18 @@ class OwnerRequest(msgspec.Struct, frozen=True):
 class InternalApi:
     """The endpoints that issue grants, and the keys that verify them."""
 
-    def __init__(self, *, issue_grants: IssueGrants, accounts: AccountVerifier, key: SigningKey) -> None:
-        self._issue_grants = issue_grants
+    def __init__(
+        self,
+        *,
+        issue_view_grant: IssueViewGrant,
+        issue_owner_grant: IssueOwnerGrant,
+        issue_key_grant: IssueKeyGrant,
+        accounts: AccountVerifier,
+        key: SigningKey,
+    ) -> None:
+        self._issue_view_grant = issue_view_grant
+        self._issue_owner_grant = issue_owner_grant
+        self._issue_key_grant = issue_key_grant
         self._accounts = accounts
         self._jwks = jwks_document(key)
         self._view = msgspec.json.Decoder(ViewRequest)
@@ -74,17 +84,17 @@ class InternalApi:
 
     async def grant_view(self, request: Request) -> Response:
         asked = _parse(self._view, await request.body())
-        grant = await self._issue_grants.for_code(asked.code, password=asked.password, client=asked.client)
+        grant = await self._issue_view_grant(asked.code, password=asked.password, client=asked.client)
         return JsonResponse(grant)
 
     async def grant_by_key(self, request: Request) -> Response:
         asked = _parse(self._key, await request.body())
-        return JsonResponse(await self._issue_grants.for_access_key(asked.access_key))
+        return JsonResponse(await self._issue_key_grant(asked.access_key))
 
     async def grant_owner(self, request: Request) -> Response:
         asked = _parse(self._owner, await request.body())
         claims = await self._accounts.open(asked.token)
-        return JsonResponse(await self._issue_grants.for_owner(asked.gallery_id, claims))
+        return JsonResponse(await self._issue_owner_grant(asked.gallery_id, claims))
 
     async def jwks(self, _: Request) -> Response:
         return JsonResponse(self._jwks)
@@ -143,7 +153,7 @@ _GRANT_ANSWER: dict[str, Any] = {
     },
 }
 _VIEW = _operation(
-    summary="Grant whoever has a code to view",
+    summary="Issue a grant to view for a code",
     description="Unknown, private, expired and deleted galleries get one answer. Wrong passwords are counted "
     "for `client`, per gallery.",
     body={"code": "k7wq", "password": "open sesame", "client": "203.0.113.7"},
@@ -159,16 +169,16 @@ _VIEW = _operation(
     ),
 )
 _KEY = _operation(
-    summary="Grant the holder of an access key to manage",
-    description="404 only for the key of a gallery that is deleted or expired.",
+    summary="Issue a grant to manage for an access key",
+    description="The answer is 404 only if the key's gallery is deleted or expired.",
     body={"access_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
     required=("access_key",),
     failures=problems(MalformedJson, GalleryKeyWrong, GalleryTakenDown, GalleryNotFound, ValidationFailed),
 )
 _OWNER = _operation(
-    summary="Grant an owner to manage",
-    description="The grant ends with the token at the latest. 404 for what is not the account's, whether it "
-    "exists or not.",
+    summary="Issue a grant to manage for an owner's token",
+    description="The grant ends with the token at the latest. A gallery that the account does not own is "
+    "answered 404, whether it exists or not.",
     body={"gallery_id": "01985c3e-9d3f-7d4e-b1d2-3c4d5e6f7a8b", "token": "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
     required=("gallery_id", "token"),
     failures=problems(
@@ -181,7 +191,7 @@ _OWNER = _operation(
     ),
 )
 _JWKS: dict[str, Any] = {
-    "summary": "The keys grants are signed with",
+    "summary": "The keys that verify grants",
     "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).",
     "tags": ["Internal"],
     "responses": {

@@ -42,14 +42,14 @@ _IDEMPOTENCY = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 CREATE: dict[str, Any] = {
     "operation_id": "createGallery",
     "summary": "Create a gallery",
-    "description": "With an access token, a gallery of the account: it has no end, may be private, and may "
-    "ask its viewers for a password. Without one, an anonymous gallery: the answer holds the `access_key` "
-    "that alone lets its holder add, change and delete, shown here once, and the gallery and everything in "
-    "it is deleted at `expires_at`. Everybody else needs only the `code` or the `url`.",
+    "description": "With an access token, the gallery belongs to the account: it has no end, may be private, "
+    "and may require a password from its viewers. Without a token, the gallery is anonymous: the answer "
+    "holds the `access_key`, which is shown only here and is needed to add, change and delete. The gallery "
+    "and its content are deleted at `expires_at`. Viewers need only the `code` or the `url`.",
     "openapi_extra": {"security": [{}]},
     "status_code": 201,
     "response_model": GalleryCreatedAnswer,
-    "response_description": "The gallery; an anonymous one with its access key",
+    "response_description": "The gallery, with its access key if it is anonymous",
     "responses": problems(
         MalformedJson,
         IdempotencyKeyInvalid,
@@ -65,7 +65,7 @@ CREATE: dict[str, Any] = {
 LIST: dict[str, Any] = {
     "operation_id": "listGalleries",
     "summary": "List my galleries",
-    "description": "Those of the account, the newest first.",
+    "description": "The galleries of the account, the newest first.",
     "response_model": GalleryPageAnswer,
     "response_description": "A page of galleries",
     "responses": problems(AccessTokenMissing, *_TOKEN, ValidationFailed),
@@ -74,17 +74,17 @@ READ: dict[str, Any] = {
     "operation_id": "getGallery",
     "summary": "Read a gallery as its manager",
     "response_model": GalleryAnswer,
-    "description": "As its owner, or with its access key. To look at its items with the code alone, use "
-    "`GET /v1/g/{code}`.",
+    "description": "The owner reads it with an access token, and the holder of the access key with that key. "
+    "To read its items with the code alone, use `GET /v1/g/{code}`.",
     "response_description": "The gallery",
     "responses": problems(*_MANAGER),
 }
 CHANGE: dict[str, Any] = {
     "operation_id": "updateGallery",
     "summary": "Change a gallery",
-    "description": "`visibility` and `password` are for galleries of an account: private hides the code, and "
-    "shared gives it a new one, or with `keep_code` the same again. `expires_in` is for "
-    "anonymous ones and counts from now, so that 2592000 gives it 30 more days from here.",
+    "description": "`visibility` and `password` are for galleries of an account: a private gallery hides its "
+    "code, and a gallery that is shared again gets a new code, or its old one with `keep_code`. `expires_in` "
+    "is for anonymous galleries and counts from now: 2592000 is 30 days from now.",
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
     "responses": problems(
@@ -100,30 +100,30 @@ CHANGE: dict[str, Any] = {
 REMOVE: dict[str, Any] = {
     "operation_id": "deleteGallery",
     "summary": "Delete a gallery and everything in it",
-    "description": "At once for everybody who has the link; its files follow within moments. It cannot be "
-    "undone. Repeating it is harmless.",
+    "description": "Its link stops working at once, and its files are deleted within seconds. It cannot be "
+    "undone. Repeating it has no further effect.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The gallery is deleted",
     "responses": problems(*_MANAGER),
 }
 GALLERY_STATS: dict[str, Any] = {
     "operation_id": "getGalleryStats",
-    "summary": "How often a gallery was looked at and taken home",
-    "description": "For its manager, by UTC day: views of its page, calls about items, renditions on "
-    "request, signed downloads, archives and followed links, as `kinds`. What the URLs in a page are used "
-    "for is not counted. Language, role and app are those of views, in steps of five a day, once the day "
-    "is over; the rest is `other`. Without `from` and `to`, the last thirty days. Accesses appear some "
-    "seconds later.",
+    "summary": "Read the number of accesses to a gallery",
+    "description": "For its manager, by UTC day. `kinds` counts views of its page, calls about items, "
+    "renditions on request, signed downloads, archives and followed links. Requests of the URLs in a page "
+    "are not counted. Language, role and app are counted for views, in steps of five in a day, after the day "
+    "is over; the remainder is `other`. Without `from` and `to`, the last thirty days are returned. Accesses "
+    "appear some seconds later.",
     "response_model": GalleryStatsAnswer,
     "response_description": "The gallery's statistics",
     "responses": problems(*_MANAGER, Overloaded),
 }
 TOTAL_STATS: dict[str, Any] = {
     "operation_id": "getTotalStats",
-    "summary": "How often all galleries were looked at and taken home",
+    "summary": "Read the number of accesses to all galleries",
     "description": "For administrators: exact sums over all galleries, deleted ones included, by UTC day. No "
-    "gallery is named. Without `from` and `to`, the last thirty days.",
+    "gallery is named. Without `from` and `to`, the last thirty days are returned.",
     "response_model": TotalStatsAnswer,
     "response_description": "The totals",
     "responses": problems(AccessTokenMissing, *_TOKEN, AdminRequired, ValidationFailed, Overloaded),
@@ -131,11 +131,11 @@ TOTAL_STATS: dict[str, Any] = {
 CLAIM: dict[str, Any] = {
     "operation_id": "claimGallery",
     "summary": "Take an anonymous gallery into my account",
-    "description": "Takes the access token of the account and the gallery's access key. From then on the "
-    "gallery has no end, and the access key opens nothing any more. Its code stays. What the gallery holds, "
-    "pending uploads included, counts for the account's quota: where there is no room for it, or a file is "
-    "larger than the account's tier allows, nothing is changed. Nor is it where the tier withholds what the "
-    "gallery's viewers have now, the originals for instance, unless `accept_tier` is sent.",
+    "description": "Takes the access token of the account and the gallery's access key. Afterwards the "
+    "gallery has no end, and the access key is void. Its code stays. The content of the gallery, pending "
+    "uploads included, counts for the account's quota. Nothing is changed if there is no room for it, or if "
+    "a file is larger than the account's tier allows. Nothing is changed either if the tier withholds "
+    "something that the gallery's viewers have now, such as the originals, unless `accept_tier` is sent.",
     # Both schemes are required; FastAPI would describe them as alternatives.
     "openapi_extra": {"security": [{"AccountToken": [], "GalleryKey": []}]},
     "response_model": GalleryAnswer,
@@ -154,7 +154,7 @@ CLAIM: dict[str, Any] = {
 ROTATE_CODE: dict[str, Any] = {
     "operation_id": "rotateGalleryCode",
     "summary": "Give a gallery a new code",
-    "description": "The old code and link stop working and are never given to another gallery.",
+    "description": "The old code and link stop working. They are never assigned again.",
     "response_model": GalleryCodeAnswer,
     "response_description": "The new code",
     "responses": problems(*_MANAGER, *_IDEMPOTENCY, TooManyCodes, CodesExhausted),
@@ -163,7 +163,7 @@ ROTATE_KEY: dict[str, Any] = {
     "operation_id": "rotateGalleryKey",
     "summary": "Give an anonymous gallery a new access key",
     "description": "Takes the old access key, which stops working. Send an `Idempotency-Key`: if the answer "
-    "gets lost, only the same request again brings the new key back.",
+    "is lost, only a repetition of the same request returns the new key.",
     "response_model": AccessKeyAnswer,
     "response_description": "The new access key, shown once",
     "responses": problems(*_MANAGER, *_IDEMPOTENCY),

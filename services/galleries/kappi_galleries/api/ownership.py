@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 from kappi_chassis.clock import Clock
-from kappi_chassis.http import json_response
+from kappi_chassis.http.documents import stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.time_left import with_seconds_left
@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
-from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
+from kappi_galleries.api.galleries import GalleryIdPath
 from kappi_galleries.api.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
 from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.domain.links import Links
 from kappi_galleries.use_cases.access import Manager
-from kappi_galleries.use_cases.claiming import ClaimGallery
-from kappi_galleries.use_cases.rotation import Rotation
+from kappi_galleries.use_cases.claim_gallery import ClaimGallery
+from kappi_galleries.use_cases.rotate_secrets import RotateAccessKey, RotateCode
 
 
 class OwnershipApi:
@@ -30,15 +30,17 @@ class OwnershipApi:
     def __init__(
         self,
         *,
-        claiming: ClaimGallery,
-        rotation: Rotation,
+        claim_gallery: ClaimGallery,
+        rotate_code: RotateCode,
+        rotate_access_key: RotateAccessKey,
         callers: Callers,
         calls: IdempotentCalls,
         links: Links,
         clock: Clock,
     ) -> None:
-        self._claiming = claiming
-        self._rotation = rotation
+        self._claim_gallery = claim_gallery
+        self._rotate_code = rotate_code
+        self._rotate_access_key = rotate_access_key
         self._callers = callers
         self._calls = calls
         self._links = links
@@ -64,7 +66,7 @@ class OwnershipApi:
         account_id = await self._callers.account(request)
         access_key = present(request.headers.get(KEY_HEADER))
         caller = Manager(account_id=account_id, access_key=access_key).name
-        answer = await self._claiming.claim(
+        answer = await self._claim_gallery(
             gallery_id,
             account_id=account_id,
             access_key=access_key,
@@ -72,7 +74,7 @@ class OwnershipApi:
             call=await self._calls.read(request, idempotency_key, scope=f"claim {gallery_id}", caller=caller),
             render=self._gallery,
         )
-        return _answer(replace(answer, body=with_seconds_left(answer.body, now=self._clock())))
+        return stored_response(replace(answer, body=with_seconds_left(answer.body, now=self._clock())))
 
     async def rotate_code(
         self,
@@ -86,7 +88,7 @@ class OwnershipApi:
         call = await self._calls.read(
             request, idempotency_key, scope=f"rotate-code {gallery_id}", caller=manager.name
         )
-        return _answer(await self._rotation.rotate_code(gallery_id, manager, call=call, render=self._code))
+        return stored_response(await self._rotate_code(gallery_id, manager, call=call, render=self._code))
 
     async def rotate_key(
         self,
@@ -100,21 +102,16 @@ class OwnershipApi:
         call = await self._calls.read_secret(
             request, idempotency_key, scope=f"rotate-key {gallery_id}", caller=access_key
         )
-        return _answer(await self._rotation.rotate_key(gallery_id, access_key, call=call, render=_access_key))
-
-    def _gallery(self, gallery: Gallery) -> StoredAnswer:
-        return StoredAnswer(
-            200, GalleryAnswer.of(gallery, self._links, now=self._clock()).model_dump_json().encode()
+        return stored_response(
+            await self._rotate_access_key(gallery_id, access_key, call=call, render=_access_key)
         )
 
+    def _gallery(self, gallery: Gallery) -> StoredAnswer:
+        return stored_document(GalleryAnswer.of(gallery, self._links, now=self._clock()))
+
     def _code(self, gallery: Gallery) -> StoredAnswer:
-        document = GalleryCodeAnswer(code=gallery.shown_code, url=self._links.to(gallery))
-        return StoredAnswer(200, document.model_dump_json().encode())
+        return stored_document(GalleryCodeAnswer(code=gallery.shown_code, url=self._links.to(gallery)))
 
 
 def _access_key(access_key: str) -> StoredAnswer:
-    return StoredAnswer(200, AccessKeyAnswer(access_key=access_key).model_dump_json().encode())
-
-
-def _answer(answer: StoredAnswer) -> Response:
-    return json_response(answer.body, status=answer.status, headers=NO_STORE)
+    return stored_document(AccessKeyAnswer(access_key=access_key))

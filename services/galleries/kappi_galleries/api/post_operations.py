@@ -36,7 +36,7 @@ from kappi_galleries.errors import (
 
 _TOKEN = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)
 _IDEMPOTENCY = (IdempotencyKeyInvalid, IdempotencyKeyReused)
-_NOBODY: dict[str, Any] = {"security": []}
+_PUBLIC: dict[str, Any] = {"security": []}
 _FORM: dict[str, Any] = {
     "schema": {
         "type": "object",
@@ -51,12 +51,12 @@ _FORM: dict[str, Any] = {
 CREATE: dict[str, Any] = {
     "operation_id": "createPost",
     "summary": "Post a picture",
-    "description": "Either a form with the picture as its `file`, at most 100 MiB, PNG, JPEG or BMP as its "
-    "content says; or JSON with the `media_id` of a ready picture in a gallery of mine, of any type. The "
-    "original stays as it came and is never shown; everybody sees a JPEG of 600 by 600 pixels, which is "
-    "stored when this answers. Both count towards the storage quota, in which a form without a "
+    "description": "Send a form with the picture as its `file`, at most 100 MiB, whose content is PNG, JPEG "
+    "or BMP; or send JSON with the `media_id` of a ready picture of any type in a gallery of mine. The "
+    "original is stored unchanged and is never shown. Readers see a JPEG of 600 by 600 pixels, which is "
+    "stored before the answer is sent. Both count towards the storage quota, in which a form without a "
     "`Content-Length` needs room for the largest picture.\n\n"
-    "With `Idempotency-Key` a retry of the same picture and caption gets the first one's post.",
+    "With an `Idempotency-Key`, a retry with the same picture and caption returns the first post.",
     "status_code": 201,
     "response_model": PostAnswer,
     "response_description": "The post",
@@ -85,10 +85,10 @@ CREATE: dict[str, Any] = {
 LIST: dict[str, Any] = {
     "operation_id": "listPosts",
     "summary": "List the posts",
-    "description": "Of everybody, for everybody: those with the most comments first, then the newest. A "
-    "reader who goes on from page to page is shown no post twice, and misses none whose number of comments "
-    "stayed the same meanwhile.",
-    "openapi_extra": _NOBODY,
+    "description": "The posts of all accounts, without authentication: the most commented first, then the "
+    "newest. Pages that follow each other hold no post twice, and hold each post whose number of comments "
+    "did not change in the meantime.",
+    "openapi_extra": _PUBLIC,
     "response_model": PostPageAnswer,
     "response_description": "A page of posts",
     "responses": problems(ValidationFailed),
@@ -96,8 +96,8 @@ LIST: dict[str, Any] = {
 READ: dict[str, Any] = {
     "operation_id": "getPost",
     "summary": "Read a post",
-    "description": "With its last two comments, for everybody.",
-    "openapi_extra": _NOBODY,
+    "description": "The post with its last two comments, without authentication.",
+    "openapi_extra": _PUBLIC,
     "response_model": PostAnswer,
     "response_description": "The post",
     "responses": problems(PostNotFound, ValidationFailed),
@@ -105,18 +105,18 @@ READ: dict[str, Any] = {
 DELETE: dict[str, Any] = {
     "operation_id": "deletePost",
     "summary": "Delete a post",
-    "description": "With its picture and comments; as its author, or as an administrator. It cannot be "
-    "undone. Caches may show the picture for an hour.",
+    "description": "Its author and administrators may delete it. Its picture and comments are deleted, too. "
+    "It cannot be undone. Caches may show the picture for another hour.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The post is deleted",
     "responses": problems(*_TOKEN, PostNotYours, PostNotFound, ValidationFailed),
 }
 LIST_COMMENTS: dict[str, Any] = {
     "operation_id": "listComments",
     "summary": "List the comments of a post",
-    "description": "The newest first, for everybody.",
-    "openapi_extra": _NOBODY,
+    "description": "The newest first, without authentication.",
+    "openapi_extra": _PUBLIC,
     "response_model": CommentPageAnswer,
     "response_description": "A page of comments",
     "responses": problems(PostNotFound, ValidationFailed),
@@ -124,8 +124,9 @@ LIST_COMMENTS: dict[str, Any] = {
 ADD_COMMENT: dict[str, Any] = {
     "operation_id": "addComment",
     "summary": "Comment on a post",
-    "description": "The text is kept exactly as written and never interpreted. Each account may send some "
-    "comments at once and then one every few seconds; beyond it `too_many_comments` says how long to wait.",
+    "description": "The text is stored exactly as written and never interpreted. Each account may send some "
+    "comments at once and then one every few seconds. Further ones are answered `too_many_comments`, with "
+    "the time to wait.",
     "status_code": 201,
     "response_model": CommentAnswer,
     "response_description": "The comment",
@@ -134,9 +135,9 @@ ADD_COMMENT: dict[str, Any] = {
 DELETE_COMMENT: dict[str, Any] = {
     "operation_id": "deleteComment",
     "summary": "Delete a comment",
-    "description": "As its author, as the author of its post, or as an administrator.",
+    "description": "Its author, the author of its post and administrators may delete it.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The comment is deleted",
     "responses": problems(*_TOKEN, CommentNotYours, CommentNotFound, ValidationFailed),
 }

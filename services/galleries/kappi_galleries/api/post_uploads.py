@@ -21,7 +21,7 @@ MAX_JSON_BYTES = 64 << 10
 _PIECE_BYTES = 64 << 10
 
 
-class _Said(BaseModel):
+class _FormFields(BaseModel):
     """The form's fields beside the file."""
 
     caption: Caption = None
@@ -57,14 +57,14 @@ class PostForm:
 
         Raises UnknownField, MalformedForm, ValidationFailed.
         """
-        refuse_unknown_fields(self._form.fields, known=_Said.model_fields)
+        refuse_unknown_fields(self._form.fields, known=_FormFields.model_fields)
         values = self._form.fields.get("caption", ())
         if len(values) > 1:
             raise field_fault("caption", "It is there twice.")
         if not values or not values[0]:
             return None
-        with _told_as_of_a_body():
-            return _Said(caption=values[0]).caption
+        with _as_body_errors():
+            return _FormFields(caption=values[0]).caption
 
 
 async def read_item_post(request: Request) -> PostFromItem:
@@ -78,7 +78,7 @@ async def read_item_post(request: Request) -> PostFromItem:
         if size_bytes > MAX_JSON_BYTES:
             raise PayloadTooLarge(f"A JSON body may have {MAX_JSON_BYTES} bytes here.")
         chunks.append(chunk)
-    with _told_as_of_a_body():
+    with _as_body_errors():
         return PostFromItem.model_validate_json(b"".join(chunks))
 
 
@@ -101,7 +101,7 @@ class UploadPlaces:
 
 
 @contextmanager
-def _told_as_of_a_body() -> Iterator[None]:
+def _as_body_errors() -> Iterator[None]:
     """Report pydantic's errors in the same form as for every other body."""
     try:
         yield

@@ -6,13 +6,12 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
-from kappi_chassis.http import json_response
+from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.edge import PACED
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import StoredAnswer
-from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
+from kappi_chassis.pagination import Cursor, PageSize, page_by_id, position_of
 from kappi_chassis.problems import UnsupportedMediaType
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_galleries.api import post_operations
@@ -28,13 +27,15 @@ from kappi_galleries.api.posts_schemas import (
 )
 from kappi_galleries.domain.links import Links
 from kappi_galleries.domain.posts import Caller, Comment, CommentId, Post, PostId
-from kappi_galleries.use_cases.comments import Comments
-from kappi_galleries.use_cases.post_creation import CreatePost
-from kappi_galleries.use_cases.posts import Posts
+from kappi_galleries.errors import PostNotFound
+from kappi_galleries.repository.comments import CommentQueries
+from kappi_galleries.repository.posts import PostQueries
+from kappi_galleries.use_cases.comments import AddComment, DeleteComment
+from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
+from kappi_galleries.use_cases.posts import DeletePost, ListPosts
 
 DEFAULT_LIMIT: Final = 20
 PAGE_SIZE: Final = PageSize(100)
-NO_STORE = {"Cache-Control": "no-store"}
 
 PostIdPath = Annotated[UUID, Path(description="The post's id")]
 CommentIdPath = Annotated[UUID, Path(description="The comment's id")]
@@ -47,17 +48,27 @@ class PostApi:
     def __init__(
         self,
         *,
-        creation: CreatePost,
-        posts: Posts,
-        comments: Comments,
+        posts: PostQueries,
+        list_posts: ListPosts,
+        create_from_upload: CreatePostFromUpload,
+        create_from_item: CreatePostFromItem,
+        delete_post: DeletePost,
+        comments: CommentQueries,
+        add_comment: AddComment,
+        delete_comment: DeleteComment,
         callers: Callers,
         calls: IdempotentCalls,
         links: Links,
         uploads_at_once: int,
     ) -> None:
-        self._creation = creation
         self._posts = posts
+        self._list_posts = list_posts
+        self._create_from_upload = create_from_upload
+        self._create_from_item = create_from_item
+        self._delete_post = delete_post
         self._comments = comments
+        self._add_comment = add_comment
+        self._delete_comment = delete_comment
         self._callers = callers
         self._calls = calls
         self._links = links
@@ -91,45 +102,42 @@ class PostApi:
         if kind == "multipart/form-data":
             request.scope[PACED] = True
             with self._places.taken():
-                answer = await self._create_from_upload(
-                    request, caller, idempotency_key, content_type=content_type
-                )
+                answer = await self._from_upload(request, caller, idempotency_key, content_type=content_type)
         elif kind == "application/json":
-            answer = await self._create_from_item(request, caller, idempotency_key)
+            answer = await self._from_item(request, caller, idempotency_key)
         else:
             raise UnsupportedMediaType("Send multipart/form-data with a picture, or application/json.")
-        return json_response(answer.body, status=answer.status, headers=NO_STORE)
+        return stored_response(answer)
 
     async def list(self, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:
         after = post_position_of(cursor) if cursor else None
-        page = await self._posts.list(after=after, limit=limit)
+        page = await self._list_posts(after=after, limit=limit)
         document = PostPageAnswer(
             items=[PostAnswer.of(post, self._links.image_of) for post in page.posts],
             next_cursor=cursor_after_post(page.after) if page.after else None,
         )
-        return _answer(document)
+        return document_response(document)
 
     async def read(self, post_id: PostIdPath) -> Response:
-        post = await self._posts.read(PostId(post_id))
-        return _answer(PostAnswer.of(post, self._links.image_of))
+        post = await self._posts.find(PostId(post_id))
+        if post is None:
+            raise PostNotFound
+        return document_response(PostAnswer.of(post, self._links.image_of))
 
     async def delete(self, request: Request, post_id: PostIdPath, _token: AccountToken) -> Response:
-        await self._posts.delete(PostId(post_id), await self._callers.author(request))
+        await self._delete_post(PostId(post_id), await self._callers.author(request))
         return Response(status_code=204)
 
     async def comments(
         self, post_id: PostIdPath, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
     ) -> Response:
-        page = await self._comments.list(
-            PostId(post_id),
-            before=position_of(cursor),
-            limit=limit,
-        )
-        document = CommentPageAnswer(
-            items=[CommentAnswer.of(comment) for comment in page.comments],
-            next_cursor=cursor_after(page.before),
-        )
-        return _answer(document)
+        before = position_of(cursor)
+        found = await self._comments.page(PostId(post_id), before=before, limit=limit + 1)
+        if found is None:
+            raise PostNotFound
+        page, next_cursor = page_by_id(found, limit=limit)
+        items = [CommentAnswer.of(comment) for comment in page]
+        return document_response(CommentPageAnswer(items=items, next_cursor=next_cursor))
 
     async def comment(
         self,
@@ -143,35 +151,30 @@ class PostApi:
         call = await self._calls.read(
             request, idempotency_key, scope=f"comment on {post_id}", caller=str(caller.account_id)
         )
-        if call is None:
-            answer = _rendered(await self._comments.add(caller, PostId(post_id), body.text))
-        else:
-            answer = await self._comments.add_once(call, caller, PostId(post_id), body.text, render=_rendered)
-        return json_response(answer.body, status=answer.status, headers=NO_STORE)
+        answer = await self._add_comment(caller, PostId(post_id), body.text, call=call, render=_rendered)
+        return stored_response(answer)
 
     async def delete_comment(
         self, request: Request, comment_id: CommentIdPath, _token: AccountToken
     ) -> Response:
-        await self._comments.delete(CommentId(comment_id), await self._callers.author(request))
+        await self._delete_comment(CommentId(comment_id), await self._callers.author(request))
         return Response(status_code=204)
 
-    async def _create_from_upload(
+    async def _from_upload(
         self, request: Request, caller: Caller, idempotency_key: str | None, *, content_type: str
     ) -> StoredAnswer:
         call_of = self._calls.fingerprinted(
             idempotency_key, scope="POST /v1/posts form", caller=str(caller.account_id)
         )
         upload = PostForm(request, content_type=content_type)
-        return await self._creation.from_upload(caller, upload, call_of=call_of, render=self._created)
+        return await self._create_from_upload(caller, upload, call_of=call_of, render=self._created)
 
-    async def _create_from_item(
-        self, request: Request, caller: Caller, idempotency_key: str | None
-    ) -> StoredAnswer:
+    async def _from_item(self, request: Request, caller: Caller, idempotency_key: str | None) -> StoredAnswer:
         asked = await read_item_post(request)
         call_of = self._calls.fingerprinted(
             idempotency_key, scope="POST /v1/posts item", caller=str(caller.account_id)
         )
-        return await self._creation.from_item(
+        return await self._create_from_item(
             caller,
             asked.media_id,
             caption=asked.caption,
@@ -180,13 +183,8 @@ class PostApi:
         )
 
     def _created(self, post: Post) -> StoredAnswer:
-        document = PostAnswer.of(post, self._links.image_of)
-        return StoredAnswer(201, document.model_dump_json().encode())
+        return stored_document(PostAnswer.of(post, self._links.image_of), status=201)
 
 
 def _rendered(comment: Comment) -> StoredAnswer:
-    return StoredAnswer(201, CommentAnswer.of(comment).model_dump_json().encode())
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json().encode(), headers=NO_STORE)
+    return stored_document(CommentAnswer.of(comment), status=201)

@@ -35,7 +35,7 @@ def _text(text: str) -> str:
 Caption = Annotated[
     Annotated[str, Field(max_length=MAX_CAPTION_CHARACTERS), AfterValidator(_text)] | None,
     Field(
-        description=f"At most {MAX_CAPTION_CHARACTERS} characters, kept exactly as written",
+        description=f"At most {MAX_CAPTION_CHARACTERS} characters, stored exactly as written",
         examples=["First light on the pass"],
     ),
 ]
@@ -44,7 +44,7 @@ CommentText = Annotated[
     Field(
         min_length=1,
         max_length=MAX_COMMENT_CHARACTERS,
-        description=f"1 to {MAX_COMMENT_CHARACTERS} characters, kept exactly as written",
+        description=f"1 to {MAX_COMMENT_CHARACTERS} characters, stored exactly as written",
         examples=["Where is this?"],
     ),
     AfterValidator(_text),
@@ -52,7 +52,7 @@ CommentText = Annotated[
 
 
 class PostFromItem(RequestBody):
-    """A post that shows a picture of my library."""
+    """A post with a picture of one's own library."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -75,11 +75,11 @@ class CommentCreate(RequestBody):
 
 
 class AuthorAnswer(BaseModel):
-    """The account that wrote it."""
+    """The account that wrote the post or comment."""
 
     id: UUID
     display_name: str | None = Field(
-        description="As the account was called when it last posted or commented; null where it has no name",
+        description="The name of the account when it last posted or commented; null without a name",
         examples=["Ada"],
     )
 
@@ -89,7 +89,7 @@ class AuthorAnswer(BaseModel):
 
 
 class CommentAnswer(BaseModel):
-    """A comment. Show its text as text, never as markup."""
+    """A comment. Clients must show its text as text, never as markup."""
 
     id: UUID
     post_id: UUID
@@ -109,24 +109,25 @@ class CommentAnswer(BaseModel):
 
 
 class CommentPageAnswer(BaseModel):
-    """Some comments of a post, the newest first."""
+    """A page of the comments of a post, the newest first."""
 
     items: list[CommentAnswer]
-    next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")
 
 
 class PostAnswer(BaseModel):
-    """A post. Show its caption as text, never as markup."""
+    """A post. Clients must show its caption as text, never as markup."""
 
     id: UUID
     author: AuthorAnswer
     caption: str | None
     image_url: str = Field(
-        description="Of a JPEG of 600 by 600 pixels; works for everybody, as long as the post is there",
+        description="Address of a JPEG of 600 by 600 pixels. It needs no authentication and works while the "
+        "post exists",
         examples=["https://kappi.example/v1/posts/01985c3e-9d3f-7d4e-b1d2-3c4d5e6f7a8b/image"],
     )
     comment_count: int
-    last_comments: list[CommentAnswer] = Field(description="The last two, the newest first")
+    last_comments: list[CommentAnswer] = Field(description="The last two comments, the newest first")
     created_at: datetime
 
     @classmethod
@@ -143,7 +144,7 @@ class PostAnswer(BaseModel):
 
 
 class PostPageAnswer(BaseModel):
-    """Some posts, those with the most comments first."""
+    """A page of posts, the most commented first."""
 
     items: list[PostAnswer]
-    next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")

@@ -45,7 +45,7 @@ def _password(text: str) -> str:
 Title = Annotated[
     Annotated[str, AfterValidator(_title)] | None,
     Field(
-        description=f"One line of at most {MAX_TITLE_CHARACTERS} characters, white space around it dropped",
+        description=f"One line of at most {MAX_TITLE_CHARACTERS} characters, without white space around it",
         json_schema_extra={"maxLength": MAX_TITLE_CHARACTERS},
         examples=["Lisbon in May"],
     ),
@@ -53,74 +53,74 @@ Title = Annotated[
 LifetimeSeconds = Annotated[
     Annotated[int, Field(strict=True, json_schema_extra={"minimum": _MIN_LIFETIME_S})] | None,
     Field(
-        description="Seconds from now until the gallery is deleted; an hour to 30 days. Not for the "
-        "gallery of an account, which has no end",
+        description="Seconds from now until the gallery is deleted: an hour to 30 days. A gallery of an "
+        "account has no end, so the field is refused for it",
         examples=[604_800],
     ),
 ]
 Password = Annotated[
     Annotated[str, AfterValidator(_password)] | None,
     Field(
-        description=f"What viewers are asked for, 1 to {MAX_PASSWORD_CHARACTERS} characters. Only galleries "
-        "of an account can have one; null for none",
+        description=f"The password that viewers need, 1 to {MAX_PASSWORD_CHARACTERS} characters; null for "
+        "none. Only galleries of an account can have one",
         json_schema_extra={"format": "password", "maxLength": MAX_PASSWORD_CHARACTERS},
     ),
 ]
 VisibilityChoice = Annotated[
     Literal["shared", "private"] | None,
     Field(
-        description="`shared`: whoever has the code may look. `private`, for the gallery of an account: "
-        "nobody but its owner, and to everybody else it does not exist"
+        description="`shared`: the code opens the gallery. `private`, only for a gallery of an account: only "
+        "its owner can read it; all other requests are answered as if it did not exist"
     ),
 ]
 LocationFreeChoice = Annotated[
     Annotated[bool, Field(strict=True)] | None,
     Field(
-        description="Whether whoever comes by the code gets copies of originals that do not tell where they "
-        "were taken; the picture itself is untouched. Who manages the gallery still gets the originals"
+        description="Whether viewers get copies of originals without the place where they were taken; the "
+        "picture itself is unchanged. The manager of the gallery still gets the originals"
     ),
 ]
 
 
-class GalleryCreate(RequestBody):
-    """What a new gallery should be like. Everything is optional."""
+class GalleryFields(RequestBody):
+    """The fields of a gallery that its manager sets."""
+
+    title: Title = None
+    visibility: VisibilityChoice = None
+    password: Password = None
+    expires_in: LifetimeSeconds = None
+    location_free: LocationFreeChoice = None
+
+
+class GalleryCreate(GalleryFields):
+    """The fields of a new gallery. All of them are optional."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon in May"}]})
 
-    title: Title = None
-    visibility: VisibilityChoice = None
-    password: Password = None
-    expires_in: LifetimeSeconds = None
-    location_free: LocationFreeChoice = None
 
-
-class GalleryPatch(RequestBody):
-    """What to change; a field that is not sent stays as it is. `null` takes a title or a password away."""
+class GalleryPatch(GalleryFields):
+    """The changes of a gallery. A field that is not sent stays as it is. `null` removes title or password."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
-    title: Title = None
-    visibility: VisibilityChoice = None
-    password: Password = None
-    expires_in: LifetimeSeconds = None
-    location_free: LocationFreeChoice = None
     keep_code: bool = Field(
         default=False,
         strict=True,
-        description="Whether a private gallery that is shared has the code it had before; else it gets a new "
-        "one, and links that were withdrawn stay dead",
+        description="Whether a private gallery that is shared again keeps its old code. Otherwise it gets a "
+        "new code, and its old links stay void",
     )
 
 
 class GalleryClaim(RequestBody):
-    """How to claim a gallery."""
+    """The options of a claim."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accept_tier": True}]})
 
     accept_tier: bool = Field(
         default=False,
         strict=True,
-        description="Claim it although the account's tier withholds what viewers of the gallery have now",
+        description="Whether to claim the gallery although the account's tier withholds something that its "
+        "viewers have now",
     )
 
 
@@ -129,7 +129,7 @@ class GalleryAnswer(BaseModel):
 
     id: UUID
     code: str | None = Field(
-        description="What people type; case does not matter. null while the gallery is private",
+        description="The code that viewers type, in any case; null while the gallery is private",
         examples=["k7wq"],
     )
     url: str | None = Field(description="The link to share", examples=["https://kappi.example/g/k7wq"])
@@ -137,18 +137,20 @@ class GalleryAnswer(BaseModel):
     visibility: Literal["shared", "private"]
     password_protected: bool
     location_free: bool = Field(
-        description="Viewers get copies of originals that do not tell where they were taken"
+        description="Whether viewers get copies of originals without the place where they were taken"
     )
     takedown_reason: str | None = Field(
-        description="Why an administrator took the gallery down: what is in it is not shown, and its code "
-        "opens nothing. null for a gallery that is not down"
+        description="The reason for which an administrator took the gallery down: its content is not shown, "
+        "and its code opens nothing. null for a gallery that is not down"
     )
-    expires_at: datetime | None = Field(description="When it is deleted; null for never")
-    expires_in: int | None = Field(description="Seconds until then")
+    expires_at: datetime | None = Field(
+        description="The time at which the gallery is deleted; null for never"
+    )
+    expires_in: int | None = Field(description="Seconds until `expires_at`")
     created_at: datetime
     updated_at: datetime
-    item_count: int = Field(description="Items that are ready; follows changes within moments")
-    size_bytes: int = Field(description="Bytes of their originals")
+    item_count: int = Field(description="The number of ready items; changes are counted within seconds")
+    size_bytes: int = Field(description="The bytes of their originals")
 
     @classmethod
     def of(cls, gallery: Gallery, links: Links, *, now: datetime) -> GalleryAnswer:
@@ -162,21 +164,21 @@ class GalleryAnswer(BaseModel):
 
 
 class GalleryCreatedAnswer(GalleryAnswer):
-    """A gallery just made; without an account, with its access key: shown now and never again."""
+    """A new gallery. An anonymous gallery has its access key, which is shown only in this answer."""
 
     access_key: str | SkipJsonSchema[None] = Field(
         default=None,
-        description="Only of a gallery without an account. Lets its holder add, change and delete. Only a "
-        "hash of it is kept: store it",
+        description="Only for an anonymous gallery. The key is needed to add, change and delete. The service "
+        "stores only a hash of it, so the client must store it",
         examples=[_ACCESS_KEY],
     )
 
 
 class GalleryPageAnswer(BaseModel):
-    """Some galleries, the newest first."""
+    """A page of galleries, the newest first."""
 
     items: list[GalleryAnswer]
-    next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")
 
 
 class GalleryCodeAnswer(BaseModel):
@@ -187,6 +189,9 @@ class GalleryCodeAnswer(BaseModel):
 
 
 class AccessKeyAnswer(BaseModel):
-    """The new access key of a gallery: shown now and never again."""
+    """The new access key of a gallery, which is shown only in this answer."""
 
-    access_key: str = Field(description="Only a hash of it is kept: store it", examples=[_ACCESS_KEY])
+    access_key: str = Field(
+        description="The service stores only a hash of it, so the client must store it",
+        examples=[_ACCESS_KEY],
+    )

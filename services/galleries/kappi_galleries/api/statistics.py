@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
-from kappi_chassis.http import json_response
+from kappi_chassis.clock import Clock
+from kappi_chassis.day_range import DayRange
+from kappi_chassis.http.documents import document_response
 from kappi_chassis.http.turns import Turns
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
-from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
+from kappi_galleries.api.galleries import GalleryIdPath
 from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
-from kappi_galleries.use_cases.statistics import ShowStatistics
+from kappi_galleries.repository.statistics import StatisticsQueries
+from kappi_galleries.use_cases.statistics import ShowGalleryStatistics, show_total_statistics
 
 AT_ONCE: Final = 2
 TIMEOUT_S: Final = 1.0
@@ -33,8 +35,16 @@ Last = Annotated[
 class StatisticsApi:
     """The endpoints' handlers and the use cases they call."""
 
-    def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
-        self._show = show
+    def __init__(
+        self,
+        *,
+        show_gallery: ShowGalleryStatistics,
+        statistics: StatisticsQueries,
+        callers: Callers,
+        clock: Clock,
+    ) -> None:
+        self._show_gallery = show_gallery
+        self._statistics = statistics
         self._turns = Turns(
             AT_ONCE,
             timeout_s=TIMEOUT_S,
@@ -42,6 +52,7 @@ class StatisticsApi:
             retry_after_s=1,
         )
         self._callers = callers
+        self._clock = clock
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Statistics"])
@@ -61,20 +72,16 @@ class StatisticsApi:
         last: Last = None,
     ) -> Response:
         manager = await self._callers.manager(request, key)
-        days = self._show.range_of(first, last)
+        days = DayRange.read(first, last, now=self._clock())
         async with self._turns.taken():
-            shown = await self._show.of_gallery(gallery_id, manager, days)
-        return _answer(GalleryStatsAnswer.of(shown))
+            shown = await self._show_gallery(gallery_id, manager, days)
+        return document_response(GalleryStatsAnswer.of(shown))
 
     async def of_all(
         self, request: Request, _token: AccountToken, first: First = None, last: Last = None
     ) -> Response:
         await self._callers.admin(request)
-        days = self._show.range_of(first, last)
+        days = DayRange.read(first, last, now=self._clock())
         async with self._turns.taken():
-            shown = await self._show.of_all(days)
-        return _answer(TotalStatsAnswer.of(shown))
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json(by_alias=True).encode(), headers=NO_STORE)
+            shown = await show_total_statistics(self._statistics, days)
+        return document_response(TotalStatsAnswer.of(shown))

@@ -15,7 +15,8 @@ from kappi_galleries.use_cases.statistics import Shown
 Kinds = Annotated[
     dict[str, int],
     Field(
-        description="By kind: `view`, `item_view`, `preview`, `download`, `archive`, `link`; an open set",
+        description="Accesses by kind: `view`, `item_view`, `preview`, `download`, `archive`, `link`. More "
+        "kinds may be added",
         examples=[{"view": 12, "download": 3}],
     ),
 ]
@@ -40,9 +41,9 @@ Apps = Annotated[
 
 
 class AccessSums(BaseModel):
-    """How often something was looked at or taken home; each list of its own, not crossed."""
+    """The numbers of accesses. Each list counts all accesses by one trait; the traits are not crossed."""
 
-    count: int = Field(description="Accesses of all kinds")
+    count: int = Field(description="The number of accesses of all kinds")
     kinds: Kinds
     languages: Languages
     roles: Roles
@@ -50,13 +51,13 @@ class AccessSums(BaseModel):
 
 
 class DaySums(AccessSums):
-    """Accesses of a UTC day."""
+    """The accesses of a UTC day."""
 
     day: datetime.date
 
 
 class ItemSums(BaseModel):
-    """How often an item was asked for."""
+    """The accesses to an item."""
 
     media_id: UUID
     count: int
@@ -64,7 +65,7 @@ class ItemSums(BaseModel):
 
 
 class TotalStatsAnswer(BaseModel):
-    """Accesses to all galleries. Days without one are left out."""
+    """The accesses to all galleries. Days without an access are left out."""
 
     from_: datetime.date = Field(alias="from")
     to: datetime.date
@@ -77,10 +78,10 @@ class TotalStatsAnswer(BaseModel):
 
 
 class GalleryStatsAnswer(TotalStatsAnswer):
-    """Accesses to one gallery. Language, role and app are counted in steps per day, once it is over, the
-    rest as `other`, so that nobody is made out by a rare one."""
+    """The accesses to one gallery. Language, role and app are counted in steps per day, after the day is
+    over, and the remainder as `other`, so that a rare value identifies no viewer."""
 
-    items: list[ItemSums] = Field(description="The hundred that were asked for most, the first of them first")
+    items: list[ItemSums] = Field(description="The hundred most accessed items, the most accessed first")
 
     @classmethod
     def of(cls, shown: Shown) -> GalleryStatsAnswer:

@@ -1,4 +1,4 @@
-"""Short codes and access keys: their form, how they are drawn, and how they are read back."""
+"""Short codes and access keys: their form, their generation and their parsing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ALPHABET = "abcdefghkmnopqrstuwxyz23456789"
-"""Holds no character that is easily read or typed as another one."""
+"""The characters of codes. None of them is easily read or typed as another one."""
 
 LONGEST_CODE = 32
 ACCESS_KEY_BYTES = 16
@@ -22,8 +22,9 @@ Draw = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeScheme:
-    """How codes are drawn. length: characters of the first attempt. a_day: how many a gallery gets in place
-    of others."""
+    """The generation of codes. length: characters of the first attempt. a_day: new codes that a gallery gets
+    in a day in place of its old ones.
+    """
 
     alphabet: str = ALPHABET
     length: int = 4

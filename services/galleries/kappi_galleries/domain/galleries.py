@@ -123,10 +123,10 @@ class Gallery(GalleryDetails):
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    deleted_at: datetime | None
-    version: int
-    item_count: int
-    size_bytes: int
+    deleted_at: datetime | None = None
+    version: int = 1
+    item_count: int = 0
+    size_bytes: int = 0
     takedown_id: UUID | None = None
     takedown_reason: str | None = None
     owner_suspended: bool = False

@@ -64,7 +64,7 @@ LEFT JOIN authors a ON a.account_id = c.author_id
 WHERE p.id = $1 AND {SHOWN}
 ORDER BY c.id DESC
 """  # noqa: S608 - as above
-# Count and comments in one snapshot: they differ in no moment that anybody can see.
+# Reads counts and comments in one snapshot, so that a concurrent change is not taken for a wrong count.
 _MISCOUNTED = """
 SELECT id, comment_count = counted AS exact FROM (
   SELECT p.id, p.comment_count, (SELECT count(*) FROM comments c WHERE c.post_id = p.id) AS counted

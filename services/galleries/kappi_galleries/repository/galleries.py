@@ -145,13 +145,15 @@ class GalleryRows:
         """Take a code. Returns False when it was ever used before; the transaction stays usable."""
         return await self._changed(insert(used_codes).values(code=code).on_conflict_do_nothing())
 
-    async def take_another_code(self, code: str, gallery_id: GalleryId, *, at: datetime) -> bool:
-        """As `take_code`, in place of the code that the gallery has."""
-        taken = insert(used_codes).values(code=code, gallery_id=gallery_id, taken_at=at)
+    async def take_another_code(self, gallery: Gallery, *, at: datetime) -> bool:
+        """As `take_code`, for the code that the gallery gets in place of its stored one."""
+        taken = insert(used_codes).values(code=gallery.code, gallery_id=gallery.id, taken_at=at)
         return await self._changed(taken.on_conflict_do_nothing())
 
     async def other_codes_since(self, gallery_id: GalleryId, since: datetime) -> tuple[int, datetime | None]:
-        """How many codes the gallery was given in place of others, and when the first of them."""
+        """Returns the number of codes that replaced the gallery's old ones after `since`, and the time of the
+        first of them.
+        """
         found = await self._connection.execute(
             select(func.count(), func.min(used_codes.c.taken_at)).where(
                 used_codes.c.gallery_id == gallery_id, used_codes.c.taken_at > since
@@ -179,7 +181,10 @@ class GalleryRows:
         return await self._lock(galleries.c.access_key_hash == key_hash)
 
     async def lock_by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
-        """The gallery, tombstones included, if it is of this account, which is not suspended; locked."""
+        """Returns the gallery, tombstones included, if it belongs to this account, which is not suspended.
+
+        No other transaction changes it until the commit.
+        """
         return await self._lock(
             (galleries.c.id == gallery_id)
             & (galleries.c.owner_id == owner_id)
@@ -195,7 +200,7 @@ class GalleryRows:
         return await self._lock(galleries.c.code == code)
 
     async def lock_by_takedown(self, takedown_id: UUID) -> Gallery | None:
-        """The gallery that is down by this decision, if there is one; locked as above."""
+        """Returns the gallery that this decision took down, locked as above."""
         decided = select(standing_takedowns.c.gallery_id).where(
             standing_takedowns.c.takedown_id == takedown_id
         )

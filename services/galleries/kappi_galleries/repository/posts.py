@@ -52,7 +52,7 @@ ORDER BY p.comment_count DESC, p.id DESC, c.id DESC
 """  # noqa: S608 - as above
 SHOWN = """p.state = 'live'
     AND NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = p.author_id AND s.suspended)"""
-"""Whether everybody sees a post `p`: those of a suspended account are hidden until it is reinstated."""
+"""The condition that a post `p` is visible. A suspended account's posts are hidden until it is reinstated."""
 _PAGE_COLUMNS = "id, author_id, caption, comment_count, created_at"
 _FIRST_PAGE = f"""
 WITH page AS MATERIALIZED (

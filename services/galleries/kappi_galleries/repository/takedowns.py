@@ -1,4 +1,4 @@
-"""Decisions by which galleries are down. A gallery shows the newest of those that stand."""
+"""Decisions by which galleries are down. A gallery shows the newest decision that stands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kappi_galleries.models import standing_takedowns
 
 
 class TakedownRows:
-    """Within one transaction, which has locked the gallery."""
+    """Decisions within one transaction, which has locked the gallery."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def add(self, takedown_id: UUID, gallery_id: GalleryId, *, reason: str) -> None:
-        """Again is the same as once."""
+        """Store a decision. Repeating it has no further effect."""
         await self._connection.execute(
             insert(standing_takedowns)
             .values(takedown_id=takedown_id, gallery_id=gallery_id, reason=reason)
@@ -32,7 +32,7 @@ class TakedownRows:
         )
 
     async def newest_of(self, gallery_id: GalleryId) -> tuple[UUID | None, str | None]:
-        """Id and reason; (None, None) where none stands."""
+        """Returns id and reason of the newest decision; (None, None) without one."""
         found = await self._connection.execute(
             select(standing_takedowns.c.takedown_id, standing_takedowns.c.reason)
             .where(standing_takedowns.c.gallery_id == gallery_id)

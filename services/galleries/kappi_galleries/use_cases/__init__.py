@@ -1,1 +1,1 @@
-"""The use cases of the galleries service, one per module. One use case is one transaction."""
+"""The use cases of the galleries service. One use case is one transaction."""

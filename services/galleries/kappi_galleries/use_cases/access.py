@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from kappi_galleries.domain.credentials import access_key_hash
@@ -29,17 +30,26 @@ class Manager:
         return f"{self.account_id or ''} {self.access_key or ''}"
 
 
-async def read_managed(queries: GalleryQueries, gallery_id: UUID, manager: Manager) -> Gallery:
-    """Returns the gallery, tombstones included.
+async def read_managed(
+    queries: GalleryQueries, gallery_id: UUID, manager: Manager, *, now: datetime
+) -> Gallery:
+    """Returns a gallery that is neither deleted nor past its deadline.
 
     Raises GalleryKeyWrong for a key that is not this gallery's and GalleryNotFound for an account that does
-    not own it, in both cases whether the gallery exists or not.
+    not own it, in both cases whether the gallery exists or not. Raises GalleryNotFound for a gallery that is
+    gone.
     """
-    return await _managed(gallery_id, manager, by_owner=queries.by_owner, by_key=queries.by_access_key)
+    found = await _managed(gallery_id, manager, by_owner=queries.by_owner, by_key=queries.by_access_key)
+    return _living(found, now=now)
 
 
-async def lock_managed(rows: GalleryRows, gallery_id: UUID, manager: Manager) -> Gallery:
+async def lock_managed(rows: GalleryRows, gallery_id: UUID, manager: Manager, *, now: datetime) -> Gallery:
     """As `read_managed`, and no other transaction changes the gallery until the commit."""
+    return _living(await lock_managed_or_gone(rows, gallery_id, manager), now=now)
+
+
+async def lock_managed_or_gone(rows: GalleryRows, gallery_id: UUID, manager: Manager) -> Gallery:
+    """As `lock_managed`, but also returns a gallery that is past its deadline, or a tombstone."""
     return await _managed(gallery_id, manager, by_owner=rows.lock_by_owner, by_key=rows.lock_by_access_key)
 
 
@@ -55,6 +65,12 @@ def matching(gallery: Gallery | None, gallery_id: UUID) -> Gallery:
     """Returns the gallery found by a key if it is the requested one. Raises GalleryKeyWrong."""
     if gallery is None or gallery.id != gallery_id:
         raise GalleryKeyWrong
+    return gallery
+
+
+def _living(gallery: Gallery, *, now: datetime) -> Gallery:
+    if gallery.is_gone(now):
+        raise GalleryNotFound
     return gallery
 
 

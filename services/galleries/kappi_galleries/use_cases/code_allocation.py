@@ -1,4 +1,4 @@
-"""Finds a free code without looking one up: the database decides whether it could be taken."""
+"""Takes a free code without a look-up before: the database decides whether a code can be taken."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from kappi_galleries.repository.galleries import GalleryRows
 DAY: Final = timedelta(days=1)
 
 
-async def take_free_code(codes: CodeScheme, take: Callable[[str], Awaitable[bool]]) -> str:
-    """Returns the first code for which `take` returns True. Raises CodesExhausted."""
+async def with_free_code(
+    gallery: Gallery, codes: CodeScheme, take: Callable[[Gallery], Awaitable[bool]]
+) -> Gallery:
+    """Returns the gallery with the first code with which `take` returns True. Raises CodesExhausted."""
     for code in codes.attempts():
-        if await take(code):
-            return code
+        candidate = replace(gallery, code=code)
+        if await take(candidate):
+            return candidate
         metrics.CODE_COLLISIONS.inc()
     raise CodesExhausted(retry_after_s=1)
 
 
 async def with_new_code(gallery: Gallery, rows: GalleryRows, codes: CodeScheme, *, now: datetime) -> Gallery:
-    """The locked gallery with another code; its old one is never handed out again.
+    """Returns the locked gallery with another code. Its old code is never assigned again.
 
     Raises TooManyCodes, CodesExhausted.
     """
@@ -37,10 +40,10 @@ async def with_new_code(gallery: Gallery, rows: GalleryRows, codes: CodeScheme, 
         wait_s = max(1, math.ceil((first + DAY - now).total_seconds()))
         raise TooManyCodes(f"A gallery gets {codes.a_day} a day.", retry_after_s=wait_s)
     if gallery.code is not None:
-        # The code was recorded when it was assigned, unless an older release was still running then.
+        # The code was recorded when it was assigned, unless an older release assigned it.
         await rows.take_code(gallery.code)
 
-    async def take(code: str) -> bool:
-        return await rows.take_another_code(code, gallery.id, at=now)
+    async def take(candidate: Gallery) -> bool:
+        return await rows.take_another_code(candidate, at=now)
 
-    return replace(gallery, code=await take_free_code(codes, take))
+    return await with_free_code(gallery, codes, take)

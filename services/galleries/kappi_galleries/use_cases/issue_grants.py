@@ -1,4 +1,4 @@
-"""Issues a grant for a code, an access key or an owner's token."""
+"""Issues grants for a code, an access key or an owner's token."""
 
 from __future__ import annotations
 
@@ -35,75 +35,16 @@ class SealedGrant:
     gallery_id: UUID
 
 
-class IssueGrants:
-    """Issues grants, which state a holder's rights, so that services need no further call while a grant
+class GrantSealer:
+    """Seals grants, which state a holder's rights, so that services need no further call while a grant
     lasts.
     """
 
-    def __init__(
-        self,
-        *,
-        queries: GalleryQueries,
-        password_check: GalleryPasswordCheck,
-        key: SigningKey,
-        links: Links,
-        clock: Clock,
-    ) -> None:
-        self._queries = queries
-        self._password_check = password_check
+    def __init__(self, key: SigningKey, *, links: Links) -> None:
         self._key = key
         self._links = links
-        self._clock = clock
 
-    async def for_code(self, code: str, *, password: str | None, client: str | None) -> SealedGrant:
-        """Returns a grant to view. client: the client that wrong passwords are counted for.
-
-        Raises GalleryNotFound, the same for every gallery that the code does not open, and as
-        `GalleryPasswordCheck.check` does.
-        """
-        shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
-        if shared is None:
-            raise _refusal(GalleryNotFound())
-        gallery = shared.gallery
-        if shared.password_hash is not None:
-            try:
-                await self._password_check.check(
-                    gallery.id, password_hash=shared.password_hash, password=password, client=client
-                )
-            except Problem as problem:
-                raise _refusal(problem) from None
-        # The clock is read again, because the password may have waited long in the queue.
-        return self._seal(gallery, "view", now=self._clock())
-
-    async def for_owner(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
-        """Returns a grant to manage. claims: of a verified token.
-
-        Raises GalleryNotFound for a gallery that the account does not own, GalleryTakenDown.
-        """
-        now = self._clock()
-        gallery = await self._queries.by_owner(gallery_id, claims.account_id)
-        if gallery is None or gallery.is_gone(now) or gallery.owner_suspended:
-            raise _refusal(GalleryNotFound())
-        _check_open(gallery)
-        token_ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
-        return self._seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
-
-    async def for_access_key(self, access_key: str) -> SealedGrant:
-        """Returns a grant to manage.
-
-        Raises GalleryKeyWrong, GalleryNotFound when the key's own gallery is gone, GalleryTakenDown.
-        """
-        now = self._clock()
-        key_hash = access_key_hash(access_key)
-        gallery = None if key_hash is None else await self._queries.by_access_key(key_hash)
-        if gallery is None:
-            raise _refusal(GalleryKeyWrong())
-        if gallery.is_gone(now):
-            raise _refusal(GalleryNotFound())
-        _check_open(gallery)
-        return self._seal(gallery, "manage", now=now)
-
-    def _seal(
+    def seal(
         self,
         gallery: Gallery,
         right: Right,
@@ -112,7 +53,10 @@ class IssueGrants:
         tier: str | None = None,
         ends_at: datetime | None = None,
     ) -> SealedGrant:
-        # A grant must not outlive the gallery or the token that it was issued for.
+        """Returns a grant that outlives neither the gallery nor the token that it is issued for.
+
+        tier: of the owner. ends_at: the end of that token.
+        """
         ends = [end - now for end in (gallery.expires_at, ends_at) if end is not None]
         lifetime = min(GRANT_LIFETIME, *ends) if ends else GRANT_LIFETIME
         grant = Grant(
@@ -132,6 +76,88 @@ class IssueGrants:
     def _public(self, gallery: Gallery) -> PublicGallery:
         stored = {name: getattr(gallery, name) for name in _STORED_FIELDS}
         return PublicGallery(code=gallery.shown_code, url=self._links.to(gallery), **stored)
+
+
+class IssueViewGrant:
+    """Issues a grant to view for a code."""
+
+    def __init__(
+        self,
+        queries: GalleryQueries,
+        *,
+        password_check: GalleryPasswordCheck,
+        sealer: GrantSealer,
+        clock: Clock,
+    ) -> None:
+        self._queries = queries
+        self._password_check = password_check
+        self._sealer = sealer
+        self._clock = clock
+
+    async def __call__(self, code: str, *, password: str | None, client: str | None) -> SealedGrant:
+        """Returns a grant to view. client: the client that wrong passwords are counted for.
+
+        Raises GalleryNotFound, the same for every gallery that the code does not open, and as
+        `GalleryPasswordCheck.check` does.
+        """
+        shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
+        if shared is None:
+            raise _refusal(GalleryNotFound())
+        gallery = shared.gallery
+        if shared.password_hash is not None:
+            try:
+                await self._password_check.check(
+                    gallery.id, password_hash=shared.password_hash, password=password, client=client
+                )
+            except Problem as problem:
+                raise _refusal(problem) from None
+        # The clock is read again, because the password may have waited long in the queue.
+        return self._sealer.seal(gallery, "view", now=self._clock())
+
+
+class IssueManageGrant:
+    """Base of the use cases that issue a grant to manage."""
+
+    def __init__(self, queries: GalleryQueries, *, sealer: GrantSealer, clock: Clock) -> None:
+        self._queries = queries
+        self._sealer = sealer
+        self._clock = clock
+
+
+class IssueOwnerGrant(IssueManageGrant):
+    """Issues a grant to manage for an owner's token."""
+
+    async def __call__(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
+        """Returns a grant to manage. claims: of a verified token.
+
+        Raises GalleryNotFound for a gallery that the account does not own, GalleryTakenDown.
+        """
+        now = self._clock()
+        gallery = await self._queries.by_owner(gallery_id, claims.account_id)
+        if gallery is None or gallery.is_gone(now) or gallery.owner_suspended:
+            raise _refusal(GalleryNotFound())
+        _check_open(gallery)
+        token_ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
+        return self._sealer.seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
+
+
+class IssueKeyGrant(IssueManageGrant):
+    """Issues a grant to manage for an access key."""
+
+    async def __call__(self, access_key: str) -> SealedGrant:
+        """Returns a grant to manage.
+
+        Raises GalleryKeyWrong, GalleryNotFound when the key's own gallery is gone, GalleryTakenDown.
+        """
+        now = self._clock()
+        key_hash = access_key_hash(access_key)
+        gallery = None if key_hash is None else await self._queries.by_access_key(key_hash)
+        if gallery is None:
+            raise _refusal(GalleryKeyWrong())
+        if gallery.is_gone(now):
+            raise _refusal(GalleryNotFound())
+        _check_open(gallery)
+        return self._sealer.seal(gallery, "manage", now=now)
 
 
 def _check_open(gallery: Gallery) -> None:

@@ -1,4 +1,4 @@
-"""Reading posts and deleting one."""
+"""Listing the visible posts and deleting one."""
 
 from __future__ import annotations
 
@@ -27,16 +27,14 @@ class PostPage:
     after: ListPosition | None
 
 
-class Posts:
-    """The visible posts."""
+class ListPosts:
+    """Lists posts ordered by number of comments, then the newest first."""
 
-    def __init__(self, queries: PostQueries, *, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, queries: PostQueries) -> None:
         self._queries = queries
-        self._outbox = outbox
-        self._clock = clock
 
-    async def list(self, *, after: ListPosition | None, limit: int) -> PostPage:
-        """Returns posts ordered by number of comments, then the newest first.
+    async def __call__(self, *, after: ListPosition | None, limit: int) -> PostPage:
+        """Returns a page of posts.
 
         A reader that continues from page to page gets no post twice, and gets every post whose count did not
         change in the meantime (ADR-0022).
@@ -48,14 +46,15 @@ class Posts:
         page, last = cut_page(found, limit=limit)
         return PostPage(page, ListPosition(last.comment_count, last.id, snapshot) if last else None)
 
-    async def read(self, post_id: PostId) -> Post:
-        """Returns the post. Raises PostNotFound."""
-        post = await self._queries.find(post_id)
-        if post is None:
-            raise PostNotFound
-        return post
 
-    async def delete(self, post_id: PostId, caller: Caller) -> None:
+class DeletePost:
+    """Deletes a post as its author or as an administrator."""
+
+    def __init__(self, *, outbox: Outbox, clock: Clock) -> None:
+        self._outbox = outbox
+        self._clock = clock
+
+    async def __call__(self, post_id: PostId, caller: Caller) -> None:
         """Delete a post.
 
         It is invisible at once; picture and comments follow. Raises PostNotFound, PostNotYours.
@@ -67,7 +66,7 @@ class Posts:
             author_id, version = locked
             if author_id != caller.account_id and not caller.is_admin:
                 raise PostNotYours
-            await tombstone(
+            await tombstone_post(
                 unit,
                 post_id,
                 author_id=author_id,
@@ -78,7 +77,7 @@ class Posts:
         metrics.POSTS.labels("deleted").inc()
 
 
-async def tombstone(
+async def tombstone_post(
     unit: UnitOfWork,
     post_id: PostId,
     *,

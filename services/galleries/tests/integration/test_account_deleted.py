@@ -13,7 +13,7 @@ from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.envelope import decode
 from kappi_contracts.events import AccountDeleted, MediaReady
 from kappi_galleries.repository.accounts import AccountRows
-from kappi_galleries.use_cases.account_deletion import PAGE, AccountDeletion
+from kappi_galleries.use_cases.delete_account_content import PAGE, DeleteAccountContent
 from kappi_testkit.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -193,7 +193,7 @@ async def test_a_crash_between_pages_is_picked_up_where_it_was(
 
     await fill(25)
     record_, pages = deleted(id=uuid4()), 0
-    delete_page = AccountDeletion._delete_page
+    delete_page = DeleteAccountContent._delete_page
 
     async def dying(self: Any, unit: UnitOfWork, account_id: UUID) -> int:
         nonlocal pages
@@ -203,10 +203,10 @@ async def test_a_crash_between_pages_is_picked_up_where_it_was(
             raise Killed  # its page is not committed
         return count
 
-    deletion = AccountDeletion(outbox=deps.outbox, clock=deps.clock, consumer="galleries", page=10)
-    monkeypatch.setattr(AccountDeletion, "_delete_page", dying)
+    deletion = DeleteAccountContent(outbox=deps.outbox, clock=deps.clock, consumer="galleries", page=10)
+    monkeypatch.setattr(DeleteAccountContent, "_delete_page", dying)
     with pytest.raises(Killed):
-        await deletion.handle(decode(record_.value, record_.headers))
+        await deletion(decode(record_.value, record_.headers))
     assert await _alive(database, account.id) == 5
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,8 +10,8 @@ import pytest
 from kappi_contracts.envelope import decode
 from kappi_contracts.events import AccountDeleted, JanitorTick, PostDeleted
 from kappi_galleries import metrics
-from kappi_galleries.repository.comments import purge_some_of_post, take_some_of_author
-from kappi_galleries.use_cases import post_upkeep
+from kappi_galleries.repository.comments import CommentQueries, purge_some_of_post, take_some_of_author
+from kappi_galleries.use_cases import comments
 from structlog.testing import capture_logs
 
 from .posting import POSTS, Poster
@@ -202,12 +201,12 @@ class TestPostDeleted:
                 raise ConnectionError("killed")
             return await purge(*arguments, **{**named, "limit": 2})
 
-        monkeypatch.setattr(post_upkeep, "purge_some_of_post", crash)
-        handler = post_upkeep.PurgeComments(deps.outbox, page=2)
+        monkeypatch.setattr(comments, "purge_some_of_post", crash)
+        handler = comments.PurgeComments(deps.outbox, page=2)
         with pytest.raises(ConnectionError):
             await handler(cast("Any", decode(deleted.value, deleted.headers)))
         assert await self._left(database) == (1, 3)
-        monkeypatch.setattr(post_upkeep, "purge_some_of_post", purge)
+        monkeypatch.setattr(comments, "purge_some_of_post", purge)
         await processor.process(deleted)
         assert await self._left(database) == (0, 0)
 
@@ -238,7 +237,7 @@ async def test_with_an_account_its_posts_and_comments_go(
     published: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 2)
+    monkeypatch.setattr("kappi_galleries.use_cases.delete_account_content.COMMENT_PAGE", 2)
     theirs = await poster.post(other)
     for n in range(3):
         await poster.comment(other, post["id"], f"{n}")
@@ -277,7 +276,7 @@ async def test_an_account_goes_beside_the_purge_of_its_posts(
     """The account's own deletion publishes the events whose handler removes its posts' comments at the same
     time.
     """
-    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 5)
+    monkeypatch.setattr("kappi_galleries.use_cases.delete_account_content.COMMENT_PAGE", 5)
     mine, theirs = await poster.post(other), await poster.post(account)
     for post in (mine, theirs) * 10:
         await poster.comment(other, post["id"])
@@ -307,7 +306,7 @@ async def test_an_account_goes_whole_though_others_remove_its_comments_meanwhile
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page from which another transaction removed a comment is not the last page."""
-    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 3)
+    monkeypatch.setattr("kappi_galleries.use_cases.delete_account_content.COMMENT_PAGE", 3)
     made = [await poster.comment(other, post["id"]) for _ in range(9)]
     taken = 0
 
@@ -317,7 +316,7 @@ async def test_an_account_goes_whole_though_others_remove_its_comments_meanwhile
         found = await take_some_of_author(connection, *arguments, **named)
         return (found[0][1:], found[1]) if taken == 1 else found
 
-    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.take_some_of_author", take)
+    monkeypatch.setattr("kappi_galleries.use_cases.delete_account_content.take_some_of_author", take)
     await processor.process(record(AccountDeleted(account_id=other.id, deleted_at=clock.now)))
     assert (taken, await counts(database)) == (4, {post["id"]: (0, 0)})
     assert len(made) == 9
@@ -362,16 +361,14 @@ async def test_every_page_of_posts_is_checked(
     monkeypatch: pytest.MonkeyPatch,
     make_settings: Any,
 ) -> None:
-    monkeypatch.setattr(post_upkeep, "CHECK_PAGE", 2)
+    monkeypatch.setattr(comments, "CHECK_PAGE", 2)
     for _ in range(5):
         await poster.post(account)
     await database.hot.execute("UPDATE posts SET comment_count = 3")
-    upkeep = post_upkeep.PostUpkeep(
-        deps.database, deps.outbox, draft_lifetime=timedelta(hours=1), clock=deps.clock
-    )
-    assert await upkeep.check_counts() == (5, 5)
-    assert await upkeep.check_counts() == (5, 0)
+    check = comments.CheckCommentCounts(CommentQueries(deps.database), outbox=deps.outbox)
+    assert await check(deps.clock()) == (5, 5)
+    assert await check(deps.clock()) == (5, 0)
     # There are more posts than a tick checks: the next tick continues, and then begins again.
-    monkeypatch.setattr(post_upkeep, "CHECKED_PER_TICK", 4)
+    monkeypatch.setattr(comments, "CHECKED_PER_TICK", 4)
     await database.hot.execute("UPDATE posts SET comment_count = 3")
-    assert [await upkeep.check_counts() for _ in range(3)] == [(4, 4), (1, 1), (4, 0)]
+    assert [await check(deps.clock()) for _ in range(3)] == [(4, 4), (1, 1), (4, 0)]

@@ -9,7 +9,7 @@ import pytest
 from kappi_chassis.clock import new_id
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
-from kappi_galleries.use_cases.moderation import Suspensions
+from kappi_galleries.use_cases.apply_moderation import ApplySuspension
 
 from .posting import Poster
 
@@ -171,9 +171,9 @@ async def test_many_galleries_are_closed_page_by_page(
         assert (await http("POST", GALLERIES, token=account.token)).status == 201
     event = AccountSuspensionChanged(account_id=account.id, suspended=True, changed_at=clock.now)
     envelope = Envelope(id=new_id(), source="/identity", time=clock.now, sequence=2, data=event)
-    handler = Suspensions(outbox=outbox, clock=clock, consumer="galleries", page=2)
-    assert await handler.handle(envelope)
-    assert not await handler.handle(envelope), "told twice"
+    handler = ApplySuspension(outbox=outbox, clock=clock, consumer="galleries", page=2)
+    assert await handler(envelope)
+    assert not await handler(envelope), "told twice"
     assert await database.hot.fetchval("SELECT count(*) FROM galleries WHERE owner_suspended") == 5
     assert len(await _updates(published)) == 5
 

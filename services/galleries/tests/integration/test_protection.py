@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import Passwords
-from kappi_galleries.use_cases.management import GalleryManagement
+from kappi_galleries.use_cases.change_gallery import ChangeGallery
 
 pytestmark = pytest.mark.integration
 
@@ -143,14 +143,14 @@ async def test_of_passwords_set_at_once_one_stays_and_each_is_published(
 async def test_a_gallery_deleted_while_its_password_is_hashed_stays_deleted(
     http: Any, account: Any, gallery: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hashed = GalleryManagement._hashed
+    hashed = ChangeGallery._hashed
 
     async def slowly(*args: Any, **named: Any) -> Any:
         secrets = await hashed(*args, **named)
         assert (await http("DELETE", path(gallery), token=account.token)).status == 204
         return secrets
 
-    monkeypatch.setattr(GalleryManagement, "_hashed", slowly)
+    monkeypatch.setattr(ChangeGallery, "_hashed", slowly)
     answer = await http("PATCH", path(gallery), body={"password": "new"}, token=account.token)
 
     assert outcome(answer) == (404, "gallery_not_found")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,9 +16,8 @@ from starlette.requests import Request
 from kappi_identity.domain.accounts import Account, SessionId, describe_device
 from kappi_identity.errors import AdminRequired
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.login import Client
+from kappi_identity.use_cases.password_check import Client
 
-NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 CALLER_PROBLEMS = (AccessTokenMissing, AccessTokenInvalid)
 
 _bearer = HTTPBearer(

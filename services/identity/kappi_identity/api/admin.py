@@ -7,20 +7,20 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
     StoredAnswer,
 )
-from kappi_chassis.pagination import cursor_after, cut_page, position_of
+from kappi_chassis.pagination import page_by_id, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
-from pydantic import BaseModel
+from kappi_contracts.tiers import TierRules
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit
+from kappi_identity.api.access import CALLER_PROBLEMS, Access, Bearer, Cursor, Limit
 from kappi_identity.api.schemas import (
     AccountAnswer,
     AccountPage,
@@ -30,7 +30,7 @@ from kappi_identity.api.schemas import (
     TierPage,
     TierPatch,
 )
-from kappi_identity.domain.tiers import Tier, TierRules
+from kappi_identity.domain.tiers import Tier
 from kappi_identity.errors import (
     AccountNotFound,
     AdminRequired,
@@ -41,7 +41,8 @@ from kappi_identity.errors import (
     TierTaken,
 )
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.tiers import Tiers
+from kappi_identity.repository.tiers import TierQueries
+from kappi_identity.use_cases.administration import Administration
 
 CREATE_SCOPE = "POST /v1/admin/tiers"
 TierNamePath = Annotated[str, Path(max_length=100, description="The tier's name, in any case")]
@@ -53,8 +54,15 @@ EmailPart = Annotated[
 
 class AdminApi:
     def __init__(
-        self, *, access: Access, tiers: Tiers, accounts: AccountQueries, calls: IdempotentCalls
+        self,
+        administration: Administration,
+        *,
+        access: Access,
+        tiers: TierQueries,
+        accounts: AccountQueries,
+        calls: IdempotentCalls,
     ) -> None:
+        self._administration = administration
         self._access = access
         self._tiers = tiers
         self._accounts = accounts
@@ -77,24 +85,26 @@ class AdminApi:
     async def list_tiers(self, bearer: Bearer) -> Response:
         await self._access.admin(bearer)
         items = [TierAnswer.of(tier) for tier in await self._tiers.all()]
-        return _answer(TierPage(items=items, next_cursor=None))
+        return document_response(TierPage(items=items, next_cursor=None))
 
     async def create_tier(
         self, request: Request, bearer: Bearer, body: TierCreate, idempotency_key: IdempotencyKey = None
     ) -> Response:
         caller = await self._access.admin(bearer)
-        if idempotency_key is None:
-            answer = _created(await self._tiers.create(body.name, body.rules()))
-        else:
-            call = self._calls.call(
-                idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=str(caller.account.id)
-            )
-            answer = await self._tiers.create_once(call, body.name, body.rules(), render=_created)
-        return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
+        call = await self._calls.read(
+            request, idempotency_key, scope=CREATE_SCOPE, caller=str(caller.account.id)
+        )
+        answer = await self._administration.create_tier.idempotently(
+            body.name, body.rules(), call, render=_created
+        )
+        return stored_response(answer)
 
     async def read_tier(self, bearer: Bearer, name: TierNamePath) -> Response:
         await self._access.admin(bearer)
-        return _answer(TierAnswer.of(await self._tiers.find(name)))
+        tier = await self._tiers.find(name)
+        if tier is None:
+            raise TierNotFound
+        return document_response(TierAnswer.of(tier))
 
     async def change_tier(self, bearer: Bearer, name: TierNamePath, body: TierPatch) -> Response:
         await self._access.admin(bearer)
@@ -105,11 +115,11 @@ class AdminApi:
         def change(rules: TierRules) -> TierRules:
             return replace(rules, **sent)
 
-        return _answer(TierAnswer.of(await self._tiers.change(name, change)))
+        return document_response(TierAnswer.of(await self._administration.change_tier(name, change)))
 
     async def remove_tier(self, bearer: Bearer, name: TierNamePath) -> Response:
         await self._access.admin(bearer)
-        await self._tiers.delete(name)
+        await self._administration.delete_tier(name)
         return Response(status_code=204)
 
     async def list_accounts(
@@ -117,37 +127,33 @@ class AdminApi:
     ) -> Response:
         await self._access.admin(bearer)
         found = await self._accounts.page(containing=email, before=position_of(cursor), limit=limit + 1)
-        page, last = cut_page(found, limit=limit)
+        page, next_cursor = page_by_id(found, limit=limit)
         items = [AccountAnswer.of(account) for account in page]
-        return _answer(AccountPage(items=items, next_cursor=cursor_after(last.id if last else None)))
+        return document_response(AccountPage(items=items, next_cursor=next_cursor))
 
     async def move_account(self, bearer: Bearer, account_id: AccountIdPath, body: TierChoice) -> Response:
         await self._access.admin(bearer)
-        return _answer(AccountAnswer.of(await self._tiers.move(account_id, body.tier)))
+        return document_response(AccountAnswer.of(await self._administration.set_tier(account_id, body.tier)))
 
 
 def _created(tier: Tier) -> StoredAnswer:
-    return StoredAnswer(201, TierAnswer.of(tier).model_dump_json().encode())
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
+    return stored_document(TierAnswer.of(tier), status=201)
 
 
 _ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
 _LIST: dict[str, Any] = {
     "operation_id": "listTiers",
-    "summary": "All tiers",
-    "description": "By name. There are few: always one page.",
+    "summary": "List the tiers",
+    "description": "All tiers on one page, ordered by name.",
     "response_model": TierPage,
     "response_description": "The tiers",
     "responses": problems(*_ADMIN_PROBLEMS),
 }
 _CREATE: dict[str, Any] = {
     "operation_id": "createTier",
-    "summary": "Make a tier",
-    "description": "Names that differ in case only are one. A deleted tier's name may be used again, in its "
-    "old spelling.",
+    "summary": "Create a tier",
+    "description": "Names that differ only in case are the same. The name of a deleted tier may be used "
+    "again and then has its old spelling.",
     "status_code": 201,
     "response_model": TierAnswer,
     "response_description": "The tier",
@@ -163,7 +169,7 @@ _CREATE: dict[str, Any] = {
 _READ: dict[str, Any] = {
     "operation_id": "getTier",
     "summary": "Read a tier",
-    "description": "By its name, in any case.",
+    "description": "The tier with this name, in any case.",
     "response_model": TierAnswer,
     "response_description": "The tier",
     "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
@@ -171,7 +177,7 @@ _READ: dict[str, Any] = {
 _CHANGE: dict[str, Any] = {
     "operation_id": "updateTier",
     "summary": "Change the rules of a tier",
-    "description": "For every account that has it, within seconds.",
+    "description": "The new rules apply within seconds to every account of the tier.",
     "response_model": TierAnswer,
     "response_description": "The tier after the change",
     "responses": problems(MalformedJson, *_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
@@ -179,25 +185,25 @@ _CHANGE: dict[str, Any] = {
 _REMOVE: dict[str, Any] = {
     "operation_id": "deleteTier",
     "summary": "Delete a tier",
-    "description": "Only one that no account has, and none of Anonymous, Traveller, Basic, Premium and "
-    "Enterprise, nor the one of new accounts.",
+    "description": "A tier that an account has cannot be deleted, and neither can Anonymous, Traveller, "
+    "Basic, Premium, Enterprise and the tier of new accounts.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The tier is deleted",
     "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, TierInUse, TierProtected, ValidationFailed),
 }
 _ACCOUNTS: dict[str, Any] = {
     "operation_id": "listAccounts",
-    "summary": "Look for accounts",
-    "description": "Newest first.",
+    "summary": "List accounts",
+    "description": "The newest first.",
     "response_model": AccountPage,
     "response_description": "A page of accounts",
     "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
 }
 _MOVE: dict[str, Any] = {
     "operation_id": "setAccountTier",
-    "summary": "Give an account another tier",
-    "description": "Its rules apply within seconds.",
+    "summary": "Set the tier of an account",
+    "description": "The rules of the tier apply within seconds.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 import msgspec
+from kappi_chassis.http.documents import NO_STORE
 from kappi_chassis.observability import context
 from kappi_chassis.problems import PROBLEM_JSON, problem_body
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kappi_identity.api.access import NO_STORE
 from kappi_identity.errors import OAuthFailure
 
 FORM = "application/x-www-form-urlencoded"

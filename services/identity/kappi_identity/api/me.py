@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.clock import Clock
-from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
-from kappi_chassis.pagination import cursor_after, cut_page, position_of
+from kappi_chassis.http.documents import document_response
+from kappi_chassis.pagination import page_by_id, position_of
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import MalformedJson, ValidationFailed
-from pydantic import BaseModel
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit, client_of
+from kappi_identity.api.access import CALLER_PROBLEMS, Access, Bearer, Cursor, Limit, client_of
 from kappi_identity.api.accounts import refused_password
 from kappi_identity.api.schemas import (
     AccountAnswer,
@@ -27,17 +27,33 @@ from kappi_identity.api.schemas import (
 )
 from kappi_identity.domain.accounts import TextRefused
 from kappi_identity.errors import PasswordRequired, PasswordWrong, SessionNotFound, TooManyLogins
-from kappi_identity.use_cases.profile import Profile
-from kappi_identity.use_cases.sessions import Sessions
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.repository.sessions import SessionQueries
+from kappi_identity.use_cases.change_password import ChangePassword
+from kappi_identity.use_cases.delete_account import DeleteAccount
+from kappi_identity.use_cases.revoke_session import RevokeSession
 
 SessionIdPath = Annotated[UUID, Path(description="The session's id")]
 
 
 class MeApi:
-    def __init__(self, *, access: Access, profile: Profile, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        access: Access,
+        accounts: AccountQueries,
+        change_password: ChangePassword,
+        delete_account: DeleteAccount,
+        sessions: SessionQueries,
+        revoke_session: RevokeSession,
+        clock: Clock,
+    ) -> None:
         self._access = access
-        self._profile = profile
+        self._accounts = accounts
+        self._change_password = change_password
+        self._delete_account = delete_account
         self._sessions = sessions
+        self._revoke_session = revoke_session
         self._clock = clock
 
     def router(self) -> APIRouter:
@@ -54,17 +70,18 @@ class MeApi:
 
     async def read(self, bearer: Bearer) -> Response:
         caller = await self._access.caller(bearer)
-        return _answer(AccountAnswer.of(caller.account))
+        return document_response(AccountAnswer.of(caller.account))
 
     async def change(self, bearer: Bearer, body: AccountPatch) -> Response:
         account = (await self._access.caller(bearer)).account
         if "display_name" in body.model_fields_set:
-            account = await self._profile.rename(account, display_name=body.display_name)
-        return _answer(AccountAnswer.of(account))
+            await self._accounts.rename(account.id, body.display_name)
+            account = replace(account, display_name=body.display_name)
+        return document_response(AccountAnswer.of(account))
 
     async def remove(self, request: Request, bearer: Bearer, body: AccountDeletion | None = None) -> Response:
         caller = await self._access.caller(bearer)
-        await self._profile.delete(
+        await self._delete_account(
             caller.account,
             password=body.password if body is not None else None,
             session_id=caller.session_id,
@@ -75,7 +92,7 @@ class MeApi:
     async def change_password(self, request: Request, bearer: Bearer, body: PasswordChange) -> Response:
         caller = await self._access.caller(bearer)
         try:
-            await self._profile.change_password(
+            await self._change_password(
                 caller.account,
                 current=body.current_password,
                 new=body.password,
@@ -88,25 +105,21 @@ class MeApi:
 
     async def list_sessions(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
         caller = await self._access.caller(bearer)
-        found = await self._sessions.page(caller.account.id, before=position_of(cursor), limit=limit + 1)
-        page, last = cut_page(found, limit=limit)
-        now = self._clock()
+        now, before = self._clock(), position_of(cursor)
+        found = await self._sessions.page(caller.account.id, now=now, before=before, limit=limit + 1)
+        page, next_cursor = page_by_id(found, limit=limit)
         items = [SessionAnswer.of(session, current=caller.session_id, now=now) for session in page]
-        return _answer(SessionPage(items=items, next_cursor=cursor_after(last.id if last else None)))
+        return document_response(SessionPage(items=items, next_cursor=next_cursor))
 
     async def end_session(self, bearer: Bearer, session_id: SessionIdPath) -> Response:
         caller = await self._access.caller(bearer)
-        await self._sessions.end(session_id, account_id=caller.account.id)
+        await self._revoke_session(session_id, account_id=caller.account.id)
         return Response(status_code=204)
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
 
 
 _READ: dict[str, Any] = {
     "operation_id": "getMe",
-    "summary": "Read one's own account",
+    "summary": "Read my account",
     "description": "The account whose access token is sent.",
     "response_model": AccountAnswer,
     "response_description": "The account",
@@ -114,7 +127,7 @@ _READ: dict[str, Any] = {
 }
 _CHANGE: dict[str, Any] = {
     "operation_id": "updateMe",
-    "summary": "Change one's display name",
+    "summary": "Change my display name",
     "description": "A field that is not sent stays as it is.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
@@ -122,14 +135,14 @@ _CHANGE: dict[str, Any] = {
 }
 _REMOVE: dict[str, Any] = {
     "operation_id": "deleteMe",
-    "summary": "Delete one's account and everything it owns",
-    "description": "At once for the account and its logins; galleries, pictures and files follow within "
-    "moments. It cannot be undone. A token whose log-in is some minutes old needs the `password`, too: "
-    "a refresh does not make a log-in younger. Where a client cannot send a body with `DELETE`, log in "
-    "again first.",
+    "summary": "Delete my account and everything it owns",
+    "description": "The account and its logins are deleted at once; its galleries, pictures and files are "
+    "deleted within seconds. It cannot be undone. The `password` is needed, too, if the login of the token "
+    "is some minutes old; a refresh does not renew a login. A client that cannot send a body with `DELETE` "
+    "must log in again first.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is gone",
+    "response_description": "The account is deleted",
     "responses": problems(
         MalformedJson,
         *CALLER_PROBLEMS,
@@ -142,29 +155,29 @@ _REMOVE: dict[str, Any] = {
 }
 _PASSWORD: dict[str, Any] = {
     "operation_id": "changePassword",
-    "summary": "Change one's password",
+    "summary": "Change my password",
     "description": "Ends every other login of the account.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "The new password holds",
+    "response_description": "The password is changed",
     "responses": problems(
         MalformedJson, *CALLER_PROBLEMS, PasswordWrong, ValidationFailed, TooManyLogins, PasswordsBusy
     ),
 }
 _SESSIONS: dict[str, Any] = {
     "operation_id": "listSessions",
-    "summary": "Where one is logged in",
-    "description": "Newest first.",
+    "summary": "List my logins",
+    "description": "The newest first.",
     "response_model": SessionPage,
     "response_description": "A page of logins",
     "responses": problems(*CALLER_PROBLEMS, ValidationFailed),
 }
 _END_SESSION: dict[str, Any] = {
     "operation_id": "endSession",
-    "summary": "Log out somewhere else",
-    "description": "Its refresh token is good no more; an access token it has lasts some minutes.",
+    "summary": "End another login",
+    "description": "The refresh token of the login is void. Its access token stays valid for some minutes.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is over",
+    "response_description": "The login has ended",
     "responses": problems(*CALLER_PROBLEMS, SessionNotFound, ValidationFailed),
 }

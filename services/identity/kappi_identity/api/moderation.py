@@ -6,26 +6,25 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
-from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
     StoredAnswer,
 )
-from kappi_chassis.pagination import cursor_after, cut_page, position_of
+from kappi_chassis.pagination import page_by_id, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
-from pydantic import BaseModel
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit
+from kappi_identity.api.access import CALLER_PROBLEMS, Access, Bearer, Cursor, Limit
 from kappi_identity.api.admin import AccountIdPath
 from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.domain.moderation import Takedown
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
 from kappi_identity.repository.takedowns import TakedownQueries
-from kappi_identity.use_cases.moderation import Moderation
+from kappi_identity.use_cases.administration import Administration
 
 CREATE_SCOPE = "POST /v1/admin/takedowns"
 TakedownIdPath = Annotated[UUID, Path(description="The take-down's id")]
@@ -33,10 +32,15 @@ TakedownIdPath = Annotated[UUID, Path(description="The take-down's id")]
 
 class ModerationApi:
     def __init__(
-        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, calls: IdempotentCalls
+        self,
+        administration: Administration,
+        *,
+        access: Access,
+        takedowns: TakedownQueries,
+        calls: IdempotentCalls,
     ) -> None:
+        self._administration = administration
         self._access = access
-        self._moderation = moderation
         self._takedowns = takedowns
         self._calls = calls
 
@@ -52,54 +56,51 @@ class ModerationApi:
 
     async def suspend(self, bearer: Bearer, account_id: AccountIdPath, body: Suspension) -> Response:
         caller = await self._access.admin(bearer)
-        account = await self._moderation.suspend(account_id, reason=body.reason, by=caller.account.id)
-        return _answer(AccountAnswer.of(account))
+        account = await self._administration.suspend_account(
+            account_id, reason=body.reason, by=caller.account.id
+        )
+        return document_response(AccountAnswer.of(account))
 
     async def reinstate(self, bearer: Bearer, account_id: AccountIdPath) -> Response:
         caller = await self._access.admin(bearer)
-        return _answer(AccountAnswer.of(await self._moderation.reinstate(account_id, by=caller.account.id)))
+        return document_response(
+            AccountAnswer.of(await self._administration.reinstate_account(account_id, by=caller.account.id))
+        )
 
     async def list(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
         await self._access.admin(bearer)
         found = await self._takedowns.page(containing=None, before=position_of(cursor), limit=limit + 1)
-        page, last = cut_page(found, limit=limit)
+        page, next_cursor = page_by_id(found, limit=limit)
         items = [TakedownAnswer.of(takedown) for takedown in page]
-        return _answer(TakedownPage(items=items, next_cursor=cursor_after(last.id if last else None)))
+        return document_response(TakedownPage(items=items, next_cursor=next_cursor))
 
     async def take_down(
         self, request: Request, bearer: Bearer, body: TakedownCreate, idempotency_key: IdempotencyKey = None
     ) -> Response:
         by = (await self._access.admin(bearer)).account.id
-        if idempotency_key is None:
-            answer = _created(await self._moderation.take_down(body.gallery, reason=body.reason, by=by))
-        else:
-            call = self._calls.call(idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=str(by))
-            answer = await self._moderation.take_down_once(
-                call, body.gallery, reason=body.reason, by=by, render=_created
-            )
-        return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
+        call = await self._calls.read(request, idempotency_key, scope=CREATE_SCOPE, caller=str(by))
+        answer = await self._administration.take_gallery_down.idempotently(
+            body.gallery, call, reason=body.reason, by=by, render=_created
+        )
+        return stored_response(answer)
 
     async def lift(self, bearer: Bearer, takedown_id: TakedownIdPath) -> Response:
         caller = await self._access.admin(bearer)
-        await self._moderation.lift(takedown_id, by=caller.account.id)
+        await self._administration.lift_takedown(takedown_id, by=caller.account.id)
         return Response(status_code=204)
 
 
 def _created(takedown: Takedown) -> StoredAnswer:
-    return StoredAnswer(201, TakedownAnswer.of(takedown).model_dump_json().encode())
-
-
-def _answer(document: BaseModel) -> Response:
-    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
+    return stored_document(TakedownAnswer.of(takedown), status=201)
 
 
 _ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
 _SUSPEND: dict[str, Any] = {
     "operation_id": "suspendAccount",
     "summary": "Suspend an account",
-    "description": "Ends its log-ins and allows none; logging in tells the reason. Its galleries and "
-    "posts are not found any more within moments. Nothing is deleted. An access token that was issued before "
-    "lasts some minutes for what needs no gallery.",
+    "description": "Ends the logins of the account and refuses new ones with the reason. Its galleries and "
+    "posts are hidden within seconds. Nothing is deleted. An access token that was issued before stays valid "
+    "for some minutes, for calls that need no gallery.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(
@@ -108,16 +109,16 @@ _SUSPEND: dict[str, Any] = {
 }
 _REINSTATE: dict[str, Any] = {
     "operation_id": "reinstateAccount",
-    "summary": "Take a suspension back",
-    "description": "The account logs in again, and its galleries are back within moments.",
+    "summary": "End the suspension of an account",
+    "description": "The account may log in again, and its galleries are shown again within seconds.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(*_ADMIN_PROBLEMS, AccountNotFound, ValidationFailed),
 }
 _LIST: dict[str, Any] = {
     "operation_id": "listTakedowns",
-    "summary": "What was taken down, by which administrator and why",
-    "description": "Newest first, with those that were lifted.",
+    "summary": "List take-downs",
+    "description": "The newest first, lifted ones included.",
     "response_model": TakedownPage,
     "response_description": "A page of take-downs",
     "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
@@ -125,8 +126,9 @@ _LIST: dict[str, Any] = {
 _TAKE_DOWN: dict[str, Any] = {
     "operation_id": "takeGalleryDown",
     "summary": "Take a gallery down",
-    "description": "Within moments what is in it is not shown, and its code answers like one that does not "
-    "exist. Its manager is told the reason. Nothing is deleted. What names no gallery has no effect.",
+    "description": "Within seconds the content of the gallery is hidden, and its code is answered as if it "
+    "did not exist. Its manager can read the reason. Nothing is deleted. A request that names no gallery "
+    "has no effect.",
     "status_code": 201,
     "response_model": TakedownAnswer,
     "response_description": "The take-down",
@@ -136,11 +138,11 @@ _TAKE_DOWN: dict[str, Any] = {
 }
 _LIFT: dict[str, Any] = {
     "operation_id": "liftTakedown",
-    "summary": "Take a take-down back",
-    "description": "The gallery is back within moments, unless it was taken down more than once: each of "
-    "these is lifted by itself. Again is the same as once.",
+    "summary": "Lift a take-down",
+    "description": "The gallery is shown again within seconds, unless another take-down of it stands: each "
+    "is lifted separately. Repeating it has no further effect.",
     "status_code": 204,
     "response_model": None,
-    "response_description": "It is lifted",
+    "response_description": "The take-down is lifted",
     "responses": problems(*_ADMIN_PROBLEMS, TakedownNotFound, ValidationFailed),
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from kappi_chassis.http.unknown_fields import RequestBody
 from kappi_chassis.time_left import seconds_left
+from kappi_contracts.tiers import TierRules
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
@@ -33,7 +35,6 @@ from kappi_identity.domain.tiers import (
     MAX_SIZES,
     MIN_SIZE_PX,
     Tier,
-    TierRules,
     clean_sizes,
     clean_tier_name,
 )
@@ -86,8 +87,8 @@ NewPassword = Annotated[
     str,
     Field(
         max_length=LONGEST_SECRET,
-        description=f"{MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters of any kind; not the "
-        "email address, and none of those everybody tries first",
+        description=f"{MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters of any kind. The "
+        "email address and the most common passwords are refused",
         json_schema_extra={"format": "password"},
         examples=["correct horse battery staple"],
     ),
@@ -96,7 +97,7 @@ CurrentPassword = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_ex
 
 
 class AccountCreate(RequestBody):
-    """Who signs up."""
+    """The data of a new account."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -116,7 +117,7 @@ class AccountCreate(RequestBody):
 
 
 class AccountPatch(RequestBody):
-    """What to change; a field that is not sent stays as it is. `display_name: null` takes the name away."""
+    """The changes of an account. A field that is not sent stays as it is. null removes the display name."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"display_name": "Ada L."}]})
 
@@ -129,25 +130,17 @@ class AccountAnswer(BaseModel):
     id: UUID
     email: str
     display_name: str | None
-    tier: str = Field(description="Name of the tier whose rules apply", examples=["Basic"])
+    tier: str = Field(description="The name of the tier whose rules apply", examples=["Basic"])
     role: Role
     created_at: datetime
-    suspended_at: datetime | None = Field(description="When an administrator suspended it; null for never")
-    suspension_reason: str | None = Field(description="What its owner is told when logging in")
+    suspended_at: datetime | None = Field(
+        description="The time of its suspension; null for an account that may log in"
+    )
+    suspension_reason: str | None = Field(description="The reason that its owner gets when logging in")
 
     @classmethod
     def of(cls, account: Account) -> AccountAnswer:
-        assert account.email is not None
-        return cls(
-            id=account.id,
-            email=account.email,
-            display_name=account.display_name,
-            tier=account.tier,
-            role=account.role,
-            created_at=account.created_at,
-            suspended_at=account.suspended_at,
-            suspension_reason=account.suspension_reason,
-        )
+        return cls.model_validate(account, from_attributes=True)
 
 
 class AccountPage(BaseModel):
@@ -161,7 +154,7 @@ class PasswordChange(RequestBody):
 
 
 class AccountDeletion(RequestBody):
-    """Not needed within minutes of a log-in."""
+    """The proof that the owner deletes the account. It is not needed within minutes of a login."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "quiet harbour lamp"}]})
 
@@ -169,7 +162,7 @@ class AccountDeletion(RequestBody):
 
 
 class ResetRequestBody(RequestBody):
-    """The address may be anything: whether there is such an account is not told."""
+    """A request for a new password. The answer does not reveal whether there is such an account."""
 
     email: Annotated[str, Field(max_length=LONGEST_SECRET, examples=["ada@example.com"])]
 
@@ -179,15 +172,15 @@ class ResetBody(RequestBody):
 
 
 class SessionAnswer(BaseModel):
-    """One login."""
+    """A login."""
 
     id: UUID
-    device: str | None = Field(description="What the program that logged in calls itself")
+    device: str | None = Field(description="The name that the client program gave")
     created_at: datetime
-    last_used_at: datetime = Field(description="When it last got tokens")
-    expires_at: datetime = Field(description="When it ends unless it is used before")
-    expires_in: int = Field(description="Seconds until then")
-    current: bool = Field(description="Whether it is the one asking")
+    last_used_at: datetime = Field(description="The time at which it last got tokens")
+    expires_at: datetime = Field(description="The time at which it ends, unless it is used before")
+    expires_in: int = Field(description="Seconds until `expires_at`")
+    current: bool = Field(description="Whether it is the login of this request")
 
     @classmethod
     def of(cls, session: Session, *, current: UUID, now: datetime) -> SessionAnswer:
@@ -208,16 +201,16 @@ class SessionPage(BaseModel):
 
 
 class TokenAnswer(BaseModel):
-    """RFC 6749, 5.1."""
+    """The tokens of a login (RFC 6749, 5.1)."""
 
     access_token: str = Field(description="For `Authorization: Bearer`; a JWT signed with EdDSA")
     token_type: str = Field(description="`Bearer`", examples=["Bearer"])
-    expires_in: int = Field(description="Seconds the access token is good", examples=[600])
-    refresh_token: str = Field(description="Good once; the answer brings the next")
+    expires_in: int = Field(description="Seconds for which the access token is valid", examples=[600])
+    refresh_token: str = Field(description="Valid once; its use returns the next one")
     device_token: str | None = Field(
         default=None,
-        description="In the answer to a password only. Keep it over log-outs and send it with the next "
-        "password: wrong passwords of others do not count against a device that shows it",
+        description="Only in the answer to a password. Store it, also after a log-out, and send it with the "
+        "next password: wrong passwords of other clients do not count for a device that sends it",
         examples=["kappi_dt_…"],
     )
 
@@ -225,7 +218,7 @@ class TokenAnswer(BaseModel):
 TierName = Annotated[
     str,
     AfterValidator(refused_as_field(clean_tier_name)),
-    Field(description=f"At most {MAX_NAME_CHARACTERS} characters", examples=["Studio"]),
+    Field(description=f"The tier's name, at most {MAX_NAME_CHARACTERS} characters", examples=["Studio"]),
 ]
 Sizes = Annotated[
     list[Annotated[int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX)]],
@@ -251,17 +244,12 @@ class TierCreate(RequestBody):
     quota_bytes: QuotaBytes = None
 
     def rules(self) -> TierRules:
-        return TierRules(
-            rendition_sizes=tuple(self.rendition_sizes),
-            original_access=self.original_access,
-            expiring_links=self.expiring_links,
-            max_file_bytes=self.max_file_bytes,
-            quota_bytes=self.quota_bytes,
-        )
+        rules = self.model_dump(exclude={"name", "rendition_sizes"})
+        return TierRules(rendition_sizes=tuple(self.rendition_sizes), **rules)
 
 
 class TierPatch(RequestBody):
-    """What to change; a field that is not sent stays as it is."""
+    """The changes of a tier. A field that is not sent stays as it is."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"rendition_sizes": [200, 400, 1_200], "quota_bytes": None}]}
@@ -289,14 +277,7 @@ class TierAnswer(BaseModel):
 
     @classmethod
     def of(cls, tier: Tier) -> TierAnswer:
-        return cls(
-            name=tier.name,
-            rendition_sizes=list(tier.rules.rendition_sizes),
-            original_access=tier.rules.original_access,
-            expiring_links=tier.rules.expiring_links,
-            max_file_bytes=tier.rules.max_file_bytes,
-            quota_bytes=tier.rules.quota_bytes,
-        )
+        return cls(name=tier.name, **asdict(tier.rules))
 
 
 class TierPage(BaseModel):
@@ -308,7 +289,7 @@ Reason = Annotated[
     str,
     AfterValidator(refused_as_field(clean_reason)),
     Field(
-        description=f"What the owner is told: one line of at most {MAX_REASON_CHARACTERS} characters",
+        description=f"The reason that the owner gets: one line of at most {MAX_REASON_CHARACTERS} characters",
         json_schema_extra={"maxLength": MAX_REASON_CHARACTERS},
         examples=["Reported as spam"],
     ),
@@ -333,10 +314,10 @@ class TakedownCreate(RequestBody):
 
 
 class TakedownAnswer(BaseModel):
-    """A gallery that is taken down, or was."""
+    """The decision that took a gallery down."""
 
     id: UUID
-    gallery: str = Field(description="As it was named: by its id, or by its code at that time")
+    gallery: str = Field(description="The id of the gallery, or its code at that time")
     reason: str
     ordered_by: UUID = Field(description="The administrator's account")
     ordered_at: datetime
@@ -345,15 +326,7 @@ class TakedownAnswer(BaseModel):
 
     @classmethod
     def of(cls, takedown: Takedown) -> TakedownAnswer:
-        return cls(
-            id=takedown.id,
-            gallery=takedown.gallery,
-            reason=takedown.reason,
-            ordered_by=takedown.ordered_by,
-            ordered_at=takedown.ordered_at,
-            lifted_by=takedown.lifted_by,
-            lifted_at=takedown.lifted_at,
-        )
+        return cls.model_validate(takedown, from_attributes=True)
 
 
 class TakedownPage(BaseModel):

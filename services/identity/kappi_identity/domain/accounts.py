@@ -1,4 +1,4 @@
-"""The rules of accounts, sessions, refresh tokens and tiers."""
+"""The rules of accounts, sessions and refresh tokens."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def clean_display_name(text: str) -> str | None:
 
 
 def describe_device(user_agent: str | None) -> str | None:
-    """Returns the text that a session list shows for the client program; None where it named none."""
+    """Returns the text that a session list shows for the client program; None without a `User-Agent`."""
     shown = "".join(
         character
         for character in user_agent or ""

@@ -14,7 +14,6 @@ from kappi_identity.domain.accounts import AccountId, TextRefused
 TakedownId = NewType("TakedownId", UUID)
 
 MAX_REASON_CHARACTERS = 500
-MAX_GALLERY_CHARACTERS = 64
 _GALLERY = re.compile(r"[a-z0-9-]{1,64}")
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from kappi_contracts.tiers import TIER_SEEDS
+from kappi_contracts.tiers import TIER_SEEDS, TierRules
 
 from kappi_identity.domain.accounts import TextRefused
 
@@ -40,17 +40,6 @@ def clean_sizes(sizes: list[int]) -> tuple[int, ...]:
     if any(not MIN_SIZE_PX <= size <= MAX_SIZE_PX for size in ordered):
         raise TextRefused("out_of_range", f"A size is {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels.")
     return ordered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierRules:
-    """The rules of a tier. rendition_sizes: heights in pixels. quota_bytes: None for no limit."""
-
-    rendition_sizes: tuple[int, ...]
-    original_access: bool
-    expiring_links: bool
-    max_file_bytes: int
-    quota_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

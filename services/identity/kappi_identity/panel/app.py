@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from jinja2 import DictLoader
 from kappi_chassis.http.app import meaning_of
@@ -12,28 +13,14 @@ from starlette_admin import BaseAdmin
 
 from kappi_identity.panel.guard import PanelGuard
 from kappi_identity.panel.login import PATH, PanelLogin
-from kappi_identity.panel.takedowns import TakedownsView
-from kappi_identity.panel.views import AccountsView, TiersView
-from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.repository.takedowns import TakedownQueries
-from kappi_identity.use_cases.moderation import Moderation
-from kappi_identity.use_cases.tiers import Tiers
+from kappi_identity.panel.views import View
 
 _NAME = "admin"
 # Leaves out the font that the library's theme loads from a third party's server.
 _TEMPLATES = {"base.html": '{% extends "@theme/base.html" %}{% block fonts %}{% endblock %}'}
 
 
-def panel_app(
-    *,
-    login: PanelLogin,
-    tiers: Tiers,
-    accounts: AccountQueries,
-    moderation: Moderation,
-    takedowns: TakedownQueries,
-    cookie_secret: str,
-    public_url: str,
-) -> App:
+def panel_app(views: Iterable[View], *, login: PanelLogin, cookie_secret: str, public_url: str) -> App:
     """Returns the application that serves `PATH`. cookie_secret: signs the library's own cookies (CSRF,
     messages).
     """
@@ -48,9 +35,8 @@ def panel_app(
         timezone_config=None,
         additional_loaders=[DictLoader(_TEMPLATES)],
     )
-    panel.add_view(TiersView(tiers))
-    panel.add_view(AccountsView(accounts, tiers, moderation))
-    panel.add_view(TakedownsView(takedowns, moderation))
+    for view in views:
+        panel.add_view(view)
     site = Starlette()
     panel.mount_to(site)
     # The middleware must be inside the library's catch-all, which would answer 500 first.

@@ -18,8 +18,9 @@ from kappi_identity.api.access import client_of
 from kappi_identity.domain.accounts import AccountId, SessionPolicy
 from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.login import WRONG, Login
-from kappi_identity.use_cases.sessions import Sessions
+from kappi_identity.use_cases.log_in import OpenSession
+from kappi_identity.use_cases.password_check import WRONG
+from kappi_identity.use_cases.revoke_session import RevokeSession
 
 COOKIE = "kappi_admin"
 DEVICE_COOKIE = "kappi_admin_device"
@@ -38,8 +39,8 @@ class PanelLogin(AuthProvider):
     def __init__(
         self,
         *,
-        login: Login,
-        sessions: Sessions,
+        open_session: OpenSession,
+        revoke_session: RevokeSession,
         accounts: AccountQueries,
         policy: SessionPolicy,
         device_known_for: timedelta,
@@ -47,8 +48,8 @@ class PanelLogin(AuthProvider):
         clock: Clock,
     ) -> None:
         super().__init__()
-        self._login = login
-        self._sessions = sessions
+        self._open_session = open_session
+        self._revoke_session = revoke_session
         self._accounts = accounts
         self._policy = policy
         self._device_known_for = device_known_for
@@ -61,11 +62,9 @@ class PanelLogin(AuthProvider):
         Raises LoginFailed. remember_me: ignored; every panel session has the same length.
         """
         try:
-            opened = await self._login.as_admin(
-                username,
-                password,
-                client=client_of(request, device_token=request.cookies.get(DEVICE_COOKIE)),
-                policy=self._policy,
+            client = client_of(request, device_token=request.cookies.get(DEVICE_COOKIE))
+            opened = await self._open_session(
+                username, password, client=client, policy=self._policy, role="admin"
             )
         except (InvalidGrant, AccountSuspended) as refused:
             raise LoginFailed(WRONG) from refused
@@ -98,7 +97,7 @@ class PanelLogin(AuthProvider):
         if named is not None:
             account_id, session_id = named
             with suppress(SessionNotFound):
-                await self._sessions.end(session_id, account_id=AccountId(account_id))
+                await self._revoke_session(session_id, account_id=AccountId(account_id))
         response = RedirectResponse(index_url(request), status_code=303)
         response.delete_cookie(COOKIE, path=_path_of(request))
         return response

@@ -16,7 +16,7 @@ from kappi_identity.domain.accounts import AccountId, TextRefused
 from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
 from kappi_identity.panel.views import MAX_PAGE, View, plain, uuid_of
 from kappi_identity.repository.takedowns import TakedownQueries
-from kappi_identity.use_cases.moderation import Moderation
+from kappi_identity.use_cases.administration import Administration
 
 
 class TakedownsView(View):
@@ -29,9 +29,9 @@ class TakedownsView(View):
     pk_attr = "id"
     searchable_fields: Sequence[str] | None = ("gallery", "reason")
 
-    def __init__(self, takedowns: TakedownQueries, moderation: Moderation) -> None:
+    def __init__(self, administration: Administration, *, takedowns: TakedownQueries) -> None:
+        self._administration = administration
         self._takedowns = takedowns
-        self._moderation = moderation
         self.fields: Sequence[BaseField] = plain(
             StringField("id", exclude_from_list=True, exclude_from_create=True),
             StringField("gallery", required=True, help_text="The id or the code of a gallery, or its link"),
@@ -69,10 +69,6 @@ class TakedownsView(View):
         takedown_id = uuid_of(pk)
         return None if takedown_id is None else await self._takedowns.find(takedown_id)
 
-    async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Takedown]:
-        found = [await self.find_by_pk(request, pk) for pk in pks]
-        return [takedown for takedown in found if takedown is not None]
-
     async def create(self, request: Request, data: dict[str, Any]) -> Takedown:
         admin_id: AccountId = request.state.admin_id
         errors: dict[str | int, Any] = {}
@@ -84,7 +80,9 @@ class TakedownsView(View):
                 errors[field] = str(refused)
         if errors:
             raise FormValidationError(errors)
-        return await self._moderation.take_down(cleaned["gallery"], reason=cleaned["reason"], by=admin_id)
+        return await self._administration.take_gallery_down(
+            cleaned["gallery"], reason=cleaned["reason"], by=admin_id
+        )
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> NoReturn:
         raise ActionFailed("Lift it, and take the gallery down anew.")
@@ -95,7 +93,7 @@ class TakedownsView(View):
             takedown_id = uuid_of(pk)
             try:
                 if takedown_id is not None:
-                    await self._moderation.lift(takedown_id, by=admin_id)
+                    await self._administration.lift_takedown(takedown_id, by=admin_id)
             except Problem as problem:
                 raise ActionFailed(f"{pk}: {problem.title}.") from problem
         return len(pks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -21,8 +21,8 @@ from kappi_identity.domain.accounts import Account, AccountId, TextRefused
 from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, clean_reason
 from kappi_identity.domain.tiers import Tier
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.use_cases.moderation import Moderation
-from kappi_identity.use_cases.tiers import Tiers
+from kappi_identity.repository.tiers import TierQueries
+from kappi_identity.use_cases.administration import Administration
 
 MAX_PAGE = 100
 
@@ -40,14 +40,8 @@ class TierLine:
 
     @classmethod
     def of(cls, tier: Tier) -> TierLine:
-        return cls(
-            name=tier.name,
-            rendition_sizes=", ".join(map(str, tier.rules.rendition_sizes)),
-            original_access=tier.rules.original_access,
-            expiring_links=tier.rules.expiring_links,
-            max_file_bytes=tier.rules.max_file_bytes,
-            quota_bytes=tier.rules.quota_bytes,
-        )
+        sizes = ", ".join(map(str, tier.rules.rendition_sizes))
+        return cls(name=tier.name, **{**asdict(tier.rules), "rendition_sizes": sizes})
 
 
 class View(BaseModelView):
@@ -69,6 +63,10 @@ class View(BaseModelView):
     def can_import(self, request: Request) -> bool:
         return False
 
+    async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Any]:
+        found = [await self.find_by_pk(request, pk) for pk in pks]
+        return [line for line in found if line is not None]
+
 
 class TiersView(View):
     key = "tiers"
@@ -80,7 +78,8 @@ class TiersView(View):
     exclude_fields_from_edit = ("name",)
     searchable_fields: Sequence[str] | None = ()
 
-    def __init__(self, tiers: Tiers) -> None:
+    def __init__(self, administration: Administration, *, tiers: TierQueries) -> None:
+        self._administration = administration
         self._tiers = tiers
         self.fields: Sequence[BaseField] = plain(
             StringField("name", required=True, maxlength=50),
@@ -113,33 +112,27 @@ class TiersView(View):
         return len(await self._tiers.all())
 
     async def find_by_pk(self, request: Request, pk: Any) -> TierLine | None:
-        try:
-            return TierLine.of(await self._tiers.find(str(pk)))
-        except Problem:
-            return None
-
-    async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[TierLine]:
-        found = [await self.find_by_pk(request, pk) for pk in pks]
-        return [line for line in found if line is not None]
+        tier = await self._tiers.find(str(pk))
+        return None if tier is None else TierLine.of(tier)
 
     async def create(self, request: Request, data: dict[str, Any]) -> TierLine:
         asked = _read(data)
         try:
-            return TierLine.of(await self._tiers.create(asked.name, asked.rules()))
+            return TierLine.of(await self._administration.create_tier(asked.name, asked.rules()))
         except Problem as problem:
             refuse("name", problem)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> TierLine:
         rules = _read({**data, "name": str(pk)}).rules()
         try:
-            return TierLine.of(await self._tiers.change(str(pk), lambda _: rules))
+            return TierLine.of(await self._administration.change_tier(str(pk), lambda _: rules))
         except Problem as problem:
             refuse("rendition_sizes", problem)
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
         for pk in pks:
             try:
-                await self._tiers.delete(str(pk))
+                await self._administration.delete_tier(str(pk))
             except Problem as problem:
                 raise ActionFailed(f"{pk}: {problem.title}. {problem.detail}") from problem
         return len(pks)
@@ -156,10 +149,12 @@ class AccountsView(View):
     pk_attr = "id"
     searchable_fields: Sequence[str] | None = ("email", "display_name")
 
-    def __init__(self, accounts: AccountQueries, tiers: Tiers, moderation: Moderation) -> None:
+    def __init__(
+        self, administration: Administration, *, accounts: AccountQueries, tiers: TierQueries
+    ) -> None:
+        self._administration = administration
         self._accounts = accounts
         self._tiers = tiers
-        self._moderation = moderation
         self.fields: Sequence[BaseField] = plain(
             StringField("id", exclude_from_list=True),
             StringField("email", read_only=True),
@@ -204,17 +199,13 @@ class AccountsView(View):
         account_id = uuid_of(pk)
         return None if account_id is None else await self._accounts.find(account_id)
 
-    async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Account]:
-        found = [await self.find_by_pk(request, pk) for pk in pks]
-        return [account for account in found if account is not None]
-
     async def create(self, request: Request, data: dict[str, Any]) -> NoReturn:
         raise ActionFailed("Accounts are made by signing up.")
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Account:
         account_id = UUID(str(pk))
         try:
-            account = await self._tiers.move(account_id, str(data.get("tier") or ""))
+            account = await self._administration.set_tier(account_id, str(data.get("tier") or ""))
         except Problem as problem:
             refuse("tier", problem)
         reason = str(data.get("suspension_reason") or "").strip()
@@ -223,8 +214,10 @@ class AccountsView(View):
         admin_id: AccountId = request.state.admin_id
         try:
             if not reason:
-                return await self._moderation.reinstate(account_id, by=admin_id)
-            return await self._moderation.suspend(account_id, reason=clean_reason(reason), by=admin_id)
+                return await self._administration.reinstate_account(account_id, by=admin_id)
+            return await self._administration.suspend_account(
+                account_id, reason=clean_reason(reason), by=admin_id
+            )
         except TextRefused as refused:
             raise FormValidationError({"suspension_reason": str(refused)}) from refused
         except Problem as problem:

@@ -30,6 +30,7 @@ SELECT {_COLUMNS} FROM accounts JOIN sessions ON sessions.account_id = accounts.
 WHERE accounts.id = $1 AND accounts.deleted_at IS NULL AND accounts.suspended_at IS NULL
   AND sessions.id = $2 AND sessions.revoked_at IS NULL AND sessions.expires_at > $3
 """  # noqa: S608 - as above
+_RENAME = "UPDATE accounts SET display_name = $2 WHERE id = $1 AND deleted_at IS NULL"
 _columns = tuple(accounts.c[name] for name in _NAMES)
 
 
@@ -76,6 +77,10 @@ class AccountQueries:
         """Returns the account if it is living."""
         async with self._database.transaction() as connection:
             return await AccountRows(connection).find(account_id)
+
+    async def rename(self, account_id: UUID, display_name: str | None) -> None:
+        """Set the display name of an account if it is living."""
+        await self._database.hot.execute(_RENAME, account_id, display_name)
 
     async def page(
         self, *, containing: str | None, before: UUID | None, limit: int, skip: int = 0
@@ -128,9 +133,6 @@ class AccountRows:
 
     async def set_password(self, account_id: UUID, password_hash: str) -> None:
         await self._write(account_id, password_hash=password_hash)
-
-    async def set_display_name(self, account_id: UUID, display_name: str | None) -> None:
-        await self._write(account_id, display_name=display_name)
 
     async def set_role(self, account_id: UUID, role: Role) -> None:
         await self._write(account_id, role=role)

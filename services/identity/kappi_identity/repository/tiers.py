@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kappi_chassis.db import Database
+from kappi_contracts.tiers import TierRules
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain.tiers import Tier, TierRules
+from kappi_identity.domain.tiers import Tier
 from kappi_identity.models import tiers
 
 _RULES = ("original_access", "expiring_links", "max_file_bytes", "quota_bytes")

@@ -15,7 +15,7 @@ from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_to
 from kappi_identity.errors import InvalidGrant
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.use_cases.keys import Keyring
+from kappi_identity.use_cases.keyring import Keyring
 
 _log = get_logger(__name__)
 
@@ -45,7 +45,7 @@ class RefreshTokens:
         self._policy = policy
         self._clock = clock
 
-    async def refresh(self, token: str) -> TokenPair:
+    async def __call__(self, token: str) -> TokenPair:
         """Returns new tokens for an old one. Raises InvalidGrant.
 
         A token that was exchanged before ends its whole session, except for a client that retries because the
@@ -62,17 +62,6 @@ class RefreshTokens:
             expires_in=self._access_tokens.expires_in,
             refresh_token=traded.refresh_token,
         )
-
-    async def revoke(self, token: str) -> None:
-        """End the session of a refresh token. An invalid token has no session to end."""
-        async with self._outbox.begin() as unit:
-            session_id = await TokenRows(unit.connection).session_of(token_hash(token))
-            if session_id is None:
-                return
-            sessions = SessionRows(unit.connection)
-            session = await sessions.lock(session_id)
-            if session is not None:
-                await sessions.revoke(session.id, account_id=session.account_id, now=self._clock())
 
     async def _trade(self, connection: AsyncConnection, token: str) -> _Traded | None:
         now, presented = self._clock(), token_hash(token)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http.client_address import address_subject
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answered_before
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once, answered_before
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
@@ -46,43 +46,36 @@ class SignUp:
         self._clock = clock
         self._new_id = new_id
 
-    async def create(self, new: NewAccount, *, address: str, role: Role = "user") -> Account:
+    async def __call__(self, new: NewAccount, *, address: str, role: Role = "user") -> Account:
         """Create an account. address: the caller's, under which the password waits to be hashed.
 
         Raises EmailTaken, PasswordsBusy, SignUpClosed.
         """
         password_hash = await self._hash(new, address)
         async with self._outbox.begin() as unit:
-            account = await self._create_within(unit, new, password_hash=password_hash, role=role)
-        metrics.ACCOUNTS_CREATED.inc()
-        return account
+            return await self._create_within(unit, new, password_hash=password_hash, role=role)
 
-    async def create_once(
+    async def idempotently(
         self,
-        call: IdempotentCall,
         new: NewAccount,
+        call: IdempotentCall | None,
         *,
         address: str,
         render: Callable[[Account], StoredAnswer],
     ) -> StoredAnswer:
-        """Create an account and store the rendered answer in one transaction, or return the answer stored
-        before.
+        """As calling it, once per Idempotency-Key. Returns the rendered account, or the answer stored before.
 
-        Raises as `create` does, and IdempotencyKeyReused.
+        Also raises IdempotencyKeyReused.
         """
         known = await answered_before(self._outbox, call)
         if known is not None:
             return known
         password_hash = await self._hash(new, address)
-        async with self._outbox.begin() as unit:
-            known = await call.begin(unit.connection)
-            if known is not None:
-                return known
-            account = await self._create_within(unit, new, password_hash=password_hash, role="user")
-            answer = render(account)
-            await call.store(unit.connection, answer)
-        metrics.ACCOUNTS_CREATED.inc()
-        return answer
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            return render(await self._create_within(unit, new, password_hash=password_hash, role="user"))
+
+        return await answer_once(self._outbox, call, act)
 
     async def _hash(self, new: NewAccount, address: str) -> str:
         return await self._passwords.hash(new.password, shares=Shares(address=address_subject(address)))
@@ -111,4 +104,5 @@ class SignUp:
             AccountCreated(account_id=account.id, tier=account.tier, created_at=account.created_at),
             sequence=account.version,
         )
+        metrics.ACCOUNTS_CREATED.inc()
         return account

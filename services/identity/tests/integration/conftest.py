@@ -17,10 +17,21 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
-from kappi_identity.bootstrap import Dependencies, UseCases, build_app
+from kappi_chassis.passwords import Passwords
+from kappi_identity.bootstrap import (
+    Dependencies,
+    build_app,
+    build_keyring,
+    build_keys,
+    build_reset_mailer,
+    build_sign_up,
+)
 from kappi_identity.mailer import MailUndelivered
 from kappi_identity.settings import IdentitySettings
-from kappi_identity.use_cases.admins import Admins
+from kappi_identity.use_cases.create_admin import CreateAdmin
+from kappi_identity.use_cases.keyring import Keyring
+from kappi_identity.use_cases.reset_mailer import ResetMailer
+from kappi_identity.use_cases.rotate_keys import AdvanceKeys, ReplaceKey, RotateKeys
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
@@ -191,44 +202,73 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def deps(database: Database, clock: Clock, mailbox: Mailbox) -> Dependencies:
-    return Dependencies(database=database, outbox=Outbox(database), clock=clock, mail=mailbox)
+async def make_deps(
+    database: Database, clock: Clock, mailbox: Mailbox, make_settings: Callable[..., IdentitySettings]
+) -> AsyncIterator[Callable[..., Dependencies]]:
+    """Returns `make_deps(password_time_cost=2, …)`: the dependencies under other settings."""
+    made: list[Dependencies] = []
 
-
-@pytest.fixture
-async def assemble(
-    deps: Dependencies, make_settings: Callable[..., IdentitySettings]
-) -> AsyncIterator[Callable[..., UseCases]]:
-    """Returns `assemble(password_time_cost=2, …)`: the use cases under other settings."""
-    made: list[UseCases] = []
-
-    def assemble(**changed: Any) -> UseCases:
-        made.append(UseCases(deps, make_settings(**changed)))
+    def make(**changed: Any) -> Dependencies:
+        passwords = Passwords.of(make_settings(**changed))
+        made.append(
+            Dependencies(
+                database=database, outbox=Outbox(database), passwords=passwords, clock=clock, mail=mailbox
+            )
+        )
         return made[-1]
 
-    yield assemble
-    for use_cases in made:
-        await use_cases.passwords.close()
+    yield make
+    for deps in made:
+        await deps.passwords.close()
 
 
 @pytest.fixture
-def parts(assemble: Callable[..., UseCases]) -> UseCases:
-    return assemble()
+def deps(make_deps: Callable[..., Dependencies]) -> Dependencies:
+    return make_deps()
 
 
 @pytest.fixture
 def make_http(
-    deps: Dependencies,
-    make_settings: Callable[..., IdentitySettings],
-    assemble: Callable[..., UseCases],
+    make_deps: Callable[..., Dependencies], make_settings: Callable[..., IdentitySettings]
 ) -> Callable[..., Http]:
     """Returns `make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
-    return lambda **changed: Http(build_app(deps, make_settings(**changed), assemble(**changed)))
+    return lambda **changed: Http(build_app(make_deps(**changed), make_settings(**changed)))
 
 
 @pytest.fixture
-def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: UseCases) -> Http:
-    return Http(build_app(deps, make_settings(), parts))
+def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> Http:
+    return Http(build_app(deps, make_settings()))
+
+
+@pytest.fixture
+def keyring(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> Keyring:
+    return build_keyring(deps, make_settings())
+
+
+@pytest.fixture
+def rotate_keys(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> RotateKeys:
+    return build_keys(RotateKeys, deps, make_settings())
+
+
+@pytest.fixture
+def replace_key(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> ReplaceKey:
+    return build_keys(ReplaceKey, deps, make_settings())
+
+
+@pytest.fixture
+def advance_keys(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> AdvanceKeys:
+    return build_keys(AdvanceKeys, deps, make_settings())
+
+
+@pytest.fixture
+def reset_mailer(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> ResetMailer:
+    return build_reset_mailer(deps, make_settings())
+
+
+@pytest.fixture
+def create_admin(deps: Dependencies, make_settings: Callable[..., IdentitySettings]) -> CreateAdmin:
+    sign_up = build_sign_up(deps, make_settings())
+    return CreateAdmin(outbox=deps.outbox, sign_up=sign_up, passwords=deps.passwords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +317,9 @@ def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def admin(parts: UseCases, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
+async def admin(create_admin: CreateAdmin, log_in: Callable[..., Any]) -> Someone:
     """Returns an administrator, logged in."""
-    admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
-    account = await admins.create("root@example.com", PASSWORD)
+    account = await create_admin("root@example.com", PASSWORD)
     tokens = (await log_in("root@example.com")).json
     return Someone(str(account.id), "root@example.com", tokens["access_token"], tokens["refresh_token"])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from kappi_identity.background_jobs import THROTTLE_MEMORY
+from kappi_identity.background_jobs import THROTTLE_MEMORY, repeat
 from kappi_identity.repository.expired_rows import remove_expired_rows
+from kappi_identity.use_cases.tiers import AnnounceTiers
 from kappi_testkit.background import Background
 from kappi_testkit.eventually import eventually
 
@@ -17,7 +18,7 @@ async def _counts(database: Any) -> dict[str, int]:
 
 
 async def test_only_what_is_over_is_forgotten(
-    sign_up: Any, log_in: Any, refresh: Any, parts: Any, database: Any, clock: Any
+    http: Any, sign_up: Any, log_in: Any, refresh: Any, reset_mailer: Any, database: Any, clock: Any
 ) -> None:
     idle = timedelta(days=30)
 
@@ -28,8 +29,8 @@ async def test_only_what_is_over_is_forgotten(
 
     ada = await sign_up()
     await log_in("nobody@example.com")
-    await parts.password_reset().request(ada.email, address="192.0.2.1")
-    await parts.reset_mailer().work_off_one()
+    assert (await http("POST", "/v1/password-resets", body={"email": ada.email})).status == 202
+    await reset_mailer.work_off_one()
     await tidy()
     before = await _counts(database)
     assert all(before.values())
@@ -53,22 +54,18 @@ async def test_only_what_is_over_is_forgotten(
     assert sum((await _counts(database)).values()) == 0
 
 
-async def test_tiers_are_announced_when_the_database_is_back(
-    parts: Any, published: Any, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("kappi_identity.background_jobs.TIERS_EVERY_S", 0.01)
-    announce, failures = parts.tiers.announce, iter([OSError(), OSError()])
+async def test_tiers_are_announced_when_the_database_is_back(deps: Any, published: Any) -> None:
+    announce = AnnounceTiers(outbox=deps.outbox, clock=deps.clock)
+    failures = iter([OSError(), OSError()])
 
     async def troubled() -> int:
         for failure in failures:
             raise failure
-        return int(await announce())
-
-    monkeypatch.setattr(parts.tiers, "announce", troubled)
+        return await announce()
 
     async def announced() -> None:
         assert len(await published()) == 5
 
     async with Background() as background:
-        background.start(parts.background_jobs().announce_tiers())
+        background.start(repeat("tiers.announce", troubled, every_s=0.01))
         await eventually(announced)

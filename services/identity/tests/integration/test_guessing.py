@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from kappi_identity.bootstrap import build_open_session
+from kappi_identity.domain.accounts import SessionPolicy
 from kappi_identity.errors import InvalidGrant, TooManyLogins
-from kappi_identity.use_cases.admins import Admins
-from kappi_identity.use_cases.login import Client
+from kappi_identity.use_cases.password_check import Client
 
 EMAIL, PASSWORD, WRONG = "ada@example.com", "correct horse battery staple", "wrong one"
 HOME, ROAD = "192.0.2.1", "198.51.100.7"
@@ -162,11 +163,10 @@ async def test_with_another_password_all_but_the_client_that_set_it_are_stranger
 
 
 async def test_a_password_that_an_operator_sets_makes_every_client_a_stranger(
-    sign_up: Any, attempt: Any, besieged: Any, parts: Any, deps: Any
+    sign_up: Any, attempt: Any, besieged: Any, create_admin: Any
 ) -> None:
     await sign_up()
-    admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
-    await admins.create(EMAIL, NEW)
+    await create_admin(EMAIL, NEW)
     await besieged()
     assert (await attempt(NEW)).status == 429
 
@@ -209,7 +209,7 @@ async def test_what_is_stored_tells_no_address_and_nothing_in_common(
 
 
 async def test_a_new_password_by_mail_is_a_fresh_start(
-    sign_up: Any, attempt: Any, besieged: Any, http: Any, parts: Any, mailbox: Any
+    sign_up: Any, attempt: Any, besieged: Any, http: Any, reset_mailer: Any, mailbox: Any
 ) -> None:
     await sign_up()
     await besieged()
@@ -217,8 +217,7 @@ async def test_a_new_password_by_mail_is_a_fresh_start(
     # Mails requested by other clients reach the owner, too, so requests cannot use up the owner's.
     for number in range(6):
         await http("POST", "/v1/password-resets", body={"email": EMAIL}, address=f"203.0.113.{number}")
-    mailer = parts.reset_mailer()
-    while await mailer.work_off_one():
+    while await reset_mailer.work_off_one():
         pass
     reset = await http("PUT", f"/v1/password-resets/{mailbox.token()}", body={"password": NEW}, address=ROAD)
 
@@ -238,15 +237,18 @@ async def test_strangers_do_not_keep_the_owner_from_changing_the_password(
 
 
 async def test_an_account_that_is_no_administrators_pays_for_each_attempt_at_the_panel(
-    sign_up: Any, assemble: Any
+    sign_up: Any, make_deps: Any, make_settings: Any
 ) -> None:
     """The password is right, so each attempt is hashed."""
     await sign_up()
-    parts = assemble(login_burst_per_client=2)
+    limits = {"login_burst_per_client": 2}
+    open_session = build_open_session(make_deps(**limits), make_settings(**limits))
     client = Client(address=HOME, device=None)
+    hours = timedelta(hours=8)
+    policy = SessionPolicy(idle=hours, longest=hours, retry_grace=hours)
     for refusal in (InvalidGrant, InvalidGrant, TooManyLogins):
         with pytest.raises(refusal):
-            await parts.login().as_admin(EMAIL, PASSWORD, client=client, policy=parts.panel_policy)
+            await open_session(EMAIL, PASSWORD, client=client, policy=policy, role="admin")
 
 
 async def test_one_account_leaves_the_queue_to_others(sign_up: Any, make_http: Any, attempt: Any) -> None:

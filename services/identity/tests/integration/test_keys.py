@@ -13,7 +13,11 @@ from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import FRESH_S
 from kappi_identity import commands
+from kappi_identity.bootstrap import build_keys
 from kappi_identity.domain.tokens import KeySeal, KeySecretWrong
+from kappi_identity.repository.keys import KeyQueries
+from kappi_identity.use_cases.keyring import CACHE_S, Keyring
+from kappi_identity.use_cases.rotate_keys import AdvanceKeys, ReplaceKey
 
 JWKS = "/.well-known/jwks.json"
 AHEAD = timedelta(minutes=10)
@@ -54,22 +58,22 @@ async def test_many_replicas_that_start_at_once_make_one_key(make_http: Any) -> 
 
 
 async def test_a_rotation_logs_nobody_out(
-    http: Any, parts: Any, sign_up: Any, refresh: Any, new_token: Any, clock: Any
+    http: Any, rotate_keys: Any, advance_keys: Any, sign_up: Any, refresh: Any, new_token: Any, clock: Any
 ) -> None:
     ada = await sign_up()
     (old,) = await _kids(http)
-    new = await parts.rotation.rotate()
+    new = await rotate_keys()
 
     # Published but not in use: a verifier with a recently cached set would not have it.
     assert await _kids(http) == [old, new]
     assert _kid(await new_token()) == old
-    assert await parts.rotation.rotate() == new
+    assert await rotate_keys() == new
     clock.pass_by(AHEAD - timedelta(seconds=1))
-    await parts.rotation.move_along()
+    await advance_keys()
     assert _kid(await new_token()) == old
 
     clock.pass_by(timedelta(seconds=1))
-    await parts.rotation.move_along()
+    await advance_keys()
     assert _kid(await new_token()) == new
     assert await _kids(http) == [new, old]
     assert (await http("GET", "/v1/me", token=ada.access_token)).status == 200
@@ -77,51 +81,53 @@ async def test_a_rotation_logs_nobody_out(
 
 
 async def test_a_key_stays_published_until_its_last_token_expired(
-    assemble: Any, make_http: Any, clock: Any
+    make_settings: Any, deps: Any, make_http: Any, clock: Any
 ) -> None:
     lifetime = timedelta(minutes=10)
-    parts, http = assemble(access_token_lifetime=lifetime), make_http(access_token_lifetime=lifetime)
+    settings, http = make_settings(access_token_lifetime=lifetime), make_http(access_token_lifetime=lifetime)
+    replace_key = build_keys(ReplaceKey, deps, settings)
+    advance_keys = build_keys(AdvanceKeys, deps, settings)
     (old,) = await _kids(http)
-    new = await parts.rotation.rotate_now()
+    new = await replace_key()
 
     clock.pass_by(lifetime)
-    await parts.rotation.move_along()
+    await advance_keys()
     assert await _kids(http) == [new, old]
     clock.pass_by(timedelta(minutes=1))
-    await parts.rotation.move_along()
+    await advance_keys()
     assert await _kids(http) == [new]
 
 
-async def test_a_key_of_age_is_replaced_by_itself(parts: Any, http: Any, clock: Any) -> None:
+async def test_a_key_of_age_is_replaced_by_itself(advance_keys: Any, http: Any, clock: Any) -> None:
     (old,) = await _kids(http)
     clock.pass_by(timedelta(days=89))
-    await parts.rotation.move_along()
+    await advance_keys()
     assert await _kids(http) == [old]
     clock.pass_by(timedelta(days=1))
-    await parts.rotation.move_along()
-    await parts.rotation.move_along()
+    await advance_keys()
+    await advance_keys()
     assert len(await _kids(http)) == 2
     clock.pass_by(AHEAD)
-    await parts.rotation.move_along()
+    await advance_keys()
     (new, _) = await _kids(http)
     assert new != old
 
 
 async def test_replicas_that_move_keys_at_once_move_them_once(
-    parts: Any, assemble: Any, http: Any, clock: Any
+    make_settings: Any, deps: Any, database: Any, http: Any, clock: Any
 ) -> None:
     await _kids(http)
     clock.pass_by(timedelta(days=90))
-    replicas = [assemble() for _ in range(6)]
-    await asyncio.gather(*(replica.rotation.move_along() for replica in replicas))
+    replicas = [build_keys(AdvanceKeys, deps, make_settings()) for _ in range(6)]
+    await asyncio.gather(*(advance_keys() for advance_keys in replicas))
     clock.pass_by(AHEAD)
-    await asyncio.gather(*(replica.rotation.move_along() for replica in replicas))
-    states = [key.state for key in await parts.rotation.keys()]
-    assert sorted(states) == ["active", "retiring"]
+    await asyncio.gather(*(advance_keys() for advance_keys in replicas))
+    rows = await database.hot.fetch("SELECT state FROM signing_keys ORDER BY state")
+    assert [row["state"] for row in rows] == ["active", "retiring"]
 
 
 async def test_a_verifier_with_a_cached_set_never_meets_a_key_it_lacks(
-    http: Any, parts: Any, sign_up: Any, new_token: Any, clock: Any
+    http: Any, rotate_keys: Any, advance_keys: Any, sign_up: Any, new_token: Any, clock: Any
 ) -> None:
     async def fetch() -> bytes:
         return msgspec.json.encode((await http("GET", JWKS)).json)
@@ -129,15 +135,15 @@ async def test_a_verifier_with_a_cached_set_never_meets_a_key_it_lacks(
     monotonic = [0.0]
     verifier = AccountVerifier(JwksSource(fetch, monotonic=lambda: monotonic[0]), clock=clock)
     await verifier.open((await sign_up()).access_token)
-    await parts.rotation.rotate()
+    await rotate_keys()
     # The worst case: it fetched just before, and uses its cached set as long as it may.
     monotonic[0] += FRESH_S
     clock.pass_by(timedelta(seconds=FRESH_S))
-    await parts.rotation.move_along()
+    await advance_keys()
     await verifier.open(await new_token())
     monotonic[0] += 1
     clock.pass_by(AHEAD - timedelta(seconds=FRESH_S))
-    await parts.rotation.move_along()
+    await advance_keys()
     await verifier.open(await new_token())
 
 
@@ -156,13 +162,15 @@ async def test_operators_rotate_with_the_databases_address_alone(
     assert (await http("GET", "/v1/me", token=ada.access_token)).status == 200
 
 
-async def test_the_first_rotation_of_an_empty_database_makes_a_key_that_signs(parts: Any) -> None:
-    kid = await parts.rotation.rotate()
-    assert (await parts.keyring.active()).kid == kid
+async def test_the_first_rotation_of_an_empty_database_makes_a_key_that_signs(
+    rotate_keys: Any, keyring: Any
+) -> None:
+    kid = await rotate_keys()
+    assert (await keyring.active()).kid == kid
 
 
-async def test_a_private_key_is_sealed_in_the_database(parts: Any, database: Any) -> None:
-    key = await parts.keyring.active()
+async def test_a_private_key_is_sealed_in_the_database(keyring: Any, database: Any) -> None:
+    key = await keyring.active()
     pem = "".join(key.to_pem().splitlines()[1:-1])
     (row,) = await database.hot.fetch("SELECT * FROM signing_keys")
     assert pem not in str(row)
@@ -173,19 +181,14 @@ async def test_a_private_key_is_sealed_in_the_database(parts: Any, database: Any
         KeySeal(b"fedcba9876543210").open(row["sealed_private"], kid="another")
 
 
-async def test_a_replica_signs_with_the_new_key_after_a_moment(assemble: Any) -> None:
-    from kappi_identity.use_cases.keys import CACHE_S, Keyring
-
-    parts = assemble()
+async def test_a_replica_signs_with_the_new_key_after_a_moment(
+    database: Any, advance_keys: Any, replace_key: Any
+) -> None:
     now = [0.0]
-    keyring = Keyring(
-        queries=parts.keyring._queries,
-        rotation=parts.rotation,
-        seal=parts.keyring._seal,
-        monotonic=lambda: now[0],
-    )
+    seal = KeySeal(b"fedcba9876543210")
+    keyring = Keyring(KeyQueries(database), advance_keys=advance_keys, seal=seal, monotonic=lambda: now[0])
     old = await keyring.active()
-    new = await parts.rotation.rotate_now()
+    new = await replace_key()
     assert (await keyring.active()).kid == old.kid
     now[0] += CACHE_S + 0.1
     assert (await keyring.active()).kid == new

@@ -23,12 +23,11 @@ def ask(http: Any) -> Any:
 
 
 @pytest.fixture
-def deliver(parts: Any) -> Any:
+def deliver(reset_mailer: Any) -> Any:
     """Returns `await deliver()`: the mailer handles the due requests."""
-    mailer = parts.reset_mailer()
 
     async def deliver() -> None:
-        while await mailer.work_off_one():
+        while await reset_mailer.work_off_one():
             pass
 
     return deliver
@@ -149,9 +148,9 @@ async def test_a_bad_password_does_not_spend_the_token(
 
 
 async def test_an_unknown_token_is_refused_before_its_password_is_hashed(
-    finish: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+    finish: Any, deps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts.passwords, "hash", lambda *_, **__: pytest.fail("hashed"))
+    monkeypatch.setattr(deps.passwords, "hash", lambda *_, **__: pytest.fail("hashed"))
     answer = await finish("kappi_pw_unknown")
     assert (answer.status, answer.code) == (404, "reset_token_invalid")
 
@@ -207,7 +206,7 @@ async def test_what_cannot_be_delivered_is_tried_again_and_given_up_one_day(
 
 
 async def test_mailers_of_many_replicas_send_one_mail_each_time(
-    parts: Any, sign_up: Any, ask: Any, mailbox: Any
+    reset_mailer: Any, sign_up: Any, ask: Any, mailbox: Any
 ) -> None:
     people = [f"a{number}@example.com" for number in range(6)]
     for email in people:
@@ -215,7 +214,7 @@ async def test_mailers_of_many_replicas_send_one_mail_each_time(
         await ask(email)
     async with Background() as background:
         for _ in range(3):
-            background.start(parts.reset_mailer().run())
+            background.start(reset_mailer.run())
 
         def all_sent() -> None:
             assert sorted(mail["To"] for mail in mailbox.mails) == people

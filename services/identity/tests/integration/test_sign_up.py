@@ -75,10 +75,10 @@ async def test_another_body_under_the_same_key_is_refused(http: Any, database: A
 
 
 async def test_under_a_used_key_nothing_is_hashed(
-    http: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+    http: Any, deps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await http("POST", SIGN_UP, body=BODY, headers=KEY)
-    monkeypatch.setattr(parts.passwords, "hash", lambda *_, **__: pytest.fail("hashed"))
+    monkeypatch.setattr(deps.passwords, "hash", lambda *_, **__: pytest.fail("hashed"))
     again = await http("POST", SIGN_UP, body=BODY, headers=KEY)
     other = await http("POST", SIGN_UP, body={**BODY, "email": "eve@example.com"}, headers=KEY)
 

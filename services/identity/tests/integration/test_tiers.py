@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from kappi_identity.use_cases.tiers import AnnounceTiers
 
 TIERS, ACCOUNTS = "/v1/admin/tiers", "/v1/admin/accounts"
 STUDIO = {
@@ -262,12 +263,11 @@ async def test_accounts_are_found_by_a_part_of_their_address(http: Any, admin: A
     assert "password" not in str(page)
 
 
-async def test_seeded_tiers_are_announced_once_by_many_replicas(
-    parts: Any, assemble: Any, published: Any
-) -> None:
-    counts = await asyncio.gather(*(assemble().tiers.announce() for _ in range(5)))
+async def test_seeded_tiers_are_announced_once_by_many_replicas(deps: Any, published: Any) -> None:
+    announce = AnnounceTiers(outbox=deps.outbox, clock=deps.clock)
+    counts = await asyncio.gather(*(announce() for _ in range(5)))
     assert sorted(counts) == [0, 0, 0, 0, 5]
-    assert await parts.tiers.announce() == 0
+    assert await announce() == 0
     events = await published()
     assert {(topic, sequence) for topic, sequence, _ in events} == {("TierChanged", 1)}
     assert sorted(event["name"] for _, _, event in events) == [

@@ -64,10 +64,10 @@ async def test_a_wrong_password_and_an_unknown_account_are_told_the_same(
 
 
 async def test_an_unknown_account_costs_as_much_as_a_wrong_password(
-    parts: Any, sign_up: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch
+    deps: Any, sign_up: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sign_up()
-    hasher = parts.passwords._hasher
+    hasher = deps.passwords._hasher
     verified: list[str] = []
 
     class Watching:
@@ -78,7 +78,7 @@ async def test_an_unknown_account_costs_as_much_as_a_wrong_password(
             verified.append(stored.rpartition("p=")[0])
             return bool(hasher.verify(stored, password))
 
-    monkeypatch.setattr(parts.passwords, "_hasher", Watching())
+    monkeypatch.setattr(deps.passwords, "_hasher", Watching())
     for email in ("ada@example.com", "nobody@example.com"):
         assert (await log_in(email, password="not the password")).status == 400
     assert len(verified) == 2

@@ -15,7 +15,7 @@ from kappi_janitor.models import due_galleries
 
 @dataclass(frozen=True, slots=True)
 class DueGallery:
-    """A gallery that a tick claimed. published: sequence of the event about it."""
+    """A gallery that a tick claimed. published: the sequence of the event about it."""
 
     gallery_id: UUID
     expires_at: datetime
@@ -25,7 +25,9 @@ class DueGallery:
 async def record_due_date(
     connection: AsyncConnection, *, gallery_id: UUID, expires_at: datetime | None, sequence: int
 ) -> bool:
-    """Keeps the newest deadline of a gallery; False when this one is outdated or the gallery is deleted."""
+    """Store the newest deadline of a gallery. Returns False when this one is outdated or the gallery is
+    deleted.
+    """
     statement = insert(due_galleries).values(gallery_id=gallery_id, expires_at=expires_at, sequence=sequence)
     result = await connection.execute(
         statement.on_conflict_do_update(
@@ -43,7 +45,7 @@ async def record_due_date(
 async def record_deletion(
     connection: AsyncConnection, *, gallery_id: UUID, deleted_at: datetime, sequence: int
 ) -> bool:
-    """Leaves a tombstone, so that no earlier event revives the gallery; False when there is one."""
+    """Store a tombstone, so that no earlier event revives the gallery. Returns False when there is one."""
     statement = insert(due_galleries).values(gallery_id=gallery_id, deleted_at=deleted_at, sequence=sequence)
     result = await connection.execute(
         statement.on_conflict_do_update(
@@ -61,7 +63,7 @@ async def record_deletion(
 async def expire_due(
     connection: AsyncConnection, *, at: datetime, tick_id: UUID, limit: int
 ) -> list[DueGallery]:
-    """Claims up to `limit` galleries due by `at` that this tick has not claimed yet, longest due first."""
+    """Claim up to `limit` galleries due by `at` that this tick has not claimed yet, the longest due first."""
     due = (
         select(due_galleries.c.gallery_id)
         .where(
@@ -83,9 +85,9 @@ async def expire_due(
 
 
 async def next_publication(connection: AsyncConnection, gallery_id: UUID) -> int:
-    """Returns the sequence of the next event about a gallery and locks its row until the commit.
+    """Returns the sequence of the next event about a gallery, and locks its row until the commit.
 
-    The row is made where there is none.
+    A missing row is created.
     """
     statement = insert(due_galleries).values(gallery_id=gallery_id, sequence=0, published=1)
     published: int = (

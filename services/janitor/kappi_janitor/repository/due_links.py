@@ -15,7 +15,7 @@ from kappi_janitor.models import due_links
 
 @dataclass(frozen=True, slots=True)
 class DueLink:
-    """A link that a tick claimed. sequence: the newest one known of the link."""
+    """A link that a tick claimed. sequence: the newest known version of the link."""
 
     link_id: UUID
     media_id: UUID
@@ -26,7 +26,7 @@ class DueLink:
 async def record_due_link(
     connection: AsyncConnection, *, link_id: UUID, media_id: UUID, expires_at: datetime, sequence: int
 ) -> bool:
-    """Keeps the deadline of a link; False when the link is known, claimed or not."""
+    """Store the deadline of a link. Returns False when the link is known, claimed or not."""
     statement = insert(due_links).values(
         link_id=link_id, media_id=media_id, expires_at=expires_at, sequence=sequence
     )
@@ -37,7 +37,7 @@ async def record_due_link(
 async def expire_due_links(
     connection: AsyncConnection, *, at: datetime, now: datetime, limit: int
 ) -> list[DueLink]:
-    """Claims up to `limit` unclaimed links due by `at`, longest due first. now: the wall clock."""
+    """Claim up to `limit` unclaimed links due by `at`, the longest due first. now: the wall clock."""
     due = (
         select(due_links.c.link_id)
         .where(due_links.c.claimed_at.is_(None), due_links.c.expires_at <= at)

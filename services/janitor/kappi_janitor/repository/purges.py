@@ -17,7 +17,8 @@ from kappi_janitor.models import purges
 async def request_purge(
     connection: AsyncConnection, *, purge_id: UUID, scope: Scope, now: datetime, not_before: datetime
 ) -> None:
-    """Enters a prefix into the ledger; a prefix that is there starts over, as its owner deleted it again.
+    """Add a prefix to the ledger. A prefix that is in the ledger starts again, because its owner deleted it
+    again.
 
     not_before: when the first sweep is due. Later sweeps are counted from `now`.
     """
@@ -48,7 +49,7 @@ async def request_purge(
 async def lease_purges(
     connection: AsyncConnection, *, lease_id: UUID, now: datetime, until: datetime, limit: int
 ) -> list[Lease]:
-    """Leases up to `limit` purges that are due and have no lease, longest due first."""
+    """Lease up to `limit` purges that are due and have no lease, the longest due first."""
     due = (
         select(purges.c.id)
         .where(
@@ -87,7 +88,7 @@ async def lease_purges(
 
 
 async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: int, until: datetime) -> bool:
-    """Adds the removed objects to the count, with or without the lease; False when the lease was lost."""
+    """Add the removed objects to the count, even without the lease. Returns False when the lease was lost."""
     row = (
         await connection.execute(
             update(purges)
@@ -105,9 +106,9 @@ async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: i
 async def finish_sweep(
     connection: AsyncConnection, lease: Lease, *, began_at: datetime, again_at: datetime | None
 ) -> int | None:
-    """Records that a sweep left nothing. again_at: when the next sweep is due, None for never.
+    """Record that a sweep left nothing. again_at: when the next sweep is due; None for never.
 
-    Returns how many objects to announce. None when the lease was lost, or a later sweep found nothing new.
+    Returns the number of objects to publish; None when the lease was lost, or a later sweep found none.
     """
     row = (
         await connection.execute(
@@ -136,7 +137,7 @@ async def finish_sweep(
 
 
 async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: datetime, error: str) -> None:
-    """Records a failed attempt and when the next one is due, unless the lease was lost."""
+    """Record a failed attempt and the time of the next one, unless the lease was lost."""
     await connection.execute(
         update(purges)
         .where(purges.c.id == lease.purge_id, purges.c.lease_id == lease.id)
@@ -151,7 +152,7 @@ async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: dat
 
 
 async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
-    """Makes every unfinished purge that is due by `at` due now; returns how many."""
+    """Make every unfinished purge that is due by `at` due now. Returns their number."""
     result = await connection.execute(
         update(purges)
         .where(purges.c.done_at.is_(None), purges.c.not_before > now, purges.c.not_before <= at)
@@ -161,7 +162,7 @@ async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) 
 
 
 async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
-    """Makes the purges of the folders that an item left, in all galleries, due now."""
+    """Make the purges of the folders that an item left, in all galleries, due now."""
     await connection.execute(
         update(purges)
         .where(purges.c.media_id == media_id, purges.c.done_at.is_(None), purges.c.not_before > now)

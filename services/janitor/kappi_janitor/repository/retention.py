@@ -1,4 +1,4 @@
-"""Rows that are removed after a retention."""
+"""Removes rows after their retention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def prune(
     ticks_before: datetime,
     limit: int,
 ) -> bool:
-    """Removes up to `limit` rows per table that are past their retention; True when there may be more."""
+    """Remove up to `limit` rows per table that are past their retention. Returns whether more may follow."""
     more = False
     for column, key, before in (
         (purges.c.done_at, purges.c.id, purges_before),

@@ -11,6 +11,6 @@ from kappi_janitor.models import ticks
 
 
 async def take_turn(connection: AsyncConnection, starts_at: datetime) -> bool:
-    """Returns True for the first caller, over all replicas, that takes this turn."""
+    """Take a turn. Returns True for the first caller over all replicas."""
     result = await connection.execute(insert(ticks).values(starts_at=starts_at).on_conflict_do_nothing())
     return bool(result.rowcount)

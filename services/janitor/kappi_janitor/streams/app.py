@@ -1,4 +1,4 @@
-"""The Faust app: its settings, and what of Faust this service does not start."""
+"""The Faust app: its settings, without the parts of Faust that this service does not use."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class JanitorApp(faust.App):
     """A Faust app without tables."""
 
     logger = logging.getLogger("faust.janitor")
-    """Keeps Faust's own messages at the log level of the `faust` loggers."""
+    """Keep Faust's own messages at the log level of the `faust` loggers."""
     BootStrategy = _Boot
 
     async def on_first_start(self) -> None:
-        """Creates no data folder, because there are no tables."""
+        """Create no data folder, because there are no tables."""
 
 
 def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor) -> JanitorApp:
-    """A Faust app that reads as `group`."""
+    """Returns a Faust app that consumes as the group `group`."""
     return JanitorApp(
         group,
         monitor=monitor,
@@ -41,7 +41,7 @@ def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor
         broker_session_timeout=connection.session_timeout_ms / 1000,
         broker_heartbeat_interval=connection.session_timeout_ms / 3000,
         broker_commit_interval=COMMIT_INTERVAL_S,
-        # A tick that is tried again for days must not cost the membership. Heartbeats go on meanwhile.
+        # A tick that is retried for days must not end the membership. Heartbeats continue in the meantime.
         broker_max_poll_interval=YEAR_S,
         # Faust measures it by a poll time that aiokafka never sets, and would report every partition.
         stream_processing_timeout=YEAR_S,
@@ -51,15 +51,15 @@ def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor
         value_serializer="raw",
         topic_allow_declare=False,
         topic_disable_leader=True,
-        # Another supervisor would restart the agent behind the record that failed.
+        # Another supervisor would restart the agent after the failed record.
         agent_supervisor=CrashingSupervisor,
-        # A rebalance must not wait for a tick that is tried again.
+        # A rebalance must not wait for a tick that is retried.
         stream_wait_empty=False,
     )
 
 
 def credentials(security: dict[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """The security options of aiokafka as Faust takes them; None for a plain connection."""
+    """Returns the security options of aiokafka in Faust's form; None for a plain connection."""
     context = security.get("ssl_context")
     if "sasl_mechanism" in security:
         return faust.SASLCredentials(

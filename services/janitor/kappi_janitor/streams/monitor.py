@@ -34,7 +34,7 @@ class LagMonitor(faust.Monitor):
             self._measure(tp)
 
     def forget(self) -> None:
-        """Removes the lag of all partitions, before they are shared out anew."""
+        """Remove the lag of all partitions before they are assigned again."""
         for tp in self._reached:
             with suppress(KeyError):  # never measured
                 metrics.CONSUMER_LAG.remove(*self._labels(tp))

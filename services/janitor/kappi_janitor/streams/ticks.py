@@ -1,7 +1,7 @@
 """The agent over the ticks (ADR-0046).
 
-Faust fetches, keeps the membership of the group and commits what the agent acknowledged. The chassis'
-Processor decides the fate of each record: done, tried again for ever, or sent to the dead-letter topic.
+Faust fetches records, keeps the membership of the group and commits what the agent acknowledged. The chassis'
+Processor decides about each record: done, retried without limit, or sent to the dead-letter topic.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _log = get_logger(__name__)
 
 
 class TickStream:
-    """Runs the Faust app: `run` from start to cancellation, inside the event loop it is awaited in."""
+    """Runs the Faust app, from start to cancellation, in the event loop in which `run` is awaited."""
 
     def __init__(
         self, connection: KafkaConnection, processor: Processor, *, on_gap: OnGap | None = None
     ) -> None:
-        """processor: of the topic JanitorTick. on_gap: as of `Consumer`."""
+        """processor: of the topic JanitorTick. on_gap: as for `Consumer`."""
         self._connection = connection
         self._processor = processor
         self._on_gap = on_gap
@@ -44,12 +44,12 @@ class TickStream:
         self._expected: dict[Any, int] = {}
 
     async def run(self) -> None:
-        """Runs until it is cancelled; waits for a broker that is away.
+        """Run until cancelled; an unreachable broker is waited for.
 
         Raises StreamsStopped when a dead letter could not be written, or Faust ended for another reason. The
-        process must end with it; every record that was not acknowledged comes again.
+        process must end then. Every record that was not acknowledged is delivered again.
         """
-        self._set_assigned(0)  # present from the start, also if the group is never joined
+        self._set_assigned(0)  # so that the metric exists from the start, even if the group is never joined
         while True:
             error = await self._session()
             _log.warning(
@@ -61,15 +61,15 @@ class TickStream:
             await asyncio.sleep(RETRY_S)
 
     async def ready(self) -> None:
-        """A health check. Raises StreamsNotReady."""
+        """Return if the app has joined its group. Raises StreamsNotReady."""
         app = self._app
         if app is None or app.crashed or app.rebalancing or not app.flow_control.is_active():
             raise StreamsNotReady("not in the group, or its partitions are being shared out")
 
     async def _session(self) -> BaseException:
-        """Returns why the broker was lost. Raises StreamsStopped for any other end."""
+        """Returns the failure by which the broker was lost. Raises StreamsStopped for any other end."""
         try:
-            # Also because Faust's own start leaves half a consumer where no broker answers.
+            # Faust's own start would leave a half-started consumer if no broker answers.
             await self._look_for_gaps_at_start()
         except BROKER_IS_AWAY as error:
             return error
@@ -141,7 +141,7 @@ class TickStream:
             wanted = {tp: await consumer.committed(tp) for tp in partitions}
         finally:
             await consumer.stop()
-        # A new group wants everything where the records can be sent again.
+        # A new group reads all records if records can be lost and sent again.
         from_nothing = None if self._on_gap is None else 0
         known = {tp: from_nothing if offset is None else offset for tp, offset in wanted.items()}
         await self._report_gaps({tp: offset for tp, offset in known.items() if offset is not None}, begins)

@@ -1,1 +1,1 @@
-"""What the service does, a module per use case."""
+"""The use cases of the janitor."""

@@ -1,4 +1,4 @@
-"""Keeps the deadlines of galleries and expiring links, in whatever order their events come."""
+"""Stores the deadlines of galleries and expiring links, in any order of their events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kappi_janitor.repository import due_galleries, due_links
 class RecordDueDate:
     """The handler of GalleryCreated and GalleryUpdated.
 
-    It needs no inbox: the gallery's sequence shows a duplicate, and an event that came too late.
+    It needs no inbox: the gallery's sequence reveals a duplicate and an outdated event.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
-        """False when the event was a duplicate or came too late, or when its gallery is deleted."""
+        """Returns False when the event is a duplicate or outdated, or when its gallery is deleted."""
         event: GalleryCreated | GalleryUpdated = envelope.data
         async with self._database.transaction() as connection:
             news = await due_galleries.record_due_date(
@@ -38,15 +38,15 @@ class RecordDueDate:
 class RecordDueLink:
     """The handler of LinkCreated.
 
-    It needs no inbox: a link's deadline never moves, so the first event tells all. The row outlives the
-    claim, so that a late duplicate leads to no second one.
+    It needs no inbox: a link's deadline never moves, so the first event is enough. The row is kept after the
+    claim, so that a late duplicate does not lead to a second claim.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
-        """False when the event was a duplicate."""
+        """Returns False when the event is a duplicate."""
         event: LinkCreated = envelope.data
         async with self._database.transaction() as connection:
             news = await due_links.record_due_link(

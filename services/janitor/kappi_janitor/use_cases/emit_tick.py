@@ -18,13 +18,13 @@ from kappi_janitor.repository import ticks
 SCHEDULE = "hourly"
 RETRY_S = 5.0
 LONGEST_SLEEP_S = 60.0
-"""A clock that is set, or a machine that slept, must not hold a tick back for long."""
+"""The longest sleep. A clock that was set, or a machine that was suspended, delays a tick no longer."""
 
 _log = get_logger(__name__)
 
 
 class EmitTick:
-    """Every replica calls it; the database decides which of them emits."""
+    """Publishes ticks. Every replica calls it; the database decides which of them publishes."""
 
     def __init__(self, outbox: Outbox, *, every: timedelta, clock: Clock) -> None:
         self._outbox = outbox
@@ -32,7 +32,7 @@ class EmitTick:
         self._clock = clock
 
     async def __call__(self) -> bool:
-        """Publishes this turn's tick; False when another call already did."""
+        """Publish this turn's tick. Returns False when another call published it."""
         now = self._clock()
         turn = bucket_of(now, every=self._every)
         async with self._outbox.begin() as unit:
@@ -46,7 +46,7 @@ class EmitTick:
         return ours
 
     async def run(self) -> None:
-        """Runs until it is cancelled. A turn that began while no replica ran is made up for at once."""
+        """Run until cancelled. If a turn began while no replica ran, its tick is published at once."""
         while True:
             try:
                 await self()

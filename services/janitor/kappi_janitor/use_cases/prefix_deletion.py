@@ -18,15 +18,15 @@ OnRemoved = Callable[[int], Awaitable[None]]
 
 
 async def delete_prefix(store: ObjectStore, prefix: str, *, on_removed: OnRemoved) -> None:
-    """Removes every version of every object, and unfinished multipart uploads, under a prefix.
+    """Remove every version of every object, and unfinished multipart uploads, under a prefix.
 
-    on_removed: called after each batch (<= 1,000) with the number of removed objects; an exception of it ends
-    the work. An empty prefix is a success. Raises ValueError for a prefix that must not be purged, before
-    anything is removed; KeysRefused when single keys keep failing, LeftBehind when the prefix fills up again
-    meanwhile, StorageUnavailable, StorageRefused: these leave the rest for another sweep.
+    on_removed: called after each batch (<= 1,000) with the number of removed objects; its exception ends the
+    work. An empty prefix is a success. Raises ValueError for a prefix that must not be purged, before
+    anything is removed. Raises KeysRefused when single keys keep failing, LeftBehind when new objects appear
+    under the prefix in the meantime, StorageUnavailable, StorageRefused; another sweep removes the rest.
     """
     check_purged_prefix(prefix)
-    # First, so that no part becomes an object after its page was listed.
+    # Uploads are aborted first, so that no part becomes an object after its page was listed.
     await store.abort_multipart_uploads(prefix)
     fruitless = 0
     while True:
@@ -37,7 +37,7 @@ async def delete_prefix(store: ObjectStore, prefix: str, *, on_removed: OnRemove
             metrics.PURGED_OBJECTS.inc(report.deleted)
             await on_removed(report.deleted)
         if report.failed:
-            # The next page begins where this one did, so the failed keys are in it again.
+            # The next page begins where this one began, so it contains the failed keys again.
             fruitless = 0 if report.deleted else fruitless + 1
             if fruitless >= KEY_ATTEMPTS:
                 raise KeysRefused(report.failed)

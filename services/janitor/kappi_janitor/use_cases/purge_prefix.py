@@ -39,11 +39,11 @@ class PurgePolicy:
 
 
 class _LeaseLost(Exception):
-    """The prefix was requested again, or its lease ran out: another sweep has it now."""
+    """The prefix was requested again, or its lease expired, so another sweep works on it now."""
 
 
 class PurgePrefix:
-    """Empties one leased prefix and publishes that. Emptying a prefix twice is the same as once."""
+    """Empties one leased prefix and publishes the result. Repeating it has no further effect."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class PurgePrefix:
         self._clock = clock
 
     async def __call__(self, lease: Lease) -> None:
-        """Failures of the store postpone the purge; they are not raised."""
+        """Purge the prefix. A failure of the store postpones the purge and is not raised."""
         started = time.perf_counter()
         outcome = "clean"
         try:
@@ -144,7 +144,7 @@ class PurgePrefix:
 
 
 class Purger:
-    """Works through the ledger. Several replicas may run one: leases keep them apart."""
+    """Purges the due prefixes of the ledger. Several replicas may run it; leases divide the work."""
 
     def __init__(
         self,
@@ -164,15 +164,15 @@ class Purger:
         )
 
     def wake(self) -> None:
-        """Looks into the ledger at once. Call it after the commit; polling makes up for a missed call."""
+        """Read the ledger at once. It is called after the commit; polling compensates for a missed call."""
         self._work.wake()
 
     async def run(self) -> None:
-        """Runs until it is cancelled. Another process takes up an unfinished purge once its lease is over."""
+        """Run until cancelled. Another process continues an unfinished purge after its lease has expired."""
         await self._work.run()
 
     async def take(self, limit: int) -> list[Lease]:
-        """Leases up to `limit` purges that are due."""
+        """Lease up to `limit` purges that are due."""
         now = self._clock()
         async with self._database.transaction() as connection:
             return await purges.lease_purges(

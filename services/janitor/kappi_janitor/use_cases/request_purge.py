@@ -1,4 +1,4 @@
-"""Requests a purge where an owner said *deleted* or *unused*.
+"""Requests a purge after the owner of a prefix published that it is deleted or unused.
 
 Each class is an effect for `inbox.once`: the event and its purge are recorded in one transaction.
 """
@@ -25,7 +25,10 @@ class _RequestPurge:
         self._new_id = new_id
 
     async def _request(self, unit: UnitOfWork, scope: Scope, *, not_before: datetime | None = None) -> None:
-        """not_before: None for now. Raises Poison for a prefix that must not be purged."""
+        """Add a purge to the ledger. not_before: None for now.
+
+        Raises Poison for a prefix that must not be purged.
+        """
         try:
             check_purged_prefix(scope.prefix)
         except ValueError as error:
@@ -42,7 +45,7 @@ class PurgeDeletedGallery(_RequestPurge):
     async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
         event: GalleryDeleted = envelope.data
         prefix = gallery_prefix(event.gallery_id)
-        # The ledger's row before the gallery's, as everywhere: the other order could deadlock.
+        # Every transaction locks the ledger's row before the gallery's. The other order could deadlock.
         await self._request(unit, GalleryScope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
         await due_galleries.record_deletion(
             unit.connection,
@@ -73,7 +76,7 @@ class PurgeDeletedPost(_RequestPurge):
 
 
 class PurgeUnusedFolder(_RequestPurge):
-    """The effect of ObjectsUnused. A folder is never used again, so no waiting purge is taken back."""
+    """The effect of ObjectsUnused. A folder is never used again, so no waiting purge is cancelled."""
 
     async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
         event: ObjectsUnused = envelope.data

@@ -1,4 +1,4 @@
-"""Claims what is due at a tick, expedites purges that wait, removes rows past their retention."""
+"""Claims due galleries and links at a tick, expedites waiting purges, removes rows past their retention."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class SweepPolicy:
 class SweepDue:
     """The handler of JanitorTick. The tick's `at` decides what is due, not the wall clock.
 
-    It needs no inbox: a gallery keeps the tick that claimed it, and a link that it was claimed. A tick that
-    is delivered again, after a crash for example, goes on with the rest.
+    It needs no inbox: a gallery's row holds the tick that claimed it, and a link's row that it was claimed. A
+    tick that is delivered again, after a crash for example, continues with the rest.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SweepDue:
         self._wake_purger = wake_purger
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
-        """Always True: a tick that finds nothing due is no duplicate."""
+        """Returns True always: a tick that finds nothing due is no duplicate."""
         tick: JanitorTick = envelope.data
         galleries = await _page_by_page(lambda: self._expire_galleries(tick, envelope.id))
         links = await _page_by_page(lambda: self._expire_links(tick))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from kappi_contracts.tiers import DEFAULT_TIER, TIER_SEEDS
+from kappi_contracts.tiers import DEFAULT_TIER, TIER_SEEDS, TierSeed
 
 GRID_HEIGHT_PX, SCREEN_HEIGHT_PX = 400, 2048
 GRID_SIZE = str(GRID_HEIGHT_PX)
@@ -14,17 +14,8 @@ GRID_SIZE = str(GRID_HEIGHT_PX)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TierRules:
-    """The rules of one tier. rendition_sizes: heights in pixels. quota_bytes: of one account; None for no
-    limit.
-    """
-
-    name: str
-    rendition_sizes: tuple[int, ...]
-    original_access: bool
-    expiring_links: bool
-    max_file_bytes: int
-    quota_bytes: int | None
+class TierRules(TierSeed):
+    """The rules of one tier."""
 
     @cached_property
     def sizes(self) -> frozenset[str]:
@@ -60,17 +51,7 @@ class TierRules:
         return hashlib.blake2s(shown.encode(), digest_size=6).hexdigest()
 
 
-SEEDED = {
-    seed.name.lower(): TierRules(
-        name=seed.name,
-        rendition_sizes=seed.rendition_sizes,
-        original_access=seed.original_access,
-        expiring_links=seed.expiring_links,
-        max_file_bytes=seed.max_file_bytes,
-        quota_bytes=seed.quota_bytes,
-    )
-    for seed in TIER_SEEDS
-}
+SEEDED = {seed.name.lower(): TierRules(**asdict(seed)) for seed in TIER_SEEDS}
 """A gallery must open before the first event of a tier has arrived."""
 
 

@@ -12,6 +12,14 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_galleries()
+    _create_idempotency()
+    _create_inbox()
+    _create_outbox()
+    _create_gallery_items()
+
+
+def _create_galleries() -> None:
     op.create_table(
         "galleries",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -45,6 +53,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("access_key_hash", name=op.f("uq_galleries_access_key_hash")),
         sa.UniqueConstraint("code", name=op.f("uq_galleries_code")),
     )
+
+
+def _create_idempotency() -> None:
     op.create_table(
         "idempotency",
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
@@ -55,6 +66,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_idempotency")),
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
+
+
+def _create_inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -63,6 +77,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("consumer", "event_id", name=op.f("pk_inbox")),
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"], unique=False)
+
+
+def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -86,6 +103,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
     )
+
+
+def _create_gallery_items() -> None:
     op.create_table(
         "gallery_items",
         sa.Column("media_id", sa.Uuid(), nullable=False),

@@ -12,6 +12,14 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_access_days()
+    _create_access_item_days()
+    _create_access_trait_days()
+    _create_access_total_days()
+    _create_buried_statistics()
+
+
+def _create_access_days() -> None:
     op.create_table(
         "access_days",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -21,6 +29,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("gallery_id", "day", "kind", name=op.f("pk_access_days")),
     )
     op.create_index("ix_access_days_day", "access_days", ["day"], unique=False)
+
+
+def _create_access_item_days() -> None:
     op.create_table(
         "access_item_days",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -32,6 +43,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_access_item_days_day", "access_item_days", ["day"], unique=False)
     op.create_index("ix_access_item_days_media_id", "access_item_days", ["media_id"], unique=False)
+
+
+def _create_access_trait_days() -> None:
     op.create_table(
         "access_trait_days",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -42,6 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("gallery_id", "day", "trait", "value", name=op.f("pk_access_trait_days")),
     )
     op.create_index("ix_access_trait_days_day", "access_trait_days", ["day"], unique=False)
+
+
+def _create_access_total_days() -> None:
     op.create_table(
         "access_total_days",
         sa.Column("day", sa.Date(), nullable=False),
@@ -50,6 +67,9 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("day", "trait", "value", name=op.f("pk_access_total_days")),
     )
+
+
+def _create_buried_statistics() -> None:
     op.create_table(
         "buried_statistics",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),

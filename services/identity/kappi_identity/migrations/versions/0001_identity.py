@@ -22,6 +22,21 @@ SEEDED_TIERS = (
 
 
 def upgrade() -> None:
+    _create_idempotency()
+    _create_inbox()
+    _create_outbox()
+    _create_reset_requests()
+    _create_signing_keys()
+    _create_throttle()
+    _create_tiers()
+    _create_accounts()
+    _create_password_resets()
+    _create_sessions()
+    _create_refresh_tokens()
+    _seed_tiers()
+
+
+def _create_idempotency() -> None:
     op.create_table(
         "idempotency",
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
@@ -32,6 +47,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_idempotency")),
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
+
+
+def _create_inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -40,6 +58,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("consumer", "event_id", name=op.f("pk_inbox")),
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"], unique=False)
+
+
+def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -63,6 +84,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
     )
+
+
+def _create_reset_requests() -> None:
     op.create_table(
         "reset_requests",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -73,6 +97,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reset_requests")),
     )
     op.create_index("ix_reset_requests_not_before", "reset_requests", ["not_before"], unique=False)
+
+
+def _create_signing_keys() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("kid", sa.Text(), nullable=False),
@@ -101,6 +128,9 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("state = 'next'"),
     )
+
+
+def _create_throttle() -> None:
     op.create_table(
         "throttle",
         sa.Column("subject_hash", sa.LargeBinary(), nullable=False),
@@ -109,6 +139,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject_hash", name=op.f("pk_throttle")),
     )
     op.create_index("ix_throttle_updated_at", "throttle", ["updated_at"], unique=False)
+
+
+def _create_tiers() -> None:
     op.create_table(
         "tiers",
         sa.Column("name", sa.Text(), nullable=False),
@@ -125,6 +158,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_tiers")),
     )
     op.create_index("uq_tiers_name_folded", "tiers", [sa.literal_column("lower(name)")], unique=True)
+
+
+def _create_accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -150,6 +186,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("email_normalised", name=op.f("uq_accounts_email_normalised")),
     )
     op.create_index("ix_accounts_tier", "accounts", ["tier"], unique=False)
+
+
+def _create_password_resets() -> None:
     op.create_table(
         "password_resets",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
@@ -162,6 +201,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_password_resets_account_id", "password_resets", ["account_id"], unique=False)
     op.create_index("ix_password_resets_expires_at", "password_resets", ["expires_at"], unique=False)
+
+
+def _create_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -178,6 +220,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_sessions_account_id", "sessions", ["account_id"], unique=False)
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
+
+
+def _create_refresh_tokens() -> None:
     op.create_table(
         "refresh_tokens",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
@@ -197,7 +242,6 @@ def upgrade() -> None:
     op.create_index("ix_refresh_tokens_parent_hash", "refresh_tokens", ["parent_hash"], unique=False)
     op.create_index("ix_refresh_tokens_session_id", "refresh_tokens", ["session_id"], unique=False)
     op.create_index("ix_refresh_tokens_issued_at", "refresh_tokens", ["issued_at"], unique=False)
-    _seed_tiers()
 
 
 def _seed_tiers() -> None:

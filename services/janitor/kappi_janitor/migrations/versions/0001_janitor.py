@@ -12,6 +12,15 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_due_galleries()
+    _create_idempotency()
+    _create_inbox()
+    _create_outbox()
+    _create_purges()
+    _create_ticks()
+
+
+def _create_due_galleries() -> None:
     op.create_table(
         "due_galleries",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
@@ -39,6 +48,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("deleted_at IS NULL AND expires_at IS NOT NULL"),
     )
+
+
+def _create_idempotency() -> None:
     op.create_table(
         "idempotency",
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
@@ -49,6 +61,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_idempotency")),
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
+
+
+def _create_inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -57,6 +72,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("consumer", "event_id", name=op.f("pk_inbox")),
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"], unique=False)
+
+
+def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -80,6 +98,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
     )
+
+
+def _create_purges() -> None:
     op.create_table(
         "purges",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -118,6 +139,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("done_at IS NULL"),
     )
+
+
+def _create_ticks() -> None:
     op.create_table(
         "ticks",
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),

@@ -1,4 +1,4 @@
-"""Checks the janitor's claim that a gallery is due."""
+"""Deletes galleries whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kappi_contracts.events import GalleryExpired
 
 from kappi_galleries import metrics
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.deletion import delete
+from kappi_galleries.use_cases.delete_gallery import tombstone_gallery
 
 _log = get_logger(__name__)
 
 
-class Expiry:
+class ExpireGallery:
     """The effect of `GalleryExpired`: deletes a gallery that is due and ignores one that was extended or is
     gone.
     """
@@ -24,7 +24,7 @@ class Expiry:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def handle(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
         """Delete the gallery if its stored deadline, not the one in the event, is due at the event's `as_of`.
 
         Raises Poison for a gallery this service never had.
@@ -37,6 +37,6 @@ class Expiry:
             metrics.EXPIRY_CLAIMS.labels("not_due").inc()
             _log.info("gallery.not_due", gallery_id=str(gallery.id), as_of=claim.as_of.isoformat())
             return
-        await delete(unit, gallery, reason="expired", now=self._clock())
+        await tombstone_gallery(unit, gallery, reason="expired", now=self._clock())
         metrics.EXPIRY_CLAIMS.labels("deleted").inc()
         metrics.DELETED.labels("expired").inc()

@@ -1,4 +1,4 @@
-"""Creating a post: a draft, then its picture, then its publication.
+"""Drafts of posts: a draft, then its picture, then its publication.
 
 The media service is called between two transactions. The post is visible after the second one. A draft that
 is left behind, for example by a killed process, is swept after its lifetime together with its picture.
@@ -6,16 +6,14 @@ is left behind, for example by a killed process, is swept after its lifetime tog
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
-from uuid import UUID
+from datetime import datetime, timedelta
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.problems import Problem, Unavailable
 from kappi_contracts.events import PostCreated, PostDeleted
@@ -23,58 +21,16 @@ from kappi_contracts.events import PostCreated, PostDeleted
 from kappi_galleries import metrics
 from kappi_galleries.domain.posts import Caller, Post, PostId
 from kappi_galleries.errors import PicturesUnavailable
-from kappi_galleries.media_client import MediaRefused, Pictures
+from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
 
-CallOf = Callable[[bytes], IdempotentCall]
-"""Returns the idempotent call for a fingerprint of the request."""
 Render = Callable[[Post], StoredAnswer]
+StorePicture = Callable[[PostId], Awaitable[tuple[str | None, IdempotentCall | None]]]
+"""Stores a post's picture. Returns the caption and the idempotent call; both may be known only then."""
+SWEEP_PAGE = 100
 _FIRST_SEQUENCE = 1
 
-
-class PictureUpload(Protocol):
-    """A picture that is being received, with a caption before or after it."""
-
-    at_most_bytes: int | None
-
-    def content(self) -> AsyncIterator[bytes]:
-        """Yields the picture. It is iterated once, to its end."""
-        ...
-
-    def caption(self) -> str | None:
-        """Returns the caption, known after the content has arrived.
-
-        Raises ValidationFailed, MalformedForm.
-        """
-        ...
-
-
-class _Hashed:
-    """Content that is hashed while it passes through."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self._digest = hashlib.sha256()
-        self._first = b""
-
-    async def begin(self) -> None:
-        """Wait for the first piece, so that a request without a picture ends before a draft is created."""
-        self._first = await anext(self._pieces, b"")
-        self._digest.update(self._first)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._first:
-            yield self._first
-        async for piece in self._pieces:
-            self._digest.update(piece)
-            yield piece
-
-    def fingerprint(self, caption: str | None) -> bytes:
-        """Returns the fingerprint of picture and caption.
-
-        The raw body is not hashed, since a repeated form has another boundary.
-        """
-        return self._digest.digest() + (b"" if caption is None else b"caption" + caption.encode())
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,76 +39,21 @@ class _Draft:
     created_at: datetime
 
 
-class CreatePost:
-    """Creates posts.
+class PostDrafts:
+    """Creates drafts, and publishes or removes them."""
 
-    Every method raises AccessTokenInvalid for an account that was deleted or is suspended.
-    """
-
-    def __init__(
-        self,
-        queries: PostQueries,
-        *,
-        pictures: Pictures,
-        outbox: Outbox,
-        clock: Clock,
-        new_id: NewId,
-    ) -> None:
+    def __init__(self, queries: PostQueries, *, outbox: Outbox, clock: Clock, new_id: NewId) -> None:
         self._queries = queries
-        self._pictures = pictures
         self._outbox = outbox
         self._clock = clock
         self._new_id = new_id
 
-    async def from_upload(
-        self, caller: Caller, upload: PictureUpload, *, call_of: CallOf | None, render: Render
-    ) -> StoredAnswer:
-        """Returns the rendered post, or the answer stored before.
+    async def publish(self, caller: Caller, store: StorePicture, *, render: Render) -> StoredAnswer:
+        """Create a draft, store its picture and publish it. Returns the rendered post.
 
-        Raises what `Pictures` and the upload do, IdempotencyKeyReused.
+        Raises what `store` does, AccessTokenInvalid for an account that was deleted or is suspended,
+        IdempotencyKeyReused.
         """
-        content = _Hashed(upload.content())
-        await content.begin()
-        if call_of is not None and await self._is_known(call_of(b"")):
-            async for _ in content:
-                """Nothing is stored again: what is sent is only compared with the first time."""
-            return await self._repeat(call_of(content.fingerprint(upload.caption())))
-
-        async def store(post_id: PostId) -> tuple[str | None, IdempotentCall | None]:
-            await self._pictures.store(
-                post_id, caller.account_id, aiter(content), at_most_bytes=upload.at_most_bytes
-            )
-            caption = upload.caption()
-            return caption, None if call_of is None else call_of(content.fingerprint(caption))
-
-        return await self._create(caller, store, render=render)
-
-    async def from_item(
-        self,
-        caller: Caller,
-        media_id: UUID,
-        *,
-        caption: str | None,
-        call: IdempotentCall | None,
-        render: Render,
-    ) -> StoredAnswer:
-        """As `from_upload`, with the picture of one of the caller's items."""
-        if call is not None and await self._is_known(call):
-            return await self._repeat(call)
-
-        async def store(post_id: PostId) -> tuple[str | None, IdempotentCall | None]:
-            await self._pictures.use_item(post_id, caller.account_id, media_id)
-            return caption, call
-
-        return await self._create(caller, store, render=render)
-
-    async def _create(
-        self,
-        caller: Caller,
-        store: Callable[[PostId], Awaitable[tuple[str | None, IdempotentCall | None]]],
-        *,
-        render: Render,
-    ) -> StoredAnswer:
         draft = _Draft(PostId(self._new_id()), self._clock())
         if not await self._queries.draft(draft.post_id, caller, now=draft.created_at):
             raise AccessTokenInvalid
@@ -168,6 +69,19 @@ class CreatePost:
             if not settled:
                 await self._abandon(draft.post_id, caller)
         return answer
+
+    async def is_known(self, call: IdempotentCall) -> bool:
+        """Whether the key of the call was used before, with any body."""
+        async with self._outbox.begin() as unit:
+            return await call.is_known(unit.connection)
+
+    async def repeat(self, call: IdempotentCall) -> StoredAnswer:
+        """Returns the answer stored before. Raises IdempotencyKeyReused."""
+        async with self._outbox.begin() as unit:
+            known = await call.begin(unit.connection)
+            if known is None:  # it expired after `is_known` found it
+                raise Unavailable("Send it again.", retry_after_s=1)
+        return known
 
     async def _publish(
         self,
@@ -234,13 +148,35 @@ class CreatePost:
             await unit.publish(event, sequence=_FIRST_SEQUENCE)
         metrics.POSTS.labels("abandoned").inc()
 
-    async def _is_known(self, call: IdempotentCall) -> bool:
-        async with self._outbox.begin() as unit:
-            return await call.is_known(unit.connection)
 
-    async def _repeat(self, call: IdempotentCall) -> StoredAnswer:
+class SweepDrafts:
+    """A step of `JanitorTick`. lifetime: the longest time that storing a picture may take."""
+
+    def __init__(self, outbox: Outbox, *, lifetime: timedelta, clock: Clock) -> None:
+        self._outbox = outbox
+        self._lifetime = lifetime
+        self._clock = clock
+
+    async def __call__(self, as_of: datetime) -> int:
+        """Delete drafts that are older than their lifetime, in pages. Returns how many were deleted."""
+        # The wall clock limits the instant: a tick from the future must not remove a draft whose picture is
+        # being stored.
+        at = min(as_of, self._clock())
+        total, is_last = 0, False
+        while not is_last:
+            swept = await self._sweep_page(at)
+            total += swept
+            is_last = swept < SWEEP_PAGE
+        _log.info("posts.drafts_swept", drafts_swept=total)
+        return total
+
+    async def _sweep_page(self, at: datetime) -> int:
         async with self._outbox.begin() as unit:
-            known = await call.begin(unit.connection)
-            if known is None:  # it expired after `_is_known` found it
-                raise Unavailable("Send it again.", retry_after_s=1)
-        return known
+            rows = PostRows(unit.connection)
+            drafts = await rows.lock_old_drafts(before=at - self._lifetime, limit=SWEEP_PAGE)
+            for post_id, author_id in drafts:
+                await rows.remove(post_id)
+                event = PostDeleted(post_id=post_id, author_id=author_id, reason="abandoned", deleted_at=at)
+                await unit.publish(event, sequence=_FIRST_SEQUENCE)
+        metrics.POSTS.labels("abandoned").inc(len(drafts))
+        return len(drafts)

@@ -14,24 +14,27 @@ from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChan
 
 from kappi_galleries.domain.credentials import read_code
 from kappi_galleries.domain.galleries import Gallery
-from kappi_galleries.events import updated
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.takedowns import TakedownRows
+from kappi_galleries.use_cases.store_change import store_change
 
 PAGE = 100
 
 _log = get_logger(__name__)
 
 
-class Takedowns:
+class ApplyTakedown:
     """The effect of `GalleryTakedownChanged`."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def apply(self, unit: UnitOfWork, envelope: Envelope[GalleryTakedownChanged]) -> None:
-        """Close the gallery that is named, or open the one that was down by this decision alone."""
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[GalleryTakedownChanged]) -> None:
+        """Take the named gallery down, or lift this decision from the gallery that it took down.
+
+        The gallery stays down while another decision stands.
+        """
         order = envelope.data
         rows, takedowns = GalleryRows(unit.connection), TakedownRows(unit.connection)
         if order.lifted:
@@ -46,15 +49,16 @@ class Takedowns:
         else:
             await takedowns.add(order.takedown_id, gallery.id, reason=order.reason)
         by, reason = await takedowns.newest_of(gallery.id)
-        await _change(unit, replace(gallery, takedown_id=by, takedown_reason=reason), clock=self._clock)
+        changed = replace(gallery, takedown_id=by, takedown_reason=reason)
+        await store_change(unit, changed, now=self._clock())
         event = "gallery.opened" if by is None else "gallery.taken_down"
         _log.info(event, gallery_id=str(gallery.id), takedown_id=str(order.takedown_id))
 
 
-class Suspensions:
+class ApplySuspension:
     """The handler of `AccountSuspensionChanged`.
 
-    It uses a transaction for each page, as `AccountDeletion` does.
+    It uses a transaction for each page, as `DeleteAccountContent` does.
     """
 
     def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
@@ -64,11 +68,11 @@ class Suspensions:
         self._consumer = consumer
         self._page = page
 
-    async def handle(self, envelope: Envelope[AccountSuspensionChanged]) -> bool:
+    async def __call__(self, envelope: Envelope[AccountSuspensionChanged]) -> bool:
         """Returns False for a duplicate."""
         change = envelope.data
         async with self._outbox.begin() as unit:
-            # Committed first: from then on a suspended account gets no gallery.
+            # Committed first, so that a suspended account gets no gallery from then on.
             is_newest = await AccountRows(unit.connection).note_suspension(
                 change.account_id, suspended=change.suspended, sequence=envelope.sequence
             )
@@ -87,7 +91,8 @@ class Suspensions:
             change.account_id, suspended=change.suspended, limit=self._page
         )
         for gallery in found:
-            await _change(unit, replace(gallery, owner_suspended=change.suspended), clock=self._clock)
+            changed = replace(gallery, owner_suspended=change.suspended)
+            await store_change(unit, changed, now=self._clock())
         return len(found)
 
 
@@ -97,9 +102,3 @@ async def _named(rows: GalleryRows, text: str) -> Gallery | None:
         return await rows.lock(UUID(text))
     except ValueError:
         return await rows.lock_by_code(read_code(text))
-
-
-async def _change(unit: UnitOfWork, gallery: Gallery, *, clock: Clock) -> None:
-    changed = replace(gallery, version=gallery.version + 1, updated_at=clock())
-    await GalleryRows(unit.connection).update(changed)
-    await unit.publish(updated(changed), sequence=changed.version)

@@ -21,22 +21,23 @@ _OPERATOR = "operator"
 _log = get_logger(__name__)
 
 
-class Admins:
+class CreateAdmin:
+    """Creates an administrator, or makes one of an existing account."""
+
     def __init__(self, *, outbox: Outbox, sign_up: SignUp, passwords: Passwords) -> None:
         self._outbox = outbox
         self._sign_up = sign_up
         self._passwords = passwords
 
-    async def create(self, email: str, password: str) -> Account:
-        """Create an administrator with this address and password.
+    async def __call__(self, email: str, password: str) -> Account:
+        """Returns the administrator with this address and password.
 
-        An existing account of the address becomes one. It gets the new password and must log in again
-        everywhere. Raises TextRefused.
+        An existing account of the address gets the new password, and all its logins end. Raises TextRefused.
         """
         address, chosen = read_email(email), normal_password(password)
         check_password(chosen, email=address.shown, common=common_passwords())
         try:
-            account = await self._sign_up.create(
+            account = await self._sign_up(
                 NewAccount(email=address, password=chosen), address=_OPERATOR, role="admin"
             )
         except EmailTaken:

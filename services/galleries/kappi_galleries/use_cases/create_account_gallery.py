@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
@@ -18,8 +19,8 @@ from kappi_galleries.domain.credentials import CodeScheme
 from kappi_galleries.domain.galleries import Gallery, GalleryDetails, GalleryId, Visibility, details_of
 from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
-from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.code_allocation import take_free_code
+from kappi_galleries.repository.galleries import GalleryRows, Secrets
+from kappi_galleries.use_cases.code_allocation import with_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class CreateAccountGallery:
         self._clock = clock
         self._new_id = new_id
 
-    async def create(
+    async def __call__(
         self,
         owner_id: UUID,
         new: NewAccountGallery,
@@ -73,12 +74,8 @@ class CreateAccountGallery:
         return await answer_once(self._outbox, call, act)
 
     async def _insert(self, unit: UnitOfWork, draft: Gallery, *, password_hash: str | None) -> Gallery:
-        rows = GalleryRows(unit.connection)
-
-        async def take(code: str) -> bool:
-            return await rows.insert(replace(draft, code=code), secrets={"password_hash": password_hash})
-
-        gallery = replace(draft, code=await take_free_code(self._codes, take))
+        rows, secrets = GalleryRows(unit.connection), Secrets(password_hash=password_hash)
+        gallery = await with_free_code(draft, self._codes, partial(rows.insert, secrets=secrets))
         await unit.publish(created(gallery), sequence=gallery.version)
         metrics.CREATED.labels("account").inc()
         return gallery
@@ -94,9 +91,5 @@ class CreateAccountGallery:
             expires_at=None,
             created_at=now,
             updated_at=now,
-            deleted_at=None,
-            version=1,
-            item_count=0,
-            size_bytes=0,
             **details_of(new),
         )

@@ -18,11 +18,11 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_galleries import metrics
 from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryNotFound
-from kappi_galleries.events import updated
 from kappi_galleries.media_client import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching
+from kappi_galleries.use_cases.store_change import store_change
 
 
 class _RoomNeeded(Exception):
@@ -37,7 +37,7 @@ class ClaimGallery:
         self._room = room
         self._clock = clock
 
-    async def claim(
+    async def __call__(
         self,
         gallery_id: UUID,
         *,
@@ -87,14 +87,7 @@ class ClaimGallery:
         return found
 
     async def _give(self, unit: UnitOfWork, gallery: Gallery, account_id: UUID) -> Gallery:
-        claimed = replace(
-            gallery,
-            owner_id=account_id,
-            expires_at=None,
-            updated_at=self._clock(),
-            version=gallery.version + 1,
-        )
-        await GalleryRows(unit.connection).update(claimed, secrets={"access_key_hash": None})
-        await unit.publish(updated(claimed), sequence=claimed.version)
+        claimed = replace(gallery, owner_id=account_id, expires_at=None)
+        claimed = await store_change(unit, claimed, now=self._clock(), secrets={"access_key_hash": None})
         metrics.CLAIMED.inc()
         return claimed

@@ -1,8 +1,8 @@
-"""The manager's use cases on a gallery: list, read, change, delete."""
+"""Changing a gallery as its manager."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -11,18 +11,15 @@ from uuid import UUID
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.pagination import cut_page
 from kappi_chassis.passwords import Passwords
 
-from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import CodeScheme
 from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility
-from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
-from kappi_galleries.events import updated
+from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
 from kappi_galleries.use_cases.code_allocation import with_new_code
-from kappi_galleries.use_cases.deletion import delete
+from kappi_galleries.use_cases.store_change import store_change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +44,13 @@ class GalleryChange:
     keep_code: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryPage:
-    """Galleries, the newest first. next_before: the id from which to continue; None at the end."""
-
-    galleries: Sequence[Gallery]
-    next_before: UUID | None
-
-
-class GalleryManagement:
-    """The use cases of a manager.
-
-    Every method on one gallery raises GalleryKeyWrong or GalleryNotFound, as `access` describes.
-    """
+class ChangeGallery:
+    """Changes a gallery as its manager."""
 
     def __init__(
         self,
-        *,
         queries: GalleryQueries,
+        *,
         outbox: Outbox,
         passwords: Passwords,
         lifetimes: LifetimePolicy,
@@ -78,60 +64,29 @@ class GalleryManagement:
         self._codes = codes
         self._clock = clock
 
-    async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
-        """Returns living galleries of an account. before: the last id of the page before."""
-        found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
-        page, last = cut_page(found, limit=limit)
-        return GalleryPage(galleries=page, next_before=last.id if last else None)
-
-    async def read(self, gallery_id: UUID, manager: Manager) -> Gallery:
-        """Returns the gallery. Raises GalleryNotFound when it is deleted or past its deadline."""
-        gallery = await read_managed(self._queries, gallery_id, manager)
-        if gallery.is_gone(self._clock()):
-            raise GalleryNotFound
-        return gallery
-
-    async def change(
+    async def __call__(
         self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
     ) -> Gallery:
         """Returns the gallery after the change. Nothing is written or published when nothing differs.
 
         shares: the queue shares that hashing a new password uses.
 
-        Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy,
-        TooManyCodes, CodesExhausted.
+        Raises GalleryKeyWrong, GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused,
+        PasswordsBusy, TooManyCodes, CodesExhausted.
         """
         now = self._clock()
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
         async with self._outbox.begin() as unit:
             rows = GalleryRows(unit.connection)
-            gallery = await lock_managed(rows, gallery_id, manager)
-            if gallery.is_gone(now):
-                raise GalleryNotFound
+            gallery = await lock_managed(rows, gallery_id, manager, now=now)
             _check(gallery, change)
             changed = self._changed(gallery, change, now=now)
             if changed == gallery and not secrets.get("password_hash"):
                 return gallery
             if changed.visibility == "shared" != gallery.visibility and not change.keep_code:
-                # A link that was withdrawn must not come back to life by itself.
+                # A link that was withdrawn must not open the gallery again without a decision of its manager.
                 changed = await with_new_code(changed, rows, self._codes, now=now)
-            changed = replace(changed, version=gallery.version + 1, updated_at=now)
-            await rows.update(changed, secrets=secrets)
-            await unit.publish(updated(changed), sequence=changed.version)
-        return changed
-
-    async def remove(self, gallery_id: UUID, manager: Manager) -> None:
-        """Delete the gallery.
-
-        Repeating it has no further effect, so a client that lost the answer may repeat it.
-        """
-        now = self._clock()
-        async with self._outbox.begin() as unit:
-            gallery = await lock_managed(GalleryRows(unit.connection), gallery_id, manager)
-            if gallery.deleted_at is not None:
-                return
-            await delete(unit, gallery, reason="requested", now=now)
-        metrics.DELETED.labels("requested").inc()
+            return await store_change(unit, changed, now=now, secrets=secrets)
 
     async def _hashed(
         self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
@@ -142,7 +97,8 @@ class GalleryManagement:
             return {"password_hash": None}
         # The permission is checked before hashing, because a hash is costly and must not be spent on callers
         # that may not change the gallery. The row must not be locked while a hash is waited for.
-        _check(await self.read(gallery_id, manager), change)
+        gallery = await read_managed(self._queries, gallery_id, manager, now=self._clock())
+        _check(gallery, change)
         return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:

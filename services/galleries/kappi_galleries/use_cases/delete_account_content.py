@@ -18,8 +18,8 @@ from kappi_galleries.repository.authors import tombstone_author
 from kappi_galleries.repository.comments import take_some_of_author
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.posts import PostRows
-from kappi_galleries.use_cases.deletion import delete
-from kappi_galleries.use_cases.posts import tombstone
+from kappi_galleries.use_cases.delete_gallery import tombstone_gallery
+from kappi_galleries.use_cases.posts import tombstone_post
 
 PAGE = 100
 COMMENT_PAGE = 500
@@ -27,7 +27,7 @@ COMMENT_PAGE = 500
 _log = get_logger(__name__)
 
 
-class AccountDeletion:
+class DeleteAccountContent:
     """The handler of `AccountDeleted`. It uses a transaction for each page, so that none holds thousands of
     locks.
 
@@ -41,7 +41,7 @@ class AccountDeletion:
         self._consumer = consumer
         self._page = page
 
-    async def handle(self, envelope: Envelope[Any]) -> bool:
+    async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns False for a duplicate."""
         account_id: UUID = envelope.data.account_id
         async with self._outbox.begin() as unit:
@@ -68,7 +68,7 @@ class AccountDeletion:
         now = self._clock()
         galleries = await GalleryRows(unit.connection).lock_some_of_owner(account_id, limit=self._page)
         for gallery in galleries:
-            await delete(unit, gallery, reason="account_deleted", now=now)
+            await tombstone_gallery(unit, gallery, reason="account_deleted", now=now)
         return len(galleries)
 
     async def _delete_posts(self, account_id: UUID) -> None:
@@ -76,7 +76,7 @@ class AccountDeletion:
             async with self._outbox.begin() as unit:
                 found = await PostRows(unit.connection).lock_some_of_author(account_id, limit=self._page)
                 for post_id, version in found:
-                    await tombstone(
+                    await tombstone_post(
                         unit,
                         post_id,
                         author_id=account_id,
