@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
-from kappi_mediameta.gps_free.box_walk import blank, children, erase_handler_name
+from kappi_mediameta.gps_free.box_walk import blank, children, clean_each, erase_handler_name
 from kappi_mediameta.gps_free.edits import Region
 from kappi_mediameta.gps_free.kept_tags import MAX_VALUE_BYTES, kept_tags
 
-_VALUE_HEADER_BYTES: Final = 16
+_KEYS_HEADER_BYTES, _VALUE_HEADER_BYTES = 8, 16
+_KEY_NAME: Final = b"mdta"
 _TEXT_TYPE: Final = b"\0\0\0\1"
 _NO_LANGUAGE: Final = 0x55C4
 """`und`, packed."""
@@ -43,7 +44,8 @@ async def keep_listed_tags(region: Region, meta: Sequence[Box]) -> bool:
     keys, values = by_name.get(b"keys"), by_name.get(b"ilst")
     if values is None:
         return False
-    names = [] if keys is None else [key async for key in children(region, keys.start + 8, keys.end)]
+    keys_at = (0, 0) if keys is None else (keys.start + _KEYS_HEADER_BYTES, keys.end)
+    names = [key async for key in children(region, *keys_at)]
     listed = [value async for value in children(region, values.start, values.end)]
     found: dict[str, tuple[Box, bytes]] = {}
     for value in listed:
@@ -54,13 +56,21 @@ async def keep_listed_tags(region: Region, meta: Sequence[Box]) -> bool:
     stays = {found[name][0] for name in kept}
     for name, text in kept.items():
         await region.write(found[name][0].start + _VALUE_HEADER_BYTES - 4, bytes(4) + text)
-    for value in listed:
+    numbers = {int.from_bytes(value.name, "big") for value in stays}
+    stays |= {key for number, key in enumerate(names, start=1) if number in numbers}
+
+    async def clean_value(value: Box) -> None:
         if value not in stays:
             await blank(region, value)
-    numbers = {int.from_bytes(value.name, "big") for value in stays}
-    for number, key in enumerate(names, start=1):
-        if number not in numbers:
+
+    async def clean_key(key: Box) -> None:
+        """Empties a key that goes. Its box stays, because values find their keys by number."""
+        await region.write(key.begin + 4, _KEY_NAME)
+        if key not in stays:
             await region.erase(key.start, key.size_bytes)
+
+    await clean_each(region, values.start, values.end, clean_value)
+    await clean_each(region, *keys_at, clean_key)
     for box in meta:
         if box.name == b"hdlr":
             await erase_handler_name(region, box)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import Final
 
 from kappi_mediameta.probing.apple import LIVE_KEY
@@ -61,7 +60,7 @@ def _time(value: bytes) -> bytes | None:
     instant = plausible_instant(time.local.replace(tzinfo=time.zone))
     if instant is None:
         return None
-    written = instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+    written = instant.strftime("%Y-%m-%dT%H:%M:%S").encode()
     fraction = len(value) - len(written) - len(".Z")
     zeros = b"." + b"0" * fraction if 0 < fraction <= 9 else b""
     return (written + zeros + b"Z").ljust(len(value)) if fraction >= -1 else None

@@ -151,6 +151,24 @@ async def test_a_value_of_another_type_or_with_more_behind_it_goes() -> None:
         assert after.camera is None
 
 
+@pytest.mark.parametrize("name", [b"keys", b"ilst"])
+async def test_a_list_hides_nothing_behind_its_last_box(name: bytes) -> None:
+    told = keyed({APPLE + "make": "Apple"})
+    at = told.index(name) - 4
+    (size,) = struct.unpack_from(">I", told, at)
+    hidden = told[:at] + struct.pack(">I", size + 5) + told[at + 4 : at + size] + b"Paris" + told[at + size :]
+    copy = await copy_of(in_moov(struct.pack(">I", len(hidden)) + hidden[4:]))
+    assert b"Apple" in copy
+    assert b"Paris" not in copy
+
+
+async def test_the_name_of_a_keys_box_hides_nothing() -> None:
+    body = keys_film(TRUE)
+    assert body.count(b"mdtacom.apple.quicktime.author") == 1
+    copy = await copy_of(body.replace(b"mdtacom.apple.quicktime.author", b"48N2com.apple.quicktime.author"))
+    assert b"48N2" not in copy
+
+
 async def test_a_text_hides_nothing_behind_its_length() -> None:
     hidden = box(b"\xa9mak", struct.pack(">HH", 5, 0), b"AppleParis")
     copy = await copy_of(in_moov(box(b"udta", hidden)))
