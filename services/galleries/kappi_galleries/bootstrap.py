@@ -41,12 +41,7 @@ from kappi_galleries.use_cases.create_gallery import CreateGallery
 from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
 from kappi_galleries.use_cases.delete_gallery import DeleteGallery
 from kappi_galleries.use_cases.gallery_password import AttemptLimit, GalleryPasswordCheck
-from kappi_galleries.use_cases.issue_grants import (
-    GrantSealer,
-    IssueKeyGrant,
-    IssueOwnerGrant,
-    IssueViewGrant,
-)
+from kappi_galleries.use_cases.issue_grants import GrantSealer, IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
 from kappi_galleries.use_cases.post_drafts import PostDrafts, SweepDrafts
 from kappi_galleries.use_cases.posts import DeletePost, ListPosts
 from kappi_galleries.use_cases.rotate_secrets import RotateAccessKey, RotateCode

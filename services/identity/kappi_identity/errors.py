@@ -13,9 +13,7 @@ from kappi_chassis.problems import (
     Unavailable,
     Unprocessable,
 )
-from kappi_chassis.shared_problems import (
-    AdminRequired as AdminRequired,
-)
+from kappi_chassis.shared_problems import AdminRequired as AdminRequired
 
 
 class EmailTaken(Conflict):

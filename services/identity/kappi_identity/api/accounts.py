@@ -9,11 +9,7 @@ from kappi_chassis.http.app import problems
 from kappi_chassis.http.client_address import client_address
 from kappi_chassis.http.documents import stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
-from kappi_chassis.idempotency import (
-    IdempotencyKeyInvalid,
-    IdempotencyKeyReused,
-    StoredAnswer,
-)
+from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused, StoredAnswer
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response

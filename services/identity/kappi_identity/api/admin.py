@@ -10,11 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from kappi_chassis.http.app import problems
 from kappi_chassis.http.documents import document_response, stored_document, stored_response
 from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
-from kappi_chassis.idempotency import (
-    IdempotencyKeyInvalid,
-    IdempotencyKeyReused,
-    StoredAnswer,
-)
+from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused, StoredAnswer
 from kappi_chassis.pagination import page_by_id, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from kappi_contracts.tiers import TierRules

@@ -24,7 +24,7 @@ from kappi_identity.repository.takedowns import TakedownRows
 _log = get_logger(__name__)
 
 
-class Decision:
+class ModerationUseCase:
     """Base of the use cases by which administrators act against misuse."""
 
     def __init__(self, *, outbox: Outbox, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class Decision:
         return found.account
 
 
-class SuspendAccount(Decision):
+class SuspendAccount(ModerationUseCase):
     """Ends every login of an account and allows no new one."""
 
     async def __call__(self, account_id: UUID, *, reason: str, by: AccountId) -> Account:
@@ -64,7 +64,7 @@ class SuspendAccount(Decision):
         return suspended
 
 
-class ReinstateAccount(Decision):
+class ReinstateAccount(ModerationUseCase):
     """Allows a suspended account to log in again."""
 
     async def __call__(self, account_id: UUID, *, by: AccountId) -> Account:
@@ -85,7 +85,7 @@ class ReinstateAccount(Decision):
         return reinstated
 
 
-class TakeGalleryDown(Decision):
+class TakeGalleryDown(ModerationUseCase):
     """Takes a gallery down. gallery: an id or a code; the galleries service finds out whether it exists."""
 
     def __init__(self, *, outbox: Outbox, clock: Clock, new_id: NewId) -> None:
@@ -134,7 +134,7 @@ class TakeGalleryDown(Decision):
         return takedown
 
 
-class LiftTakedown(Decision):
+class LiftTakedown(ModerationUseCase):
     """Lifts the decision that took a gallery down."""
 
     async def __call__(self, takedown_id: UUID, *, by: AccountId) -> Takedown:
