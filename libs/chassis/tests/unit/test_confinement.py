@@ -104,11 +104,11 @@ def test_a_confined_process_opens_nothing() -> None:
 
 
 @linux_only
-def test_a_crash_ends_as_it_would_without() -> None:
+def test_a_crash_in_confinement_has_its_usual_exit_status() -> None:
     assert confined("os.abort()").returncode == -signal.SIGABRT
 
 
-def test_a_layer_that_the_platform_lacks_is_named_and_the_others_are_there(
+def test_a_missing_layer_is_named_and_the_others_apply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     applied = []
@@ -121,7 +121,7 @@ def test_a_layer_that_the_platform_lacks_is_named_and_the_others_are_there(
     assert applied == ["second"]
 
 
-def test_a_machine_that_has_no_filter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_filter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = os.uname_result(("Linux", "host", "6.1", "1", "riscv64"))
     monkeypatch.setattr(os, "uname", lambda: unknown)
     with pytest.raises(OSError, match="riscv64"):

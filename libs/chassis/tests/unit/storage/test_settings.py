@@ -47,7 +47,7 @@ def url(settings: StorageSettings) -> str:
     return build_signer(settings).sign_get("a/b", now=NOW, lifetime=timedelta(minutes=1)).url
 
 
-def test_a_folder(settings: FromEnvironment) -> None:
+def test_a_folder_means_the_local_store(settings: FromEnvironment) -> None:
     chosen = settings(LOCAL)
     assert isinstance(build_store(chosen), LocalObjectStore)
     assert url(chosen).startswith("http://localhost:8000/store/a/b?expires=")
@@ -60,7 +60,7 @@ def test_s3_wins_over_the_folder(settings: FromEnvironment) -> None:
     assert url(chosen).startswith("http://s3.internal:9000/photos/a/b?X-Amz-Algorithm=")
 
 
-def test_clients_may_reach_s3_elsewhere(settings: FromEnvironment) -> None:
+def test_clients_may_use_another_address_of_s3(settings: FromEnvironment) -> None:
     chosen = settings(
         S3, {"KAPPI_S3_PUBLIC_ENDPOINT": "https://s3.example.org", "KAPPI_S3_ADDRESSING": "virtual"}
     )
@@ -84,7 +84,7 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
         ({"KAPPI_S3_BUCKET": "x", "KAPPI_S3_SESSION_TOKEN": "t"}, "KAPPI_S3_ACCESS_KEY"),
     ],
 )
-def test_half_a_configuration_is_told(
+def test_an_incomplete_configuration_is_refused(
     settings: FromEnvironment, environment: dict[str, str], told: str
 ) -> None:
     chosen = settings(environment)
@@ -94,7 +94,7 @@ def test_half_a_configuration_is_told(
         build_signer(chosen)
 
 
-def test_without_keys_aws_is_asked_for_them(settings: FromEnvironment) -> None:
+def test_without_keys_the_aws_chain_provides_them(settings: FromEnvironment) -> None:
     chosen = settings(
         {"KAPPI_S3_BUCKET": "photos"},
         {"AWS_ACCESS_KEY_ID": "OF-THE-POD", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "temporary"},
@@ -119,7 +119,7 @@ def test_settings_are_frozen_and_keep_their_secrets(settings: FromEnvironment) -
         setattr(chosen, "s3_bucket", "other")  # noqa: B010  # mypy sees that it is frozen too
 
 
-def test_boto3_is_not_loaded_for_a_folder() -> None:
+def test_the_local_store_does_not_load_boto3() -> None:
     import subprocess
 
     program = (
