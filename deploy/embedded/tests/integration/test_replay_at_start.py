@@ -1,6 +1,4 @@
-"""The broker loses its records and the outboxes do not: more than a page of events is sent again, in
-pages.
-"""
+"""The embedded broker loses its records at a crash: more than a page of events is sent again, in pages."""
 
 import asyncio
 import json
@@ -63,7 +61,7 @@ async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: Embe
     assert await ask(embedded_stack, "galleries", "SELECT count(*) FROM outbox") == GALLERIES
 
 
-async def test_what_was_settled_is_not_sent_again(embedded_stack: EmbeddedStack) -> None:
+async def test_settled_events_are_not_sent_again(embedded_stack: EmbeddedStack) -> None:
     settled = embedded_stack.data_dir / "settled-until"
     embedded_stack.stop()
     settled.write_text(datetime.now(UTC).isoformat())
