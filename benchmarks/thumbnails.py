@@ -46,10 +46,10 @@ async def one_decoding() -> list[Row]:
         original, made = Path(folder) / "original.jpg", Path(folder) / "400.jpg"
         original.write_bytes(picture)
 
-        async def ours() -> None:
+        async def decoder() -> None:
             await renderer.render_grid(BytesSource(picture), facts, _GRID)
 
-        async def theirs() -> None:
+        async def vipsthumbnail() -> None:
             output = f"{made}[Q=82,optimize_coding,strip]"
             program = await asyncio.create_subprocess_exec(
                 VIPSTHUMBNAIL, str(original), "-s", "x400", "-o", output
@@ -57,9 +57,9 @@ async def one_decoding() -> list[Row]:
             if await program.wait() != 0:
                 raise RuntimeError(f"{VIPSTHUMBNAIL} failed")
 
-        contestants: dict[str, Callable[[], Awaitable[None]]] = {"decoder": ours}
+        contestants: dict[str, Callable[[], Awaitable[None]]] = {"decoder": decoder}
         if shutil.which(VIPSTHUMBNAIL):
-            contestants[VIPSTHUMBNAIL] = theirs
+            contestants[VIPSTHUMBNAIL] = vipsthumbnail
         try:
             taken = await _in_turns(contestants)
         finally:
