@@ -70,7 +70,7 @@ pages: schemas ## write every generated page anew: the above, formats, authorisa
 	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
 	  "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]" \
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
-	  tests/deploy/test_kafka_topics.py::test_the_file_is_the_registry \
+	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails

@@ -1,7 +1,7 @@
-"""Who may do what: every operation of the public surface, asked by every kind of caller.
+"""The authorisation matrix: the expected answer of every public operation for every kind of caller.
 
-Data, because three tests read it: one asks the running stack, one compares it with the routes and the OpenAPI
-document, one writes docs/authorisation.md from it.
+It is data, because three tests read it: one calls the running stack, one compares it with the routes and the
+OpenAPI document, and one writes docs/authorisation.md from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.e2e.refusals import UNKNOWN_ID
 
 
 class Kind(Enum):
-    """The galleries. Those of the account began as anonymous ones and were claimed: their keys are void."""
+    """The kinds of galleries. Those of the account were claimed as anonymous ones, so their keys are void."""
 
     ANONYMOUS = "anonymous"
     SHARED = "shared"
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 class Caller(Enum):
-    """Who asks. The value is what the page calls them."""
+    """The kinds of callers. The value is the name on the page."""
 
     NOBODY = "nobody"
     VIEWER = "viewer with the code"
@@ -72,14 +72,14 @@ WITHOUT_TOKEN = (
 )
 
 Outcome = str
-"""A status, with the problem's code behind it where it is one; or DONE, or GONE."""
+"""A status, followed by the problem's code if it is a problem; or DONE, or GONE."""
 ByKind = tuple[Outcome, Outcome, Outcome, Outcome]
 """In the order of `Kind`."""
 
 DONE = "done"
-"""What the operation answers when it does what it is for."""
+"""The operation succeeds."""
 GONE = "gone"
-"""What the operation answers for a thing that does not exist."""
+"""The operation answers as for a thing that does not exist."""
 KEY_MISSING = "401 gallery_key_missing"
 KEY_WRONG = "403 gallery_key_wrong"
 MISSING = "401 credentials_missing"
@@ -92,7 +92,7 @@ NO_LINKS = "403 links_not_in_tier"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """cells: the outcome for each caller, where it depends on it for each kind of gallery."""
+    """cells: the outcome for each caller; if it depends on the gallery, for each kind of gallery."""
 
     name: str
     says: str
@@ -253,10 +253,10 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """name: as in the OpenAPI. done, gone: what DONE and GONE are here, done for each kind where they differ.
+    """An operation. name: as in the OpenAPI. done, gone: the answers that DONE and GONE stand for.
 
     path, sent values and headers name parts of the world: `{gallery}`, `{item}` and so on. spends: the part
-    that is not there any more once it is done; who may is then given one of their own.
+    that the operation deletes; a caller with permission then gets a part of its own.
     """
 
     name: str
@@ -278,11 +278,11 @@ class Operation:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """Of galleries it is asked of; one where it has to do with none."""
+        """The kinds of galleries to test; one if the operation does not depend on a gallery."""
         return tuple(Kind) if self.rule.asks_for_a_gallery or isinstance(self.done, tuple) else (Kind.SHARED,)
 
     def expected(self, caller: Caller, kind: Kind) -> Outcome:
-        """A status, with the problem's code behind it."""
+        """Returns the expected status, followed by the problem's code."""
         outcome = _of(self.rule.cells[caller], kind)
         return {DONE: _of(self.done, kind), GONE: self.gone}.get(outcome, outcome)
 
@@ -291,7 +291,7 @@ class Operation:
 
 
 def named(value: Any, names: Mapping[str, str]) -> Any:
-    """What is sent, with the parts of the world that it names."""
+    """Returns the sent value, with names of parts of the world filled in."""
     if isinstance(value, str):
         return value.format(**names)
     if isinstance(value, Mapping):
@@ -457,7 +457,7 @@ OPERATIONS: tuple[Operation, ...] = (
         json={"numbers": [1]},
     ),
     Operation("POST /v1/uploads/{id}/complete", PART_MANAGER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
-    # the library; what an account does not own it neither finds nor changes
+    # the library; an account neither finds nor changes things of others
     Operation("GET /v1/media", ACCOUNT, "200"),
     Operation("GET /v1/media/tags", ACCOUNT, "200"),
     Operation("GET /v1/media/places", ACCOUNT, "200"),
@@ -498,4 +498,4 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DELETE /v1/comments/{id}", COMMENT_AUTHOR, "204", "/v1/comments/{comment}", spends="comment"),
 )
 UNLINKED = {"link": UNKNOWN_ID, "link_token": "never-made"}
-"""The parts of a gallery without a link that name one."""
+"""The link of a gallery that has none."""

@@ -1,4 +1,4 @@
-"""docs/authorisation.md, written from the matrix that the running stack is held to."""
+"""Writes docs/authorisation.md from the matrix that the running stack is tested with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ that does not exist; both stand beside the operation. Everything else is a refus
 
 
 def page() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     return "\n".join([_OPENING, *_callers(), *(line for rule in RULES for line in _rule(rule))])
 
 
@@ -70,7 +70,7 @@ def _rule(rule: Rule) -> Iterator[str]:
 
 
 def _cells(rule: Rule) -> Iterator[str]:
-    """A line for neighbours whom the same happens to."""
+    """Yields a line for neighbouring callers with the same outcomes."""
     heads = [kind.value for kind in Kind] if rule.asks_for_a_gallery else ["answer"]
     yield f"| caller | {' | '.join(heads)} |"
     yield "|---|" + "---|" * len(heads)

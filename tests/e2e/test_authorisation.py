@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import evidence
 from tests.e2e.authorisation import OPERATIONS, SENDS, Caller, Kind, Operation, named
-from tests.e2e.authorisation_world import World, build, one_of_its_own
+from tests.e2e.authorisation_world import World, build, things_to_delete
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.refusals import UNKNOWN_ID, UNKNOWN_KEY
 from tests.e2e.stacks import StackUnderTest
@@ -61,7 +61,7 @@ async def _names(
 ) -> Mapping[str, str]:
     names = world.named(kind, caller)
     if operation.spends and operation.may(caller, kind) and operation.expected(caller, kind)[0] == "2":
-        names |= await one_of_its_own(stack, phone, world, operation, kind=kind, caller=caller)
+        names |= await things_to_delete(stack, phone, world, operation, kind=kind, caller=caller)
     return names
 
 
