@@ -1,4 +1,4 @@
-"""One client fills the embedded store with transfers that crawl; another is served all the same."""
+"""One client fills the embedded store with very slow transfers; another client is served."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ CONNECTIONS = 512
 CRAWL_BYTES, CRAWL_S = 4_000, 1.0
 SETTLED_S, RETRY_S = 4.0, 3.0
 DOWNLOAD_BYTES = 16 << 20
-"""More than the buffers on the way hold for a client that does not read."""
+"""More than the buffers hold for a client that does not read."""
 READER_BYTES = 4096
 MOST_GROWTH_BYTES = 150 << 20
 LARGE = File("large.png", "image/png", PICTURE.body + bytes(12 << 20))
 
 Attack = Coroutine[Any, Any, None]
-Told = Counter[tuple[int, str]]
+Answers = Counter[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """As they come."""
+    """Returns the default limits."""
     return {"KAPPI_GATEWAY_TRANSFERS_PER_ADDRESS": "64"}
 
 
@@ -48,7 +48,9 @@ async def hostile(own_stack: StackUnderTest) -> AsyncIterator[Phone]:
         yield phone
 
 
-async def test_one_url_on_512_connections_that_crawl(own_stack: StackUnderTest, hostile: Phone) -> None:
+async def test_one_url_on_512_slow_connections_does_not_harm_others(
+    own_stack: StackUnderTest, hostile: Phone
+) -> None:
     gallery = await hostile.create_gallery()
     (upload,) = await hostile.sign(gallery, [LARGE])
     told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, [upload], told))
@@ -56,7 +58,9 @@ async def test_one_url_on_512_connections_that_crawl(own_stack: StackUnderTest, 
     assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
 
 
-async def test_many_urls_on_512_connections_that_crawl(own_stack: StackUnderTest, hostile: Phone) -> None:
+async def test_many_urls_on_512_slow_connections_do_not_harm_others(
+    own_stack: StackUnderTest, hostile: Phone
+) -> None:
     gallery = await hostile.create_gallery()
     uploads = await hostile.sign(gallery, [LARGE] * 100)
     told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, uploads, told))
@@ -64,7 +68,7 @@ async def test_many_urls_on_512_connections_that_crawl(own_stack: StackUnderTest
     assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
 
 
-async def test_downloads_read_at_a_crawl(own_stack: StackUnderTest) -> None:
+async def test_slowly_read_downloads_do_not_harm_others(own_stack: StackUnderTest) -> None:
     key = original_key(uuid4(), uuid4())
     store = own_stack.object_store()
     await store.put(key, bytes(DOWNLOAD_BYTES), content_type="image/png")
@@ -76,8 +80,8 @@ async def test_downloads_read_at_a_crawl(own_stack: StackUnderTest) -> None:
     assert told[200, ""] == 64
 
 
-async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Told], Attack]) -> Told:
-    told: Told = Counter()
+async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Answers], Attack]) -> Answers:
+    told: Answers = Counter()
     async with bystander(stack) as other:
 
         async def upload() -> None:
@@ -108,7 +112,7 @@ async def _forget(phone: Phone, gallery: Gallery, upload: Mapping[str, Any]) -> 
 
 
 def _memory(stack: StackUnderTest) -> int:
-    """Of the two processes that transfers pass."""
+    """Returns the memory of the two processes that transfers pass through."""
     services = stack.running.note.services
     pages = [
         Path(f"/proc/{services[name].pid}/statm").read_text().split()[1] for name in ("gateway", "store")
@@ -116,15 +120,15 @@ def _memory(stack: StackUnderTest) -> int:
     return sum(map(int, pages)) * resource.getpagesize()
 
 
-async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], told: Told) -> None:
+async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], told: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(CONNECTIONS):
             single = uploads[number % len(uploads)]["single"]
             group.create_task(_crawling_upload(stack, single, told))
 
 
-async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], told: Told) -> None:
-    """Over and over: a refused one is tried again."""
+async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], told: Answers) -> None:
+    """Uploads repeatedly: a refused upload is tried again."""
     lines = [f"{name}: {value}" for name, value in single["headers"].items()]
     head = _head("PUT", single["url"], f"Content-Length: {len(LARGE.body)}", *lines)
     while True:
@@ -144,14 +148,14 @@ async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], tol
         await asyncio.sleep(RETRY_S)
 
 
-async def _downloads(stack: StackUnderTest, url: str, told: Told) -> None:
+async def _downloads(stack: StackUnderTest, url: str, told: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
             group.create_task(_crawling_download(stack, url, told))
 
 
-async def _crawling_download(stack: StackUnderTest, url: str, told: Told) -> None:
-    """1 kB a second; a refused one is tried again."""
+async def _crawling_download(stack: StackUnderTest, url: str, told: Answers) -> None:
+    """Reads 1 kB a second; a refused download is tried again."""
     while True:
         reader, writer = await _connected(stack)
         try:
@@ -187,7 +191,7 @@ async def _connected(stack: StackUnderTest) -> tuple[asyncio.StreamReader, async
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    """Status, and the code of a refusal. (0, "") where the connection was cut."""
+    """Returns the status and the code of a refusal, or (0, "") if the connection was cut."""
     with suppress(ConnectionError, asyncio.IncompleteReadError):
         status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
         if status < 400:
