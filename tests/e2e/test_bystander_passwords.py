@@ -32,8 +32,8 @@ _HIDDEN = re.compile(r'name="csrftoken"[^>]*value="([^"]+)"')
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """Turns off the cache of unlocked galleries, so each view needs a hash, and the limit of wrong passwords.
-    Only the queue then limits the attack."""
+    """Grants expire at once, so each view of an unlocked gallery needs a hash. Concurrent right passwords
+    count against the burst per client, so it is off: only the queue limits the attack."""
     return {
         "KAPPI_GALLERIES_PASSWORD_SHARE": "8",
         "KAPPI_GATEWAY_GRANT_LIFETIME": "PT0.000001S",

@@ -101,7 +101,7 @@ async def test_items_move_to_another_gallery_of_their_owner(
     for item in (before, after):
         urls = [item["original"]["url"], *(one["url"] for one in item["renditions"].values())]
         for url in urls:
-            # The answer is the store's, or the renderer's if a size is missing, which a move interrupts.
+            # URLs of sizes that are not rendered yet are media's; the move makes the old ones invalid.
             makes = 302 if item is after else 403
             assert (await phone.insist("GET", url)).status == (makes if "/v1/media/" in url else 200)
         assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO

@@ -78,7 +78,7 @@ async def test_content_of_another_type_than_declared_is_refused_and_removed(
         pytest.param("image/png", PICTURE.body[:40] + bytes(3000), id="a PNG of nothing but its header"),
     ],
 )
-async def test_a_damaged_picture_is_repaired_or_rejected(
+async def test_a_damaged_picture_is_shown_or_rejected(
     content_type: str, body: bytes, stack: StackUnderTest, phone: Phone
 ) -> None:
     """Only the worker detects it: shown as far as it can be decoded, or rejected, but never stuck."""
