@@ -176,12 +176,12 @@ def test_facts_are_written_as_tags_and_kappi_is_notified(
     handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], endpoint: FakeEndpoint
 ) -> None:
     key = put(JPEG)
-    told = event(bucket, key)
-    assert handler.handle(told, None) == {"originals": 1, "tagged": 1}
+    given_event = event(bucket, key)
+    assert handler.handle(given_event, None) == {"originals": 1, "tagged": 1}
     assert tags(emulator, bucket, key) == tags_of(TaggedFacts("image", 300, 200))
-    assert endpoint.bodies == [told]
+    assert endpoint.bodies == [given_event]
     # A second call has nothing to write, and Kappi is notified again.
-    assert handler.handle(told, None) == {"originals": 1, "tagged": 0}
+    assert handler.handle(given_event, None) == {"originals": 1, "tagged": 0}
     assert len(endpoint.bodies) == 2
 
 
@@ -254,10 +254,10 @@ def test_a_failure_is_raised_after_the_other_originals_are_tagged(
     capsys: Any,
 ) -> None:
     there = put(JPEG)
-    told = event(bucket, there)
-    told["Records"] += event("no-such-bucket-anywhere", original_key(uuid4(), uuid4()))["Records"]
+    given_event = event(bucket, there)
+    given_event["Records"] += event("no-such-bucket-anywhere", original_key(uuid4(), uuid4()))["Records"]
     with pytest.raises(handler.Unfinished, match="1 of 2"):
-        handler.handle(told, None)
+        handler.handle(given_event, None)
     assert tags(emulator, bucket, there)["kappi-width"] == "300"
     assert len(endpoint.bodies) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -307,10 +307,10 @@ def test_without_an_address_only_tags_are_written(
     assert endpoint.bodies == []
 
 
-@pytest.mark.parametrize("told", [{}, [], None, {"Records": [{}]}, {"Records": "all"}])
-def test_an_unreadable_event_is_an_error(handler: Any, told: Any, capsys: Any) -> None:
+@pytest.mark.parametrize("given_event", [{}, [], None, {"Records": [{}]}, {"Records": "all"}])
+def test_an_unreadable_event_is_an_error(handler: Any, given_event: Any, capsys: Any) -> None:
     with pytest.raises(handler.Unfinished):
-        handler.handle(told, None)
+        handler.handle(given_event, None)
     assert '"event.unreadable"' in capsys.readouterr().out
 
 

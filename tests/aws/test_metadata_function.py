@@ -226,7 +226,7 @@ async def test_from_event_to_tags_to_database(
         told = await database.hot.fetch("SELECT key FROM outbox WHERE topic = 'UploadCompleted'")
         assert sorted(row["key"] for row in told) == sorted([photo["media_id"], video["media_id"]])
         again = await app.ask("POST", f"/v1/uploads/{photo['id']}/complete")
-        assert again["id"] == photo["media_id"], "the phone came back after all"
+        assert again["id"] == photo["media_id"], "the phone completes its upload later"
         assert await asyncio.to_thread(running.stop) == 0
 
     with media("api", "relay", "worker"):

@@ -135,10 +135,10 @@ def test_a_web_page_may_send_parts_and_see_their_etags(emulator: Emulator, deplo
 
 def test_only_originals_call_the_function(emulator: Emulator, deployed: Deployed) -> None:
     found = emulator.client("s3").get_bucket_notification_configuration(Bucket=deployed.bucket)
-    (told,) = found["LambdaFunctionConfigurations"]
-    assert told["LambdaFunctionArn"] == deployed.outputs["FunctionArn"]
-    assert told["Events"] == ["s3:ObjectCreated:*"]
-    rules = {rule["Name"].lower(): rule["Value"] for rule in told["Filter"]["Key"]["FilterRules"]}
+    (notification,) = found["LambdaFunctionConfigurations"]
+    assert notification["LambdaFunctionArn"] == deployed.outputs["FunctionArn"]
+    assert notification["Events"] == ["s3:ObjectCreated:*"]
+    rules = {rule["Name"].lower(): rule["Value"] for rule in notification["Filter"]["Key"]["FilterRules"]}
     assert rules == {"prefix": "galleries/", "suffix": "/original"}
 
 
@@ -162,7 +162,9 @@ def test_the_function_has_only_the_rights_that_it_needs(emulator: Emulator, depl
     bucket = originals.partition("/")[0]
     assert {action for action, resource in allowed if resource == bucket} == {"s3:ListBucket"}
     others = {action for action, resource in allowed if resource not in (originals, bucket)}
-    assert others == {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}, "it tells nobody here"
+    assert others == {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}, (
+        "it may not call other services"
+    )
     assert "*" not in {resource for _, resource in allowed}
 
 

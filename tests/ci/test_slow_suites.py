@@ -75,7 +75,7 @@ def test_the_change_consists_of_the_commits_since_the_base(
     monkeypatch.delenv("KAPPI_CI_BASE", raising=False)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     first = commit("yesterday", 1)
-    assert script.changed_paths() == ["yesterday"], "there is nothing older"
+    assert script.changed_paths() == ["yesterday"], "there is no older commit"
     commit("morning", 12)
     commit("evening", 19)
     assert script.changed_paths() == ["evening", "morning"]

@@ -138,7 +138,7 @@ def test_no_log_line_contains_the_secret(kind: str, capsys: pytest.CaptureFixtur
     for form in {secret, quote(secret, safe="")}:
         assert form not in lines, kind
     assert not holds_secret(lines)
-    assert holds_secret(text), "the search of logs would not know it"
+    assert holds_secret(text), "the search of logs would not find it"
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ async def test_jobs_and_services_connect_only_with_the_password(
     stranger = _run(
         {name: value for name, value in operator.items() if name != "KAPPI_KAFKA_CA_FILE"}, "create-topics"
     )
-    assert stranger.returncode == 1, "a broker nobody vouches for was trusted"
+    assert stranger.returncode == 1, "a broker without a trusted certificate was accepted"
 
     assert _run(janitors, "create-topics").returncode == 1, "a service made topics"
     made = _run(operator, "create-topics")

@@ -377,7 +377,7 @@ def _of_account(operation: str, *, json: Any = None) -> list[Refusal]:
         refusal("a grant from outside", "credentials_missing", {"X-Kappi-Grant": FORGED_GRANT}),
         refusal("another scheme", "credentials_missing", {"Authorization": "Basic YTpi"}),
         refusal("not a token", "access_token_invalid", {"Authorization": "Bearer seven"}),
-        refusal("signed by nobody", "access_token_invalid", {"Authorization": f"Bearer {FORGED_GRANT}"}),
+        refusal("unsigned", "access_token_invalid", {"Authorization": f"Bearer {FORGED_GRANT}"}),
     ]
 
 
@@ -407,7 +407,7 @@ REFUSALS: tuple[Refusal, ...] = (
     _created("a life in words", "validation_failed", names="expires_in", expires_in="3600"),
     _created("private", "account_required", names="visibility", visibility="private"),
     _created("a password", "account_required", names="password", password="secret-parrot"),
-    _created("visible to nobody", "validation_failed", names="visibility", visibility="hidden"),
+    _created("unknown visibility", "validation_failed", names="visibility", visibility="hidden"),
     Refusal(
         "an idempotency key too short",
         CREATE,

@@ -262,7 +262,7 @@ async def test_a_deleted_account_leaves_no_data(stack: StackUnderTest, phone: Ph
     for gallery_id in galleries:
         assert await evidence.versions_left_under(stack, gallery_prefix(UUID(gallery_id))) == 0
     for personal in (owner.email, DISPLAY_NAME, TITLE, CAPTION, NAME, owner.access_token):
-        assert await evidence.rows_about(stack, personal) == {}, "not even events may hold it"
+        assert await evidence.rows_about(stack, personal) == {}, "events may not contain it either"
     left = await evidence.rows_about(stack, owner.id)
     assert left.keys() <= TOMBSTONES | EVENTS, left
     for service, living in ALIVE.items():
@@ -322,11 +322,11 @@ async def _check_link_ends_at(phone: Phone, link: str, ends: datetime) -> None:
         if answer.status != 302:
             break
         last = asked
-        assert asked < ends, "it outlived its end"
+        assert asked < ends, "the link was valid after its end"
         await asyncio.sleep(0.02)
     answer.problem(410, "link_expired")
-    assert datetime.now(UTC) >= ends, "it stopped too early"
-    assert last > datetime.min.replace(tzinfo=UTC), "it was good until then"
+    assert datetime.now(UTC) >= ends, "the link ended too early"
+    assert last > datetime.min.replace(tzinfo=UTC), "the link was never valid"
 
 
 async def _fill(phone: Phone, owner: Person) -> list[str]:

@@ -60,7 +60,7 @@ async def fetch_until(url: str, target: Path, size: int, *rate: str) -> None:
             assert target.stat().st_size >= size
 
         await eventually(there, deadline_s=120)
-        assert process.returncode is None, "it was to be cut in the middle"
+        assert process.returncode is None, "the download ended before it could be interrupted"
     finally:
         process.kill()
         await process.wait()

@@ -83,4 +83,4 @@ async def test_silent_connections_do_not_harm_others(own_stack: StackUnderTest) 
     assert_unharmed(before, during)
     assert len(held) > 512
     kept = float(metrics.partition("\nkappi_http_open_connections ")[2].split()[0])
-    assert kept < 512 + 20, "its own, and few of others"
+    assert kept < 512 + 20, "connections of its own address, and few of others"

@@ -311,13 +311,13 @@ async def test_a_full_log_partition_loses_only_log_lines(tmp_path: Path) -> None
                         if path.is_symlink():
                             path.unlink()
 
-                async def told() -> None:
+                async def lines_are_counted() -> None:
                     await bystander.phone.ask("GET", "/v1/galleries/none")
                     stack.running.kill("galleries")
                     texts = [path.read_text(errors="replace") for path in logs.glob("*.log*")]
                     assert any('"event":"log.lines_dropped"' in text for text in texts)
 
-                await eventually(told, _RECOVERS_S)
+                await eventually(lines_are_counted, _RECOVERS_S)
                 await stack.running.wait_ready()
                 await bystander.assert_all_works()
 

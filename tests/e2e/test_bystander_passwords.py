@@ -140,7 +140,9 @@ async def test_hashing_for_one_client_does_not_block_others(
         attacking = asyncio.create_task(attack())
         await log_in_and_open()
         assert not attacking.done()
-        assert await _hashed(own_stack, phone, "identity") - begun > LOG_INS, "the attack was one"
+        assert await _hashed(own_stack, phone, "identity") - begun > LOG_INS, (
+            "the attack did not cause enough hashing"
+        )
         attacking.cancel()
         with suppress(asyncio.CancelledError):
             await attacking
@@ -169,10 +171,12 @@ async def test_guessing_an_owners_password_does_not_lock_the_owner_out(
         answers = await _guess(own_stack, admin, attacker)
         refused = [answer for answer in answers if answer.status != 400]
         checked = len(answers) - len(refused)
-        assert BURST <= checked <= BURST + 3, "the burst, and what came back meanwhile"
+        assert BURST <= checked <= BURST + 3, "the burst, and the refill during the test"
         for answer in refused:
             answer.problem(429, "too_many_logins")
-        assert not await _panel(attacker, admin.email, admin.password), "a stranger has to wait there, too"
+        assert not await _panel(attacker, admin.email, admin.password), (
+            "an unknown client has to wait in the panel, too"
+        )
 
         for _ in range(3):
             await log_in(own_stack, phone, admin.email, admin.password)

@@ -53,9 +53,9 @@ async def test_one_url_on_512_slow_connections_does_not_harm_others(
 ) -> None:
     gallery = await hostile.create_gallery()
     (upload,) = await hostile.sign(gallery, [LARGE])
-    told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, [upload], told))
-    assert told[409, "OperationAborted"], "one upload of a key at a time"
-    assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _uploads(own_stack, [upload], answers))
+    assert answers[409, "OperationAborted"], "one upload of a key at a time"
+    assert answers.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, answers
 
 
 async def test_many_urls_on_512_slow_connections_do_not_harm_others(
@@ -63,9 +63,9 @@ async def test_many_urls_on_512_slow_connections_do_not_harm_others(
 ) -> None:
     gallery = await hostile.create_gallery()
     uploads = await hostile.sign(gallery, [LARGE] * 100)
-    told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, uploads, told))
-    assert told[429, "SlowDown"] >= CONNECTIONS - 100, told
-    assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _uploads(own_stack, uploads, answers))
+    assert answers[429, "SlowDown"] >= CONNECTIONS - 100, answers
+    assert answers.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, answers
 
 
 async def test_slowly_read_downloads_do_not_harm_others(own_stack: StackUnderTest) -> None:
@@ -74,14 +74,14 @@ async def test_slowly_read_downloads_do_not_harm_others(own_stack: StackUnderTes
     await store.put(key, bytes(DOWNLOAD_BYTES), content_type="image/png")
     await store.close()
     url = own_stack.signer().sign_get(key, now=datetime.now(UTC), lifetime=timedelta(minutes=15)).url
-    told = await _bystander_is_unharmed(own_stack, lambda told: _downloads(own_stack, url, told))
-    assert told[429, "SlowDown"] >= CONNECTIONS - 64, told
-    assert told.keys() == {(429, "SlowDown"), (200, "")}, told
-    assert told[200, ""] == 64
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _downloads(own_stack, url, answers))
+    assert answers[429, "SlowDown"] >= CONNECTIONS - 64, answers
+    assert answers.keys() == {(429, "SlowDown"), (200, "")}, answers
+    assert answers[200, ""] == 64
 
 
 async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Answers], Attack]) -> Answers:
-    told: Answers = Counter()
+    answers: Answers = Counter()
     async with bystander(stack) as other:
 
         async def upload() -> None:
@@ -89,13 +89,13 @@ async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Answer
 
         before = await other.for_a_while(MEASURED_S, upload)
         memory_before = _memory(stack)
-        during = await other.beside(attack(told), MEASURED_S, upload, after_s=SETTLED_S)
+        during = await other.beside(attack(answers), MEASURED_S, upload, after_s=SETTLED_S)
         growth_bytes = _memory(stack) - memory_before
         after = await other.for_a_while(MEASURED_S / 2, upload)
     assert_unharmed(before, during)
     assert_unharmed(before, after)
     assert growth_bytes < MOST_GROWTH_BYTES
-    return told
+    return answers
 
 
 async def _upload(other: Bystander) -> None:
@@ -120,14 +120,14 @@ def _memory(stack: StackUnderTest) -> int:
     return sum(map(int, pages)) * resource.getpagesize()
 
 
-async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], told: Answers) -> None:
+async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], answers: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(CONNECTIONS):
             single = uploads[number % len(uploads)]["single"]
-            group.create_task(_crawling_upload(stack, single, told))
+            group.create_task(_crawling_upload(stack, single, answers))
 
 
-async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], told: Answers) -> None:
+async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], answers: Answers) -> None:
     """Uploads repeatedly: a refused upload is tried again."""
     lines = [f"{name}: {value}" for name, value in single["headers"].items()]
     head = _head("PUT", single["url"], f"Content-Length: {len(LARGE.body)}", *lines)
@@ -141,27 +141,27 @@ async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], tol
                 await asyncio.wait([answering], timeout=CRAWL_S)
                 writer.write(LARGE.body[sent_bytes : sent_bytes + CRAWL_BYTES])
                 sent_bytes += CRAWL_BYTES
-            told[answering.result()] += 1
+            answers[answering.result()] += 1
         finally:
             answering.cancel()
             writer.transport.abort()
         await asyncio.sleep(RETRY_S)
 
 
-async def _downloads(stack: StackUnderTest, url: str, told: Answers) -> None:
+async def _downloads(stack: StackUnderTest, url: str, answers: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(_crawling_download(stack, url, told))
+            group.create_task(_crawling_download(stack, url, answers))
 
 
-async def _crawling_download(stack: StackUnderTest, url: str, told: Answers) -> None:
+async def _crawling_download(stack: StackUnderTest, url: str, answers: Answers) -> None:
     """Reads 1 kB a second; a refused download is tried again."""
     while True:
         reader, writer = await _connected(stack)
         try:
             writer.write(_head("GET", url))
             status, code = await _answer(reader)
-            told[status, code] += 1
+            answers[status, code] += 1
             piece = b"x" if status == 200 else b""
             while piece:
                 await asyncio.sleep(1.0)

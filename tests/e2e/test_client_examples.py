@@ -302,7 +302,7 @@ def test_a_bucket_accepts_the_same_cors_requests_as_the_local_store() -> None:
 def test_every_code_on_the_page_is_documented_by_the_api() -> None:
     table = re.search(r"^\| call \| status \| `code`.*?\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert table is not None
-    told = {
+    codes_on_page = {
         code
         for row in table[0].strip().splitlines()[2:]
         for code in re.findall(r"`([a-z]+_[a-z_]+)`", row.split("|")[3])
@@ -315,8 +315,8 @@ def test_every_code_on_the_page_is_documented_by_the_api() -> None:
         for answer in operation["responses"].values()
         for code in answer.get("x-problem-codes", ())
     }
-    assert len(told) > 10
-    assert told <= documented
+    assert len(codes_on_page) > 10
+    assert codes_on_page <= documented
 
 
 def test_links_within_the_page_have_targets() -> None:

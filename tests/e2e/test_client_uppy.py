@@ -122,7 +122,7 @@ async def test_uppy_uploads_continues_and_completes(
     signed = [call for call in calls if call.endswith("/parts")]
     assert 3 <= len(signed) <= 4, "three parts of 8 MiB, one of them perhaps cut by the pause"
     assert set(signed) == {signed[0]}, "all of the film"
-    assert signed[0].replace("POST", "GET").removesuffix("/parts") in calls, "it was not gone on with"
+    assert signed[0].replace("POST", "GET").removesuffix("/parts") in calls, "the upload did not continue"
 
     items = {item["filename"]: item for item in await phone.until_ready(gallery, 2)}
     for name in ("photo.jpg", "film.mp4"):

@@ -187,7 +187,7 @@ async def test_an_expiry_completes_if_services_are_killed_during_it(own_stack: S
             assert await evidence.ask_database(own_stack, service, statement, [g.id for g in doomed]) == 0
         deleted = await evidence.events_by_key(own_stack, "galleries", "GalleryDeleted")
         assert [deleted[gallery.id] for gallery in doomed] == [1] * len(doomed), (
-            "said once, whoever asked twice"
+            "published once, even if requested twice"
         )
         assert [item["id"] for item in await phone.items(kept.code)] == [kept_id]
         assert len(await evidence.objects_under(own_stack, f"galleries/{kept.id}/")) == 2
@@ -210,7 +210,7 @@ async def _check_all_galleries(journey: Journey) -> None:
 async def _check_gallery(journey: Journey, phone: Phone, gallery: Gallery) -> None:
     acknowledged = journey.acknowledged[gallery.id]
     items = await phone.until_ready(gallery, len(acknowledged), deadline_s=_SETTLED_S)
-    assert sorted(item["id"] for item in items) == sorted(acknowledged), "each once, and no other"
+    assert sorted(item["id"] for item in items) == sorted(acknowledged), "each item once, and no other item"
     assert {item["id"]: item["size"] for item in items} == acknowledged
 
     async def counted() -> None:

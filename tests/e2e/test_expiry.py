@@ -89,7 +89,7 @@ async def test_an_expired_gallery_is_deleted_everywhere(stack: StackUnderTest, p
     for media in (media_id, stored_only["media_id"], promised_only["media_id"]):
         assert (await evidence.rows_about(stack, media)).keys() <= EVENTS | {"janitor.purges"}
     for personal in (TITLE, NAME, CAPTION, PLACE, "numbat", "tamarin", doomed.access_key):
-        assert await evidence.rows_about(stack, personal) == {}, "not even events may hold it"
+        assert await evidence.rows_about(stack, personal) == {}, "events may not contain it either"
 
     for kept in (long_lived, extended):
         assert await _face(phone, kept) == before[kept.code]

@@ -37,14 +37,14 @@ def photo(tmp_path: Path) -> Path:
 
 def generated(generator: str, folder: Path, *, library: str = "") -> Path:
     """Generates the sources of a client. Errors in the generator's output fail the test."""
-    told = run(
+    output = run(
         *(require_program("java"), "-cp", jars("generator"), "org.openapitools.codegen.OpenAPIGenerator"),
         *("generate", "-g", generator, "-i", _DOCUMENT, "-o", folder),
         *(("--library", library) if library else ()),
         *("--global-property", ",".join(f"{name}=false" for name in _SOURCES)),
         cwd=folder.parent,
     )
-    errors = [line for line in told.splitlines() if " ERROR " in line]
+    errors = [line for line in output.splitlines() if " ERROR " in line]
     assert errors == []
     return folder
 
@@ -135,8 +135,8 @@ def _unusual_defaults(files: list[Path]) -> Iterator[str]:
 
 
 async def _travels(stack: StackUnderTest, photo: Path, *command: str | Path, **environ: str) -> None:
-    told = await asyncio.to_thread(run, *command, stack.base_url, photo, cwd=photo.parent, **environ)
-    made = re.search(r"^made (\S+) (\S+)$", told, re.MULTILINE)
-    assert made is not None, told
+    output = await asyncio.to_thread(run, *command, stack.base_url, photo, cwd=photo.parent, **environ)
+    made = re.search(r"^made (\S+) (\S+)$", output, re.MULTILINE)
+    assert made is not None, output
     stack.secrets.add(made[2])
-    assert f"shown photo.jpg {len(_PICTURE)}\n" in told
+    assert f"shown photo.jpg {len(_PICTURE)}\n" in output

@@ -42,9 +42,9 @@ async def shelf(stack: StackUnderTest, phone: Phone) -> Shelf:
     owner, admin = await sign_up(stack, phone, "searcher"), await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Premium")
     alps, sea = [await create_gallery(phone, owner, title=title) for title in ("Alps", "Sea")]
-    told = {"caption": "Sunrise at the Pass", "tags": ["Alps", "snow"], "location": "Chamonix"}
+    details = {"caption": "Sunrise at the Pass", "tags": ["Alps", "snow"], "location": "Chamonix"}
     files = [
-        (alps, File("sunrise.jpg", "image/jpeg", PHOTO, told)),
+        (alps, File("sunrise.jpg", "image/jpeg", PHOTO, details)),
         (alps, File("京都.jpg", "image/jpeg", JPEG, {"tags": ["alps"], "location": "Évian"})),
         (sea, File("waves.mp4", "video/mp4", movie(MovieShape()), {"tags": ["sea"]})),
     ]
@@ -82,12 +82,12 @@ async def test_items_move_to_another_gallery_of_their_owner(
     media_id, path = shelf.items["sunrise.jpg"], f"/v1/media/{shelf.items['sunrise.jpg']}"
     peaks = await create_gallery(phone, shelf.owner, title="Peaks")
     stranger = await sign_up(stack, phone, "stranger")
-    theirs = await create_gallery(phone, stranger, title="Theirs")
+    foreign_gallery = await create_gallery(phone, stranger, title="Theirs")
     before = (await phone.ask("GET", path, headers=shelf.owner.key)).ok()
-    for person, target in ((shelf.owner, theirs), (stranger, peaks)):
+    for person, target in ((shelf.owner, foreign_gallery), (stranger, peaks)):
         answer = await _bulk(phone, person, [media_id], action="move", gallery_id=target.id)
         answer.problem(404, "gallery_not_found")
-    answer = await _bulk(phone, stranger, [media_id], action="move", gallery_id=theirs.id)
+    answer = await _bulk(phone, stranger, [media_id], action="move", gallery_id=foreign_gallery.id)
     (refused,) = answer.ok()["results"]
     assert (refused["status"], refused["code"]) == ("refused", "media_not_found")
 
@@ -110,8 +110,8 @@ async def test_items_move_to_another_gallery_of_their_owner(
 
     async def is_counted_where_it_is() -> None:
         for gallery in (shelf.alps, peaks):
-            told = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=shelf.owner.key)).ok()
-            assert told["item_count"] == 1
+            details = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=shelf.owner.key)).ok()
+            assert details["item_count"] == 1
 
     await eventually(is_counted_where_it_is)
 

@@ -55,7 +55,9 @@ async def test_guessing_is_limited_even_for_codes_that_exist(own_stack: StackUnd
             # Another operation with the same guess.
             path = "/v1/media/0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
             (await guesser.ask("GET", path, headers=headers)).problem(429, "too_many_guesses")
-        assert (await owner.ask("GET", f"/v1/g/{gallery.code}")).status == 200, "others do not pay for it"
+        assert (await owner.ask("GET", f"/v1/g/{gallery.code}")).status == 200, (
+            "other addresses are not limited"
+        )
 
         async def pardoned() -> None:
             assert (await guesser.ask("GET", f"/v1/g/{gallery.code}")).status == 200
@@ -68,7 +70,7 @@ async def test_concurrent_guesses_are_limited_too(own_stack: StackUnderTest) -> 
         answers = await asyncio.gather(*(guesser.ask("GET", f"/v1/g/yyyy{n:03}") for n in range(60)))
     statuses = [answer.status for answer in answers]
     assert set(statuses) == {404, 429}
-    assert statuses.count(404) <= BURST + 2, "the burst, and what came back meanwhile"
+    assert statuses.count(404) <= BURST + 2, "the burst, and the refill during the test"
 
 
 async def test_viewing_existing_galleries_is_not_limited(own_stack: StackUnderTest) -> None:

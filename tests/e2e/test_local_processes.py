@@ -71,12 +71,12 @@ async def test_operations_ports_show_no_secret(stack: StackUnderTest, phone: Pho
     assert set(stack.running.introduction.values()) <= secrets
     for service in ("gateway", "janitor", *_SERVICES):
         for path in ("/healthz", "/readyz", "/metrics", "/"):
-            told = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
-            assert not [secret for secret in secrets if secret in told], (service, path)
+            text = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
+            assert not [secret for secret in secrets if secret in text], (service, path)
 
 
 @pytest.fixture
-async def stranger(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
+async def intruder(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
     """A program that found the broker's port and has the format of events, but no secret."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.running.note.kafka_bootstrap)
     await producer.start()
@@ -85,7 +85,7 @@ async def stranger(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def test_forged_events_are_ignored_and_counted(
-    stack: StackUnderTest, phone: Phone, stranger: AIOKafkaProducer
+    stack: StackUnderTest, phone: Phone, intruder: AIOKafkaProducer
 ) -> None:
     ada = await sign_up(stack, phone, "ada")
     gallery = await create_gallery(phone, ada, title="Lisbon", visibility="shared")
@@ -104,10 +104,10 @@ async def test_forged_events_are_ignored_and_counted(
         GalleryExpired(gallery_id=UUID(anonymous.id), expires_at=now, as_of=later, origin="operator"),
     ]
     for event in forged:
-        await _send(stranger, event)
-        await _send(stranger, event, ((MAC_HEADER, b"0" * 64),))
-        await _send(stranger, event, ((MAC_HEADER, dict(genuine)[MAC_HEADER]),))
-        await _send(stranger, event, mac=EventMac(["a-secret-that-was-guessed"]))
+        await _send(intruder, event)
+        await _send(intruder, event, ((MAC_HEADER, b"0" * 64),))
+        await _send(intruder, event, ((MAC_HEADER, dict(genuine)[MAC_HEADER]),))
+        await _send(intruder, event, mac=EventMac(["a-secret-that-was-guessed"]))
 
     async def all_were_refused() -> None:
         # Four forgeries of each: media reads the first three topics, galleries the last three, janitor one.

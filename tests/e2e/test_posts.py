@@ -145,15 +145,15 @@ async def test_a_client_that_disconnects_in_the_middle_leaves_no_data(
 async def test_posts_and_comments_are_deleted_with_their_account(stack: StackUnderTest, phone: Phone) -> None:
     ada, bob = await sign_up(stack, phone, "ada"), await sign_up(stack, phone, "bob")
     mine = (await posts.create(phone, ada, TURNED)).ok(201)
-    theirs = (await posts.create(phone, bob, TURNED)).ok(201)
+    other_post = (await posts.create(phone, bob, TURNED)).ok(201)
     for author in (ada, bob):
-        (await posts.comment(phone, author, theirs["id"], "Hello")).ok(201)
+        (await posts.comment(phone, author, other_post["id"], "Hello")).ok(201)
     (await phone.ask("DELETE", "/v1/me", headers=ada.key)).ok(204)
 
     async def gone() -> None:
         assert (await phone.ask("GET", f"/v1/posts/{mine['id']}")).status == 404
         assert await evidence.objects_under(stack, f"posts/{mine['id']}/") == []
-        left = (await phone.ask("GET", f"/v1/posts/{theirs['id']}")).ok()
+        left = (await phone.ask("GET", f"/v1/posts/{other_post['id']}")).ok()
         assert [comment["author"]["id"] for comment in left["last_comments"]] == [bob.id]
         assert left["comment_count"] == 1
 
@@ -236,7 +236,7 @@ async def test_pages_are_complete_and_counts_exact_during_many_writes(
         while done < len(writers) or not walks:
             seen = [post["id"] for post in await posts.listed(phone, limit=5 + number)]
             assert len(seen) == len(set(seen)), "no post is shown twice"
-            assert untouched <= set(seen), "none that did not change is missed"
+            assert untouched <= set(seen), "no unchanged post is missed"
             walks += 1
         return walks
 

@@ -133,7 +133,7 @@ async def share_over_a_link_that_is_cut(
             f"{traffic.sent_bytes / MB:.1f} MB sent: {ratio:.3f} of the file"
         )
     stack.secrets.add(document["access_key"])
-    assert traffic.cuts >= 1, "the link was no trouble at all"
+    assert traffic.cuts >= 1, "the link was never cut"
     if link.roughness.cut_every_s is None:
         assert ratio <= AT_MOST
     else:
@@ -197,7 +197,7 @@ async def test_an_upload_stopped_at_random_times_continues_and_sends_no_part_twi
         assert ("same command again" in ended.errors) == (stop is signal.SIGINT)
         assert not there & set(parts_in(link.traffic.requests[before:]))
     there = await parts_there(own_stack, files[-1])
-    assert there, "nothing was left to go on with"
+    assert there, "no part was left for the next run"
     note = journal_of(own_stack)
     assert note is not None
     assert note.gallery is not None
@@ -211,7 +211,7 @@ async def test_an_upload_stopped_at_random_times_continues_and_sends_no_part_twi
     assert not there & set(parts_in(link.traffic.requests[before:]))
     assert document["resumed_bytes"] + document["stored_bytes"] == size_bytes
     assert link.traffic.sent_bytes - sent_before <= document["stored_bytes"] + _TALK_BYTES
-    assert journal_of(own_stack) is None, "what is finished is forgotten"
+    assert journal_of(own_stack) is None, "the journal of a complete upload is deleted"
     await arrived(own_stack, link, document["code"], files, tmp_path / "home")
 
 
@@ -283,7 +283,7 @@ async def test_a_kill_between_a_call_and_its_answer_creates_nothing_twice(
     assert len(made) == (2 if call == "galleries" else 1)
     if call == "complete":
         puts = [request for request in link.traffic.requests[before:] if request.startswith("PUT ")]
-        assert len(puts) <= 4, "one of the two files was whole, of the other what was missing"
+        assert len(puts) <= 4, "the other file has only its missing parts to send"
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         items = await phone.items(document["code"])
     assert sorted(item["filename"] for item in items) == ["a.jpg", "film.mp4"]

@@ -28,7 +28,7 @@ async def test_bytes_on_their_way_at_a_cut_are_counted() -> None:
             link.cut_all()
             await link.idle()
             assert (link.traffic.cuts, link.traffic.outages) == (1, 1)
-    assert sent > come > 0, "nothing was left that the link had received and not fetched"
+    assert sent > come > 0, "no byte was received and not read by the link"
     assert link.traffic.sent_bytes == sent
 
 

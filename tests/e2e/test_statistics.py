@@ -84,7 +84,7 @@ async def test_every_access_is_counted_and_shown_to_the_owner(stack: StackUnderT
     today = datetime.now(UTC).date()
     assert date_of(found["to"]) in {today, today - timedelta(days=1)}
     if found["to"] == datetime.now(UTC).date().isoformat():
-        assert found["totals"]["languages"] == {"other": 5}, "told when the day is over"
+        assert found["totals"]["languages"] == {"other": 5}, "shown when the day is over"
     assert sum(day["count"] for day in found["days"]) == found["totals"]["count"]
     (item,) = found["items"]
     assert item["media_id"] == media_id

@@ -199,9 +199,9 @@ async def _promised(phone: Phone, *, digest: bool = True) -> tuple[Gallery, dict
 
 def _check_refused(stack: StackUnderTest, answer: Answer) -> None:
     assert 400 <= answer.status < 500, (answer.status, answer.body[:300])
-    told = answer.body.decode(errors="replace")
-    assert str(stack.running.data_dir) not in told
-    assert "Traceback" not in told
+    text = answer.body.decode(errors="replace")
+    assert str(stack.running.data_dir) not in text
+    assert "Traceback" not in text
 
 
 async def _check_nothing_stored(

@@ -110,7 +110,7 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)
-    assert again.status in {304, 200}, "200 where its URLs were signed anew in between"
+    assert again.status in {304, 200}, "200 if its URLs were signed again in between"
     archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
     assert archive.headers["Content-Type"] == "application/zip"
     stats = await call("GET /v1/galleries/{id}/stats", f"{gallery}/stats", 200, headers=key)

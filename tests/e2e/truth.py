@@ -37,7 +37,7 @@ def check_rendition(path: Path, rendition: bytes, *, height: int = 400) -> None:
     shown = Image.open(io.BytesIO(rendition))
     assert shown.format == "JPEG"
     exif = shown.getexif()
-    assert exif.get(0x0112, 1) == 1, "it must not depend on a viewer that turns it"
+    assert exif.get(0x0112, 1) == 1, "it must not depend on a viewer that rotates it"
     assert not exif.get_ifd(0x8825), "no place in a rendition"
     truth = truth_of(path)
     assert shown.height == min(height, truth.height)
@@ -50,7 +50,7 @@ def check_rendition(path: Path, rendition: bytes, *, height: int = 400) -> None:
     turned = min(
         _difference(picture, reference.transpose(turn)) for reference in references for turn in _TURNS
     )
-    assert upright < turned, f"{path.name} lies on its side"
+    assert upright < turned, f"{path.name} is not upright"
 
 
 def _upright(path: Path) -> Image.Image:

@@ -368,7 +368,7 @@ async def test_a_part_is_sent_again_on_a_new_connection_after_a_cut(
     assert (watcher.there, watcher.on_the_way) == (len(BODY), 0)
     assert len(watcher.waits) == 2
     assert len(calm) >= 2
-    assert len(set(calm)) == len(calm), "none is used twice"
+    assert len(set(calm)) == len(calm), "no URL is used twice"
 
 
 async def test_expired_urls_are_replaced_together(store: PartStore, api: Api, film: LocalFile) -> None:
@@ -694,7 +694,7 @@ async def test_an_upload_that_the_store_refuses_is_aborted(
     store.on_part = lambda request, number: s3_error(400, "EntityTooLarge") if number == 3 else None
     outcome = await share(api, film, Watcher())
     assert outcome.rejected[0][1] == "the object store did not take it: EntityTooLarge it is."
-    assert store.state == "aborted", "its parts would stay for days"
+    assert store.state == "aborted", "otherwise its parts would stay for days"
 
 
 @pytest.mark.parametrize(

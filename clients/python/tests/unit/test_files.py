@@ -114,16 +114,16 @@ def test_a_file_that_is_named_twice_is_shared_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"shor", "shorter"), (b"longer", "longer"), (b"other", "changed")]
+    ("content", "reason"), [(b"shor", "shorter"), (b"longer", "longer"), (b"other", "changed")]
 )
-def test_a_file_that_was_changed_is_recognised(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_file_that_was_changed_is_recognised(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"photo")
     (file,) = find_files([path]).files
     file.must_be_unchanged(path.stat())
     path.write_bytes(content)
     os.utime(path, ns=(0, file.modified_ns + 1))
-    with pytest.raises(FileChanged, match=told):
+    with pytest.raises(FileChanged, match=reason):
         file.must_be_unchanged(path.stat())
 
 

@@ -400,7 +400,7 @@ def test_a_tick_that_deletes_galleries_early_lists_them_and_asks(
     line = next(line for line in asked.stderr.splitlines() if gallery["code"] in line)
     assert line.startswith(f"  {gallery['code']} A [red] trip: 1 item, until ")
     assert "--yes" in asked.stderr
-    assert kappi(embedded_stack, "tick", "--at", "+1d").returncode == 0, "nothing would go"
+    assert kappi(embedded_stack, "tick", "--at", "+1d").returncode == 0, "no gallery would be deleted"
     told = kappi(embedded_stack, "tick", "--at", "+3d", "--yes")
     assert told.returncode == 0
     assert "1 gallery found due\n  1 gallery deleted" in told.stdout

@@ -64,7 +64,7 @@ async def test_a_killed_service_processes_the_events_it_missed(given_stack: Embe
     await given_stack.wait_ready()
     await given_stack.wait_idle()
 
-    def told() -> None:
+    def janitor_is_ready() -> None:
         assert "janitor is ready again" in given_stack.output.read_text()
 
-    await eventually(told)
+    await eventually(janitor_is_ready)

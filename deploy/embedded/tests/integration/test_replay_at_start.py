@@ -42,12 +42,12 @@ async def replayed(stack: EmbeddedStack, count: int) -> None:
     """Waits until so many events of the galleries were replayed; the stack is ready before that."""
     log = stack.data_dir / "logs" / "replayer.log"
 
-    def told() -> None:
+    def count_is_logged() -> None:
         lines = log.read_text().splitlines() if log.exists() else []
         entries = [json.loads(line) for line in lines if "replayer.replayed" in line]
         assert [entry["events"] for entry in entries if entry["database"] == "galleries"][-1:] == [count]
 
-    await eventually(told, 60)
+    await eventually(count_is_logged, 60)
 
 
 async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: EmbeddedStack) -> None:

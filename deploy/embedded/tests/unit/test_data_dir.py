@@ -76,7 +76,7 @@ def test_the_note_is_valid_only_while_its_writer_runs(tmp_path: Path) -> None:
     data.write_note(NOTE)  # as a killed supervisor leaves it
     assert data.read_note() is None
     with data.held():
-        assert data.read_note() is None, "the successor's, before it is up"
+        assert data.read_note() is None, "the next supervisor holds the folder and is not ready"
 
 
 def test_the_note_of_a_killed_supervisor_is_invalid_while_the_next_one_starts(

@@ -116,7 +116,7 @@ async def test_a_consumer_reports_that_a_silent_broker_sends_nothing(
     consumer = maker(nowhere, sender)(Seen())
     running.start(consumer.run())
 
-    def told() -> None:
+    def reported() -> None:
         groups = [
             sample.labels["group"]
             for metric in metrics.CONSUMER_ASSIGNED.collect()
@@ -126,7 +126,7 @@ async def test_a_consumer_reports_that_a_silent_broker_sends_nothing(
         assert nowhere.topic(GROUP) in groups
 
     with silent:
-        await eventually(told, deadline_s=5)
+        await eventually(reported, deadline_s=5)
 
 
 async def test_no_record_is_skipped_when_members_join_and_leave(
@@ -308,10 +308,10 @@ async def test_records_that_the_broker_dropped_are_reported(
     sender: Producer, make: Maker, running: Background
 ) -> None:
     """The in-process broker keeps 5 MB of a partition; the first records of this group are dropped."""
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_gap(topic: str) -> None:
-        told.append(topic)
+        reported.append(topic)
 
     for _ in range(14):
         await sender.send(TOPIC, key=b"k", value=bytes(900_000), headers=())
@@ -323,17 +323,17 @@ async def test_records_that_the_broker_dropped_are_reported(
     running.start(make(Seen(), dead_letters=DeadLettersOfTest(), on_gap=on_gap).run())
 
     def noticed() -> None:
-        assert told == [TOPIC]
+        assert reported == [TOPIC]
 
     await eventually(noticed, deadline_s=30)
 
 
 async def test_missing_offsets_alone_are_no_gap(sender: Producer, make: Maker, running: Background) -> None:
     """Transactions and compaction leave holes; so does a rebalance whose first batch begins later."""
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_gap(topic: str) -> None:
-        told.append(topic)
+        reported.append(topic)
 
     seen = Seen()
     consumer = make(seen, on_gap=on_gap)
@@ -349,7 +349,7 @@ async def test_missing_offsets_alone_are_no_gap(sender: Producer, make: Maker, r
     await publish(sender, 1, first=4, key="k")
     await eventually(lambda: arrived(4), deadline_s=30)
     await eventually(lambda: _idle(consumer), deadline_s=30)
-    assert told == []
+    assert reported == []
 
 
 def _idle(consumer: Consumer) -> None:

@@ -251,11 +251,11 @@ async def test_a_standby_relay_reports_the_events_that_a_stuck_relay_does_not_se
     await publish(outbox)
     running.start(Relay(url, sender).run())
 
-    def told() -> None:
+    def is_reported() -> None:
         assert metrics.OUTBOX_OLDEST_SECONDS._value.get() > 0
 
     try:
-        await eventually(told)
+        await eventually(is_reported)
     finally:
         await holder.close()
 

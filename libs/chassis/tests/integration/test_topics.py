@@ -49,12 +49,12 @@ async def test_every_topic_and_its_dead_letters_are_declared(
 
 
 async def test_the_declaration_waits_for_an_unreachable_broker() -> None:
-    nobody = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}")
-    declaration = TopicDeclaration(nobody, wanted=True, replication_factor=-1)
+    unreachable = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}")
+    declaration = TopicDeclaration(unreachable, wanted=True, replication_factor=-1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await declaration.done()
-    await TopicDeclaration(nobody, wanted=False, replication_factor=-1).done()
+    await TopicDeclaration(unreachable, wanted=False, replication_factor=-1).done()
 
 
 async def test_the_declaration_waits_for_a_controller(embedded_broker: EmbeddedBroker) -> None:

@@ -65,7 +65,9 @@ def test_no_attribute_can_be_changed_removed_or_repeated(name: str) -> None:
     assert not accepted(replace(record, headers=rest), NEW)
     assert not accepted(replace(record, headers=(*rest, (name, changed))), NEW)
     assert not accepted(replace(record, headers=(*rest, (name, b""))), NEW)
-    assert not accepted(replace(record, headers=(*record.headers, (name, changed))), NEW), "the last counts"
+    assert not accepted(replace(record, headers=(*record.headers, (name, changed))), NEW), (
+        "the last value of a header counts"
+    )
     assert accepted(replace(record, headers=((name, changed), *record.headers)), NEW)
 
 
@@ -101,7 +103,7 @@ def test_records_of_both_secrets_are_accepted_during_a_rotation() -> None:
     for made_with in ((OLD,), (OLD, NEW), (NEW, OLD), (NEW,)):
         assert accepted(signed(*made_with), NEW, OLD)
         assert accepted(signed(*made_with), OLD, NEW)
-    assert signed(NEW, OLD) == signed(NEW), "the first makes it"
+    assert signed(NEW, OLD) == signed(NEW), "the first secret makes the MAC"
     assert not accepted(signed(OLD), NEW)
 
 

@@ -196,7 +196,7 @@ async def test_requests_sent_at_once_are_answered_in_order(
             assert await reader.readexactly(length) == expected
         await sending
         writer.close()
-    assert caplog.records == [], "a request for another protocol is nothing to warn of"
+    assert caplog.records == [], "a request for another protocol needs no warning"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ async def test_bytes_after_a_request_are_not_read_until_it_is_answered(first: li
             async with asyncio.timeout(0.5):
                 await writer.drain()
         assert echo.begun == 1
-        assert writer.transport.get_write_buffer_size() > len(burst) // 4, "the rest stays with its sender"
+        assert writer.transport.get_write_buffer_size() > len(burst) // 4, "the server does not read the rest"
         echo.may_answer.set()
         async with asyncio.timeout(DEADLINE_S):
             for _ in range(1_000):

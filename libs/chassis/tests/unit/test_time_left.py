@@ -10,7 +10,7 @@ ANSWER = b'{"id":1,"expires_at":"2026-06-01T10:05:00Z","expires_in":300}'
 
 
 @pytest.mark.parametrize(
-    ("left", "told"),
+    ("left", "seconds"),
     [
         (timedelta(seconds=300), 300),
         (timedelta(seconds=299, milliseconds=999), 299),
@@ -18,8 +18,8 @@ ANSWER = b'{"id":1,"expires_at":"2026-06-01T10:05:00Z","expires_in":300}'
         (timedelta(days=-1), 0),
     ],
 )
-def test_the_time_left_is_in_whole_seconds_and_never_negative(left: timedelta, told: int) -> None:
-    assert seconds_left(NOW + left, now=NOW) == told
+def test_the_time_left_is_in_whole_seconds_and_never_negative(left: timedelta, seconds: int) -> None:
+    assert seconds_left(NOW + left, now=NOW) == seconds
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from kappi_testkit.gateway.stack import Stack, StackFactory
 TOLD = "x-kappi-base-url"
 
 
-async def told(stack: Stack, *lines: str, host: str = "kappi.example") -> str | None:
+async def received_base_url(stack: Stack, *lines: str, host: str = "kappi.example") -> str | None:
     """Returns the base URL that media received with a view."""
     asked = request("GET", "/v1/g/abcd", *lines).replace(b"kappi.example", host.encode())
     assert (await exchange(stack.port, asked)).status == 200
@@ -23,14 +23,14 @@ async def test_services_receive_the_address_that_a_client_is_connected_to(
 ) -> None:
     stack = await make_stack(own_addresses=True, public_url="http://localhost:8000")
     own = f"127.0.0.1:{stack.port}"
-    assert await told(stack, host=own) == f"http://{own}"
+    assert await received_base_url(stack, host=own) == f"http://{own}"
     for claimed in ("evil.example", "localhost:8000", f"127.0.0.2:{stack.port}"):
-        assert await told(stack, f"X-Forwarded-Host: {own}", host=claimed) is None
+        assert await received_base_url(stack, f"X-Forwarded-Host: {own}", host=claimed) is None
 
 
 async def test_a_client_cannot_set_the_base_url_itself(make_stack: StackFactory) -> None:
     stack = await make_stack()
-    assert await told(stack, "X-Kappi-Base-Url: http://evil.example") is None
+    assert await received_base_url(stack, "X-Kappi-Base-Url: http://evil.example") is None
 
 
 async def test_a_trusted_proxy_may_name_a_listed_host(make_stack: StackFactory) -> None:
@@ -38,8 +38,8 @@ async def test_a_trusted_proxy_may_name_a_listed_host(make_stack: StackFactory) 
         public_url="https://kappi.example", hosts="photos.lan", trusted_proxies="127.0.0.0/8"
     )
     forwarded = ["X-Forwarded-Host: photos.lan", "X-Forwarded-Proto: https"]
-    assert await told(stack, *forwarded) == "https://photos.lan"
-    assert await told(stack, "X-Forwarded-Host: evil.example") is None
+    assert await received_base_url(stack, *forwarded) == "https://photos.lan"
+    assert await received_base_url(stack, "X-Forwarded-Host: evil.example") is None
 
 
 @pytest.mark.parametrize("path", ["/admin/login", "/kappi/admin/login"])

@@ -120,7 +120,7 @@ async def test_a_moved_item_is_found_in_its_new_gallery(with_accounts: Stack) ->
     assert (answer.status, answer.body) == (200, b'{"caption": "Moved"}')
     assert where.lookups == 2
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
-    assert where.lookups == 2, "remembered again"
+    assert where.lookups == 2, "cached again"
     where.home = GALLERY_ID
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
 

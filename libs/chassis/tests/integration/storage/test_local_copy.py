@@ -203,10 +203,10 @@ from kappi_chassis.storage.local_space import LocalSpace
 from kappi_chassis.storage.local_files import ObjectTree
 local_copy._STEP_BYTES = 100_000
 copy = os.copy_file_range
-def told(*args, **options):
+def reported(*args, **options):
     print("step", flush=True)
     return copy(*args, **options)
-os.copy_file_range = told
+os.copy_file_range = reported
 ObjectTree(Path(sys.argv[1])).copy("a", "b", given_up=lambda: time.sleep(0.01))
 print("done", flush=True)
 """

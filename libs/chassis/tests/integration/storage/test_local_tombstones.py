@@ -144,7 +144,7 @@ def test_tombstones_last_for_their_lifetime(tmp_path: Path) -> None:
     recorded.add_prefix("a/")
     clock.now += HOUR
     recorded.add_prefix("b/")  # a new file, which sweeps
-    assert recorded.covers("a/x"), "an hour is not over before it is"
+    assert recorded.covers("a/x"), "the tombstone is an hour old, and still valid"
     for _ in range(20):
         recorded.sweep()
         clock.now += timedelta(minutes=5)

@@ -98,7 +98,7 @@ def test_missing_credentials_are_an_error_until_there_are_some() -> None:
     for _ in range(100):
         with pytest.raises(StorageUnavailable, match="none"):
             source()
-    assert aws.asked == 1, "each time costs everybody a wait"
+    assert aws.asked == 1, "each request to the source would delay all calls"
     aws.gives = FIRST
     aws.seconds += 11
     assert source() == FIRST

@@ -75,7 +75,7 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "KAPPI_LOCAL_STORE_DIR"),
         ({"KAPPI_S3_ENDPOINT": "http://x"}, "KAPPI_S3_BUCKET"),
@@ -85,12 +85,12 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
     ],
 )
 def test_an_incomplete_configuration_is_refused(
-    settings: FromEnvironment, environment: dict[str, str], told: str
+    settings: FromEnvironment, environment: dict[str, str], message: str
 ) -> None:
     chosen = settings(environment)
-    with pytest.raises(StorageNotConfigured, match=told):
+    with pytest.raises(StorageNotConfigured, match=message):
         build_store(chosen)
-    with pytest.raises(StorageNotConfigured, match=told):
+    with pytest.raises(StorageNotConfigured, match=message):
         build_signer(chosen)
 
 
