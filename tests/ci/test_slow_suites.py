@@ -27,7 +27,7 @@ def has_slow_tests(source: str) -> bool:
     )
 
 
-def test_every_file_with_slow_tests_is_a_suite_and_watches_what_exists(script: ModuleType) -> None:
+def test_every_file_with_slow_tests_is_a_suite_with_existing_paths(script: ModuleType) -> None:
     tests = [
         path
         for folder in ("clients", "libs", "services", "deploy", "tests")

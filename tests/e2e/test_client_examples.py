@@ -229,7 +229,7 @@ def test_python_pauses_and_ends_if_every_url_is_expired(upload: dict[str, Any]) 
     assert calls == ["/v1/uploads/u"] * 8, "nothing is completed"
 
 
-def test_python_hashes_no_part_whose_etag_it_noted() -> None:
+def test_python_does_not_hash_parts_with_a_noted_etag() -> None:
     client = _python_client()
     client.update(put=lambda *_: "e2", md5=lambda *_: pytest.fail("it was read again"))
     kappi = client["Kappi"]("http://kappi", "g", "key")
@@ -255,7 +255,7 @@ def test_python_hashes_no_part_whose_etag_it_noted() -> None:
         (412, "PreconditionFailed", 1, "it is there already"),
     ],
 )
-def test_python_sends_again_what_the_page_says(
+def test_python_repeats_the_errors_that_the_page_lists(
     monkeypatch: pytest.MonkeyPatch, photo: Path, status: int, code: str, times: int, etag: str | None
 ) -> None:
     client = _python_client()

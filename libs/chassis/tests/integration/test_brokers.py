@@ -154,7 +154,9 @@ def test_a_closed_broker_refuses_calls(capfd: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.skipif(
     not kafka_server.runnable(Path.cwd()), reason="Apache Kafka is not installed (make real-servers)"
 )
-async def test_apache_kafka_keeps_what_it_acknowledged_over_kill_9(tmp_path: Path, topic_prefix: str) -> None:
+async def test_apache_kafka_keeps_acknowledged_records_after_kill_9(
+    tmp_path: Path, topic_prefix: str
+) -> None:
     topic = f"{topic_prefix}ObjectsPurged"
     server = KafkaServer(root=Path.cwd(), folder=tmp_path)
     server.start()

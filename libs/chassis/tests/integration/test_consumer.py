@@ -168,7 +168,7 @@ async def test_no_record_is_skipped_when_members_join_and_leave(
     await sender.close()
 
 
-async def test_an_offset_is_never_committed_beyond_what_is_processed(
+async def test_an_offset_is_never_committed_beyond_the_processed_records(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
     seen, release = Seen(), asyncio.Event()

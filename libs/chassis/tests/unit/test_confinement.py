@@ -57,7 +57,7 @@ def outcome(machine: str, number: int, argument: int = 0, *, architecture: int |
         ("aarch64", {"read": 63, "write": 64, "futex": 98, "exit_group": 94, "mmap": 222}),
     ],
 )
-def test_the_filter_allows_what_computing_needs(machine: str, numbers: dict[str, int]) -> None:
+def test_the_filter_allows_the_calls_of_computing(machine: str, numbers: dict[str, int]) -> None:
     assert {outcome(machine, number) for number in numbers.values()} == {ALLOW}
 
 
@@ -98,7 +98,7 @@ def test_a_confined_process_computes_in_threads() -> None:
 
 
 @linux_only
-def test_a_confined_process_opens_nothing() -> None:
+def test_a_confined_process_cannot_open_files() -> None:
     done = confined("try:\n    open('/etc/passwd')\nexcept OSError:\n    print('refused')\n")
     assert done.stdout == "refused\n", done.stderr
 

@@ -128,7 +128,7 @@ def test_urls_are_signed_with_the_current_credentials() -> None:
         )
 
 
-def test_boto3s_chain_is_what_the_client_and_the_signer_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_and_signer_use_the_chain_of_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "CHAIN")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
