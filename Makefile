@@ -1,4 +1,4 @@
-# `make help` lists what can be done. Everything runs from .venv, installed from requirements.lock.
+# `make help` lists the targets. Everything runs from .venv, installed from requirements.lock.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGE
 up: install ## start all of Kappi on this machine (Ctrl-C stops it)
 	@exec $(BIN)/kappi up
 
-test: install ## run the tests, in parallel; not those that take minutes
+test: install ## run the tests in parallel, except those that take minutes
 	@$(BIN)/python .ci/test.py --slow=$(or $(SLOW),none)
 
 test-slow: install ## run the tests that take minutes
@@ -42,7 +42,7 @@ real-servers: install ## fetch a real Kafka and a real S3 server for the tests, 
 test-fast: install ## run the unit tests only
 	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
 
-lint: install ## ruff, format check, import arrows, house rules, licences of dependencies
+lint: install ## ruff, format check, import contracts, house rules, licences of dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_arrows.py \
     tests/contract/test_house_rules.py tests/contract/test_names.py && \
@@ -61,16 +61,16 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
-examples: install ## record the examples of the OpenAPI document anew, from a running stack (minutes); then: make docs
+examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs
 	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
 	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
 
-pages: schemas ## write every generated page anew: the above, formats, authorisation, OpenAPI, topics and users of Kafka
+pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka
 	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
 	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
 	  "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]" \
-	  tests/contract/test_authorisation.py::test_the_page_is_the_matrix \
-	  tests/deploy/test_kafka_topics.py::test_the_file_is_the_registry \
+	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
+	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails
@@ -78,7 +78,7 @@ site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a 
 	@$(DOCS)/bin/zensical build --strict
 	@echo "The site is in dist/site."
 
-docs: pages site ## both of these: what to run after a change of the surface, a setting or an event
+docs: pages site ## pages and site; run it after a change of the surface, a setting or an event
 
 $(DOCS)/.installed: .ci/docs.lock | install
 	@rm -rf $(DOCS) && $(BIN)/python -m venv $(DOCS)
@@ -86,11 +86,11 @@ $(DOCS)/.installed: .ci/docs.lock | install
 	@$(BIN)/python .ci/licences.py $< $(DOCS)/lib/python3.*/site-packages
 	@touch $@
 
-# Each lock holds every hash of every platform, and no index address. It is complete, so it is installed with
-# --no-deps: pip's resolver looks up `coverage[toml]` anew, takes what came out since, and fails for want of a hash.
+# Each lock has all hashes for all platforms, and no index address. It is complete, so it is installed with
+# --no-deps: pip's resolver would look up `coverage[toml]` again, choose a newer version, and fail without its hash.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 OWN := $(shell sed -n 's/^name = "\(kappi-.*\)"/--no-emit-package \1/p' */*/pyproject.toml)
-lock: install ## re-pin requirements.lock, and what the image, the tests of deploy/ and the site take (needs uv)
+lock: install ## re-pin requirements.lock, and the locks of the image, the tests of deploy/ and the site (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock
 	@$(PIN) --no-annotate deploy/docker/build.in -o deploy/docker/build.lock

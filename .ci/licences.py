@@ -23,7 +23,7 @@ _LIBRARY = re.compile(r"lib([^-.]+).*\.(so|dylib|dll)")
 
 
 def locked(lock: str) -> Iterator[tuple[str, str]]:
-    """Name and version of what the lock installs on this platform."""
+    """Returns the names and versions that the lock installs on this platform."""
     for pin in _PIN.findall(lock):
         requirement = Requirement(pin)
         if requirement.marker is None or requirement.marker.evaluate():
@@ -31,7 +31,7 @@ def locked(lock: str) -> Iterator[tuple[str, str]]:
 
 
 def stated(package: Distribution, name: str, rules: Mapping[str, Any]) -> set[str]:
-    """Licences in the package's metadata. An alternative (`MIT OR GPL-3.0-only`) is one entry."""
+    """Returns the licences in the package's metadata. An alternative (`MIT OR GPL-3.0-only`) is one entry."""
     metadata = package.metadata.json
     if expression := metadata.get("license_expression"):
         assert isinstance(expression, str)
@@ -48,7 +48,7 @@ def stated(package: Distribution, name: str, rules: Mapping[str, Any]) -> set[st
 
 
 def carried(package: Distribution, rules: Mapping[str, Any]) -> set[str]:
-    """Licences of the copyleft libraries in the package's wheel."""
+    """Returns the licences of the copyleft libraries in the package's wheel."""
     found = (_LIBRARY.match(file.name) for file in package.files or ())
     return {rules["libraries"][each[1]] for each in found if each and each[1] in rules["libraries"]}
 

@@ -1,4 +1,4 @@
-"""Which worker of pytest-xdist runs which tests, and in which order."""
+"""Assigns tests to the workers of pytest-xdist, and orders them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OWN_STACKS = tuple(
     f"tests/e2e/test_{name}.py" for name in ("resumable", "crashes", "many_galleries", "limits")
 )
 
-# Files that take longest begin first, so that no worker waits long for another at the end.
+# The files that take longest begin first, so that no worker waits long for another at the end.
 LONGEST_FIRST = (
     *OWN_STACKS,
     "tests/e2e/",
@@ -23,15 +23,15 @@ LONGEST_FIRST = (
     "deploy/embedded/tests/integration/",
 )
 
-# Folders whose tests share what takes long to make.
+# Folders whose tests share things that take long to create.
 TOGETHER = ("services/media/tests/corpus/",)
 
 
 class FilePerWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist publishes no types
-    """Gives a worker one file after another: the longest first, tests of one running stack together.
+    """Gives a worker one file after another: the longest first, and tests of one running stack together.
 
-    A file of tests/e2e is one unit for each kind of stack. A worker is given units of a stack that another
-    one runs only when nothing else is left: it has to start a second one.
+    A file of tests/e2e is one unit for each kind of stack. A worker gets units of a stack that another worker
+    runs only when nothing else is left, because it has to start a second stack for them.
     """
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:
@@ -62,6 +62,6 @@ class FilePerWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist 
 
 
 def _shared_stack(unit: str) -> str:
-    """The kind of stack that its tests share with other files; empty: they share none."""
+    """Returns the kind of stack that the unit's tests share with other files; empty if they share none."""
     file, _, stack = unit.partition(" ")
     return "" if file in OWN_STACKS else stack

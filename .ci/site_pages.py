@@ -1,8 +1,8 @@
-"""Gathers in dist/pages what the site of the documentation is built of.
+"""Collects in dist/pages the files from which the site of the documentation is built.
 
-These are the Markdown files of the repository, at their paths there, and the files that they link. So a link
-means the same in the repository and on the site. A folder that a page links gets a page that lists its files.
-The exit status is 1 when a page or the navigation links what does not exist.
+These are the Markdown files of the repository, at their paths there, and the files that they link, so a link
+has the same meaning in the repository and on the site. A linked folder gets a page that lists its files.
+The exit status is 1 if a page or the navigation links a file that does not exist.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
 def gather(root: Path, folder: Path, files: Collection[str], pages: Collection[str]) -> list[str]:
-    """Fills the folder and returns the links that lead nowhere.
+    """Fills the folder and returns the broken links.
 
-    files: paths from the root of all that is under version control. pages: some of them.
+    files: paths from the root of all files under version control. pages: some of them.
     """
     linked: dict[str, str] = {}
     for page in pages:
@@ -49,7 +49,7 @@ def gather(root: Path, folder: Path, files: Collection[str], pages: Collection[s
 
 
 def navigation(entries: list[dict[str, Any]]) -> Iterator[str]:
-    """Pages of the navigation."""
+    """Returns the pages of the navigation."""
     for entry in entries:
         for target in entry.values():
             if isinstance(target, str):
@@ -59,7 +59,7 @@ def navigation(entries: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _to_page(root: Path, page: str, link: re.Match[str]) -> str:
-    """A link to a folder leads to the folder's page."""
+    """Turns a link to a folder into a link to the folder's page."""
     is_folder = (root / _resolved(page, link[2])).is_dir()
     return f"{link[1]}{link[2].rstrip('/')}/README.md{link[3]}" if is_folder else link[0]
 

@@ -1,7 +1,7 @@
-"""Prints the slow suites that a change could touch, for `make test SLOW=…`: paths separated by commas.
+"""Prints the slow suites that a change could affect, for `make test SLOW=…`: paths separated by commas.
 
-The change is what was committed since KAPPI_CI_BASE. Without that it is what was committed in the eight hours
-before the newest commit.
+The change consists of the commits since KAPPI_CI_BASE, or, without that, of those in the eight hours before
+the newest commit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SUITES: Mapping[str, Sequence[str]] = tomllib.loads((ROOT / ".ci/slow_suites.toml").read_text())
 WINDOW_S = 8 * 3600
-EVERYTHING = ("requirements.lock",)  # whose change could touch any suite
+EVERYTHING = ("requirements.lock",)  # a change of it could affect any suite
 
 
 def suites_for(changed: Sequence[str]) -> list[str]:
-    """changed: paths from the root of the repository."""
+    """Returns the suites. changed: paths from the root of the repository."""
     return [
         suite
         for suite, watched in SUITES.items()
@@ -37,7 +37,7 @@ def changed_paths() -> list[str]:
 def _commit_before_window() -> str:
     newest = int(_git("log", "-1", "--format=%ct"))
     older = _git("rev-list", "-1", f"--before={newest - WINDOW_S}", "HEAD").strip()
-    # Everything there is changed where no commit is older.
+    # Without an older commit, every file counts as changed.
     return older or _git("hash-object", "-t", "tree", "/dev/null").strip()
 
 

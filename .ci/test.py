@@ -1,7 +1,7 @@
-"""Runs the tests in parallel. In CI a test that failed is run once more, alone, after the rest.
+"""Runs the tests in parallel. In CI a failed test is run once more, alone, after the rest.
 
-Usage: .ci/test.py [pytest's arguments]. The exit status is pytest's; it is also 0 when every test that failed
-passed in its second run. The last lines then say `FLAKY`, the test's name and how it failed at first.
+Usage: .ci/test.py [pytest's arguments]. The exit status is pytest's; it is also 0 if every failed test passed
+in its second run. The last lines then contain `FLAKY`, the test's name and its first failure.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 import pytest
 
-# So many files with failures are no accident: they are reported as they are.
+# So many files with failures are no accident, so they are not run again.
 MOST_FILES_RUN_AGAIN = 5
 
-# Tests wait for servers and clocks half of their time.
+# Tests spend half of their time waiting for servers and clocks.
 WORKERS = 2 * (os.cpu_count() or 1)
 
 
 class Run:
-    """A pytest plugin of the process that starts the workers: it shares out the tests and keeps failures."""
+    """A pytest plugin of the process that starts the workers: it assigns the tests and records failures."""
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        from scheduler import FilePerWorker  # not before pytest has loaded pytest-xdist
+        from scheduler import FilePerWorker  # pytest must load pytest-xdist first
 
         return FilePerWorker(config, log)
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def passes_alone(nodeids: Sequence[str]) -> bool:
-    """Whether a file's failed tests pass when nothing runs beside them."""
+    """Returns whether a file's failed tests pass while no other test runs."""
     print(f"\nOnce more, alone: {' '.join(nodeids)}", flush=True)
     return subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *nodeids], check=False).returncode == 0
 

@@ -88,16 +88,16 @@ class Services:
 
 async def _measure(services: Services, kind: str, rate: int, seconds: float) -> Row:
     await _create_tables(services.url)
-    ours, theirs = multiprocessing.Pipe()
+    own_end, child_end = multiprocessing.Pipe()
     count = round(rate * (WARM_UP_S + seconds))
     consumer = multiprocessing.get_context("spawn").Process(
-        target=_consume_in_process, args=(theirs, services, count), daemon=True
+        target=_consume_in_process, args=(child_end, services, count), daemon=True
     )
     consumer.start()
     try:
-        await _told(ours)  # the consumer has its part in the group
+        await _next_message(own_end)  # the consumer has its part in the group
         committed, elapsed_s = await _write(services, rate, count)
-        began, done = await _told(ours)
+        began, done = await _next_message(own_end)
     finally:
         consumer.terminate()
         consumer.join()
@@ -126,7 +126,7 @@ async def _create_tables(url: str) -> None:
     await engine.dispose()
 
 
-async def _told(end: Connection) -> Any:
+async def _next_message(end: Connection) -> Any:
     """Returns the next message of the other process. Raises TimeoutError."""
     if not await asyncio.to_thread(end.poll, TIMEOUT_S):
         raise TimeoutError("the consumer does not answer")
@@ -201,11 +201,11 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
 
 
 async def _no_effect(_: UnitOfWork, __: Envelope[Any]) -> None:
-    """Does nothing: only the inbox is written, as by every consumer."""
+    """Does nothing: only the inbox is written, as every consumer does."""
 
 
 class _Service:
-    """A service's own parts for events; an async context manager."""
+    """The parts of a service that send and receive events, as an async context manager."""
 
     def __init__(self, services: Services) -> None:
         self.database = Database(services.url)

@@ -42,7 +42,7 @@ def word(number: int) -> str:
 
 
 async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
-    """Fills the media database and returns the galleries. The account must have no data before."""
+    """Fills the media database and returns the galleries. The account must have no data."""
     chooser = random.Random(owner_id.int)
     galleries = [_id(chooser, _FIRST) for _ in range(GALLERIES)]
     pool = await asyncpg.create_pool(

@@ -40,7 +40,7 @@ _ADDRESSES = tuple(f"203.0.{number}.7" for number in range(50))
 
 
 def rows(settings: Mapping[str, str], seconds: float) -> Iterable[Row]:
-    """Returns one row for each way and side; `note` holds the median of the ratios of the rounds."""
+    """Returns a row for each kind of request and side; `note` has the median of the ratios of the rounds."""
     with ExitStack() as stacks:
         running = {
             side: stacks.enter_context(
@@ -89,7 +89,7 @@ def _world(stack: EmbeddedStack) -> World:
 async def _way(
     worlds: Mapping[str, World], galleries: Mapping[str, Gallery], *, via: str, seconds: float
 ) -> AsyncIterator[Row]:
-    """Measures one way. The rounds take the sides in every order, so that none is always the first."""
+    """Measures one kind of request. The rounds use every order of the sides, so that none is always first."""
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     costs: dict[str, list[float]] = {side: [] for side in SIDES}
     failed = dict.fromkeys(rates, 0)

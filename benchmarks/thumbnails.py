@@ -46,10 +46,10 @@ async def one_decoding() -> list[Row]:
         original, made = Path(folder) / "original.jpg", Path(folder) / "400.jpg"
         original.write_bytes(picture)
 
-        async def ours() -> None:
+        async def decoder() -> None:
             await renderer.render_grid(BytesSource(picture), facts, _GRID)
 
-        async def theirs() -> None:
+        async def vipsthumbnail() -> None:
             output = f"{made}[Q=82,optimize_coding,strip]"
             program = await asyncio.create_subprocess_exec(
                 VIPSTHUMBNAIL, str(original), "-s", "x400", "-o", output
@@ -57,39 +57,39 @@ async def one_decoding() -> list[Row]:
             if await program.wait() != 0:
                 raise RuntimeError(f"{VIPSTHUMBNAIL} failed")
 
-        contestants: dict[str, Callable[[], Awaitable[None]]] = {"decoder": ours}
+        contestants: dict[str, Callable[[], Awaitable[None]]] = {"decoder": decoder}
         if shutil.which(VIPSTHUMBNAIL):
-            contestants[VIPSTHUMBNAIL] = theirs
+            contestants[VIPSTHUMBNAIL] = vipsthumbnail
         try:
             taken = await _in_turns(contestants)
         finally:
             await renderer.close()
     own = statistics.median(taken["decoder"])
-    return [_row(who, times, own=own) for who, times in taken.items()]
+    return [_row(program_name, times, own=own) for program_name, times in taken.items()]
 
 
 async def _in_turns(contestants: dict[str, Callable[[], Awaitable[None]]]) -> dict[str, list[float]]:
     """Returns the seconds of each, round by round. The first round starts processes and does not count."""
-    taken: dict[str, list[float]] = {who: [] for who in contestants}
+    taken: dict[str, list[float]] = {program_name: [] for program_name in contestants}
     for _ in range(ROUNDS + 1):
-        for who, make in contestants.items():
+        for program_name, make in contestants.items():
             started = time.perf_counter()
             await make()
-            taken[who].append(time.perf_counter() - started)
-    return {who: times[1:] for who, times in taken.items()}
+            taken[program_name].append(time.perf_counter() - started)
+    return {program_name: times[1:] for program_name, times in taken.items()}
 
 
-def _row(who: str, times: list[float], *, own: float) -> Row:
+def _row(program_name: str, times: list[float], *, own: float) -> Row:
     middle, ordered = statistics.median(times), sorted(times)
     return Row(
         scenario="12 MP JPEG to 400 px",
-        via=who,
+        via=program_name,
         load="1 at a time",
         per_second=round(1 / middle, 1),
         p50_ms=round(middle * 1e3, 1),
         p99_ms=round(ordered[-1] * 1e3, 1),
         failed=0,
-        note="" if who == "decoder" else f"the decoder takes {own / middle:.2f} of it",
+        note="" if program_name == "decoder" else f"the decoder takes {own / middle:.2f} of it",
     )
 
 

@@ -1,7 +1,7 @@
-"""Pack the function for AWS Lambda: `python deploy/aws/build_function.py [FILE]`.
+"""Packs the function for AWS Lambda: `python deploy/aws/build_function.py [FILE]`.
 
-The same sources make the same bytes on any machine, so that a changed digest means changed code: files in
-order, without times or compression.
+The same sources give the same bytes on any machine, so a changed digest means changed code. The zip therefore
+has its files in order, without times or compression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEDIAMETA = HERE.parents[1] / "libs" / "mediameta"
 DEFAULT_TARGET = HERE.parents[1] / "dist" / "metadata-function.zip"
 HANDLER = "metadata_function.handler.handle"
 
-# Modules of the service that the function uses: none of them needs a package.
+# Modules of the service that the function uses. They import the standard library only.
 _MODULES = (
     "kappi_media/__init__.py",
     "kappi_media/domain/__init__.py",

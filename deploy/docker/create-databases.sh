@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run by the PostgreSQL image on an empty volume: for each service a database that its own account alone may use.
+# Run by the PostgreSQL image on an empty volume: creates a database per service, open only to its own account.
 set -eu
 
 for service in identity galleries media janitor; do

@@ -1,4 +1,4 @@
-"""AWS on this machine: MiniStack, which runs Lambda functions as processes of their own."""
+"""An emulator of AWS: MiniStack, which runs Lambda functions as separate processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Emulator:
         )
 
     def settings(self, bucket: str) -> dict[str, str]:
-        """What makes Kappi use a bucket here, see `StorageSettings`."""
+        """Returns the settings by which Kappi uses a bucket of the emulator, see `StorageSettings`."""
         return {
             "KAPPI_S3_ENDPOINT": self.endpoint,
             "KAPPI_S3_BUCKET": bucket,
@@ -62,7 +62,7 @@ def running_emulator(folder: Path) -> Iterator[Emulator]:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": LOOPBACK,
             "TMPDIR": str(folder),
-            # Its functions find it as they would find AWS.
+            # The functions of the emulator find it as they would find AWS.
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -77,7 +77,7 @@ def running_emulator(folder: Path) -> Iterator[Emulator]:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A stack of our template. outputs: as the template names them."""
+    """A deployed stack of the template. outputs: by the names in the template."""
 
     emulator: Emulator
     bucket: str
@@ -85,14 +85,14 @@ class Deployed:
     resources: dict[str, str]
 
     def logged(self) -> list[dict[str, Any]]:
-        """What the function wrote, line by line."""
+        """Returns the log lines of the function."""
         logs = self.emulator.client("logs")
         found = logs.filter_log_events(logGroupName=self.resources["FunctionLog"])
         lines = [line for event in found["events"] for line in event["message"].splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def failed(self) -> list[dict[str, Any]]:
-        """Events the function gave up on."""
+        """Returns the events that the function could not process."""
         queue = self.emulator.client("sqs")
         answer = queue.receive_message(
             QueueUrl=self.outputs["FailedEventsUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
@@ -101,7 +101,7 @@ class Deployed:
 
 
 def deploy(emulator: Emulator, *, code: Path, **parameters: str) -> Deployed:
-    """Our template with a zip of the function. Raises WaiterError with the stack rolled back."""
+    """Deploys the template with a zip of the function. Raises WaiterError if the stack was rolled back."""
     name = f"kappi-{uuid.uuid4().hex[:8]}"
     s3, cloudformation = emulator.client("s3"), emulator.client("cloudformation")
     s3.create_bucket(Bucket=f"{name}-code")

@@ -1,4 +1,4 @@
-"""The function at the store, piece by piece, in this process and against the emulated S3."""
+"""The parts of the function at the store, in this process and against the emulated S3."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN = "a token of the store's own"
 
 @pytest.fixture(autouse=True)
 def function_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Lambda has it: the function's folder is where modules come from."""
+    """Makes modules importable as on Lambda, where they are in the function's folder."""
     monkeypatch.syspath_prepend(str(AWS))
 
 
@@ -37,7 +37,7 @@ def webhook(function_path: None) -> Any:
 
 @dataclass(slots=True)
 class FakeEndpoint:
-    """Stands where Kappi does. answers: statuses to give, one after the other, then 200."""
+    """Stands in for Kappi. answers: statuses to return one after the other, then 200."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ def endpoint() -> Iterator[FakeEndpoint]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -72,8 +72,8 @@ def endpoint() -> Iterator[FakeEndpoint]:
         thread.join()
 
 
-class TestTelling:
-    def test_shows_the_token_and_reads_it_once(self, webhook: Any, endpoint: FakeEndpoint) -> None:
+class TestWebhook:
+    def test_sends_the_token_and_reads_it_once(self, webhook: Any, endpoint: FakeEndpoint) -> None:
         reads: list[str] = []
 
         def read_token() -> str:
@@ -87,14 +87,14 @@ class TestTelling:
         assert endpoint.bodies[2] == {"Records": [2]}
         assert len(reads) == 1
 
-    def test_reads_a_token_again_that_was_changed(self, webhook: Any, endpoint: FakeEndpoint) -> None:
+    def test_reads_a_changed_token_again(self, webhook: Any, endpoint: FakeEndpoint) -> None:
         tokens = iter(["old", "new"])
         endpoint.answers = [401]
         webhook.Webhook(endpoint.url, read_token=lambda: next(tokens)).send({})
         assert endpoint.shown == ["Bearer old", "Bearer new"]
 
     @pytest.mark.parametrize("answers", [[401, 401], [404], [422], [500], [503], [307]])
-    def test_says_when_it_was_not_taken_and_nothing_secret(
+    def test_a_refusal_is_an_error_without_secrets(
         self, webhook: Any, endpoint: FakeEndpoint, answers: list[int]
     ) -> None:
         asked = len(answers)
@@ -104,7 +104,7 @@ class TestTelling:
         assert TOKEN not in repr(refused.value)
         assert len(endpoint.shown) == asked, "a redirect is not followed"
 
-    def test_says_when_nobody_answers(self, webhook: Any) -> None:
+    def test_a_missing_answer_is_an_error(self, webhook: Any) -> None:
         with pytest.raises(webhook.DeliveryFailed, match="no answer"):
             webhook.Webhook("http://127.0.0.1:1/internal/store-events", read_token=lambda: TOKEN).send({})
 
@@ -129,7 +129,7 @@ def bucket(emulator: Emulator) -> str:
 def handler(
     function_path: None, emulator: Emulator, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    """The module, as a function of its own environment."""
+    """Returns the module, imported in the environment of the function."""
     secret = emulator.client("secretsmanager").create_secret(Name=uuid4().hex, SecretString=TOKEN)
     environment = {
         "AWS_ENDPOINT_URL": emulator.endpoint,
@@ -149,7 +149,7 @@ def handler(
 
 @pytest.fixture
 def put(emulator: Emulator, bucket: str) -> Callable[..., str]:
-    """`put(body)`: the key of an original that holds it."""
+    """`put(body)` stores an original and returns its key."""
 
     def put(body: bytes, content_type: str = "image/jpeg") -> str:
         key = original_key(uuid4(), uuid4())
@@ -172,20 +172,20 @@ def tags(emulator: Emulator, bucket: str, key: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in found}
 
 
-def test_what_it_finds_it_writes_and_tells(
+def test_facts_are_written_as_tags_and_kappi_is_notified(
     handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], endpoint: FakeEndpoint
 ) -> None:
     key = put(JPEG)
-    told = event(bucket, key)
-    assert handler.handle(told, None) == {"originals": 1, "tagged": 1}
+    given_event = event(bucket, key)
+    assert handler.handle(given_event, None) == {"originals": 1, "tagged": 1}
     assert tags(emulator, bucket, key) == tags_of(TaggedFacts("image", 300, 200))
-    assert endpoint.bodies == [told]
-    # Once more: nothing is left to write, Kappi is told all the same.
-    assert handler.handle(told, None) == {"originals": 1, "tagged": 0}
+    assert endpoint.bodies == [given_event]
+    # A second call has nothing to write, and Kappi is notified again.
+    assert handler.handle(given_event, None) == {"originals": 1, "tagged": 0}
     assert len(endpoint.bodies) == 2
 
 
-def test_tags_of_others_stay(handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str]) -> None:
+def test_other_tags_are_kept(handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str]) -> None:
     key = put(JPEG)
     emulator.client("s3").put_object_tagging(
         Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "scan", "Value": "clean"}]}
@@ -197,7 +197,7 @@ def test_tags_of_others_stay(handler: Any, emulator: Emulator, bucket: str, put:
 def test_a_large_film_is_read_in_a_few_pieces(
     handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its index is at the end, behind megabytes that nobody needs."""
+    """The film's index is at its end, behind megabytes that need not be read."""
     film = movie(MovieShape(width=320, height=180))
     padding = (8 << 20).to_bytes(4, "big") + b"free" + b"\x00" * ((8 << 20) - 8)
     at = film.index(b"mdat") - 4
@@ -223,7 +223,7 @@ def test_a_large_film_is_read_in_a_few_pieces(
 
 
 @pytest.mark.parametrize("body", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", JPEG[:60]])
-def test_what_is_no_picture_is_told_and_not_tagged(
+def test_a_file_that_is_no_picture_is_not_tagged_and_kappi_is_notified(
     handler: Any,
     emulator: Emulator,
     bucket: str,
@@ -237,7 +237,7 @@ def test_what_is_no_picture_is_told_and_not_tagged(
     assert len(endpoint.bodies) == 1
 
 
-def test_what_is_gone_harms_nothing(
+def test_a_deleted_original_is_no_failure(
     handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str]
 ) -> None:
     gone, there = original_key(uuid4(), uuid4()), put(JPEG)
@@ -245,7 +245,7 @@ def test_what_is_gone_harms_nothing(
     assert tags(emulator, bucket, there)["kappi-width"] == "300"
 
 
-def test_one_failure_keeps_no_other_from_being_done_and_is_raised(
+def test_a_failure_is_raised_after_the_other_originals_are_tagged(
     handler: Any,
     emulator: Emulator,
     bucket: str,
@@ -254,17 +254,17 @@ def test_one_failure_keeps_no_other_from_being_done_and_is_raised(
     capsys: Any,
 ) -> None:
     there = put(JPEG)
-    told = event(bucket, there)
-    told["Records"] += event("no-such-bucket-anywhere", original_key(uuid4(), uuid4()))["Records"]
+    given_event = event(bucket, there)
+    given_event["Records"] += event("no-such-bucket-anywhere", original_key(uuid4(), uuid4()))["Records"]
     with pytest.raises(handler.Unfinished, match="1 of 2"):
-        handler.handle(told, None)
+        handler.handle(given_event, None)
     assert tags(emulator, bucket, there)["kappi-width"] == "300"
     assert len(endpoint.bodies) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"NoSuchBucket"} == {line["code"] for line in lines if line["event"] == "original.failed"}
 
 
-def test_kappi_that_is_away_is_raised_and_the_tags_stay(
+def test_an_unreachable_kappi_is_an_error_and_the_tags_stay(
     handler: Any,
     emulator: Emulator,
     bucket: str,
@@ -280,7 +280,7 @@ def test_kappi_that_is_away_is_raised_and_the_tags_stay(
     assert TOKEN not in capsys.readouterr().out
 
 
-def test_a_secret_that_cannot_be_read_is_raised(
+def test_a_secret_that_cannot_be_read_is_an_error(
     handler: Any,
     bucket: str,
     put: Callable[..., str],
@@ -307,16 +307,14 @@ def test_without_an_address_only_tags_are_written(
     assert endpoint.bodies == []
 
 
-@pytest.mark.parametrize("told", [{}, [], None, {"Records": [{}]}, {"Records": "all"}])
-def test_what_it_cannot_read_is_put_aside_for_an_operator(handler: Any, told: Any, capsys: Any) -> None:
+@pytest.mark.parametrize("given_event", [{}, [], None, {"Records": [{}]}, {"Records": "all"}])
+def test_an_unreadable_event_is_an_error(handler: Any, given_event: Any, capsys: Any) -> None:
     with pytest.raises(handler.Unfinished):
-        handler.handle(told, None)
+        handler.handle(given_event, None)
     assert '"event.unreadable"' in capsys.readouterr().out
 
 
-def test_the_stores_test_message_and_removals_ask_for_nothing(
-    handler: Any, bucket: str, endpoint: FakeEndpoint
-) -> None:
+def test_test_messages_and_removals_are_ignored(handler: Any, bucket: str, endpoint: FakeEndpoint) -> None:
     nothing = {"originals": 0, "tagged": 0}
     assert handler.handle({"Service": "Amazon S3", "Event": "s3:TestEvent"}, None) == nothing
     key = original_key(uuid4(), uuid4())
@@ -324,10 +322,10 @@ def test_the_stores_test_message_and_removals_ask_for_nothing(
     assert endpoint.bodies == []
 
 
-def test_an_object_that_changes_while_it_is_read_is_left_to_another_attempt(
+def test_an_object_that_changes_during_the_read_is_tried_again(
     handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str]
 ) -> None:
-    """Originals are written once; whoever overwrites one must not have it described by a mixture."""
+    """Originals are written once. If one is overwritten, its tags must not mix facts of both versions."""
     film = movie(MovieShape(width=320, height=180, seconds=8))
     body = film + b"\x00" * (256 << 10)
     key = put(body, "video/mp4")

@@ -1,6 +1,6 @@
 """From an S3 event to tags to the database.
 
-The template's function is run by an AWS emulator, beside Kappi's media service, which hears of what arrived
+An AWS emulator runs the function of the template beside Kappi's media service, which is notified of uploads
 and reads the tags.
 """
 
@@ -74,7 +74,7 @@ def grant_key() -> SigningKey:
 
 @pytest.fixture(scope="module")
 def jwks_url(grant_key: SigningKey) -> Iterator[str]:
-    """The galleries service's key set."""
+    """Serves the galleries service's key set, and yields its address."""
     body = json.dumps(jwks_document(grant_key)).encode()
 
     class Answers(BaseHTTPRequestHandler):
@@ -85,7 +85,7 @@ def jwks_url(grant_key: SigningKey) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -122,7 +122,7 @@ def media(
     topic_prefix: str,
     tmp_path: Path,
 ) -> MediaMaker:
-    """`media(roles)`: the service on the emulated bucket, not yet started."""
+    """`media(roles)` returns the service on the emulated bucket, not yet started."""
 
     def make(*roles: str) -> ManagedProcess:
         ops_port = free_port()
@@ -153,7 +153,7 @@ def media(
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A phone that sends bytes, and dies before it says so."""
+    """A phone that sends bytes and ends before it completes the upload."""
 
     session: aiohttp.ClientSession
     address: str
@@ -206,7 +206,7 @@ async def test_from_event_to_tags_to_database(
     media: MediaMaker, app: App, deployed: Deployed, database: Database
 ) -> None:
     film = movie(MovieShape(width=320, height=180))
-    with media("api", "relay") as running:  # without its worker: what is shown then comes from tags
+    with media("api", "relay") as running:  # without its worker, so shown facts come from tags
         photo, video = await asyncio.gather(app.send(JPEG), app.send(film, "video/mp4"))
 
         async def shown() -> None:
@@ -226,7 +226,7 @@ async def test_from_event_to_tags_to_database(
         told = await database.hot.fetch("SELECT key FROM outbox WHERE topic = 'UploadCompleted'")
         assert sorted(row["key"] for row in told) == sorted([photo["media_id"], video["media_id"]])
         again = await app.ask("POST", f"/v1/uploads/{photo['id']}/complete")
-        assert again["id"] == photo["media_id"], "the phone came back after all"
+        assert again["id"] == photo["media_id"], "the phone completes its upload later"
         assert await asyncio.to_thread(running.stop) == 0
 
     with media("api", "relay", "worker"):
@@ -243,12 +243,12 @@ async def test_from_event_to_tags_to_database(
     for log in (running.log.read_text(), json.dumps(await asyncio.to_thread(deployed.logged))):
         assert TOKEN not in log
         assert "Signature=" not in log
-    # Renditions are no originals: nobody was called for them.
+    # Renditions are no originals, so the function was not called for them.
     rendition = rendition_key(app.gallery.id, UUID(photo["media_id"]), "400")
     assert rendition not in json.dumps(await asyncio.to_thread(deployed.logged))
 
 
-async def test_a_file_that_lies_is_refused_by_kappi_itself(
+async def test_a_file_of_another_type_than_declared_is_refused_by_kappi(
     media: MediaMaker, app: App, deployed: Deployed, database: Database
 ) -> None:
     with media("api", "relay"):
@@ -265,10 +265,10 @@ async def test_a_file_that_lies_is_refused_by_kappi_itself(
     assert await database.hot.fetchval("SELECT count(*) FROM items") == 0
 
 
-async def test_kappi_may_be_away_for_a_moment(
+async def test_kappi_may_be_unreachable_for_a_short_time(
     media: MediaMaker, app: App, deployed: Deployed, database: Database
 ) -> None:
-    """Lambda sends the event again, and the tags are found written."""
+    """Lambda sends the event again, and the tags are then found written."""
     process = media("api", "relay")
     with process:
         promised = await app.ask(
@@ -283,12 +283,12 @@ async def test_kappi_may_be_away_for_a_moment(
             assert stored.status == 200
         key = key_of(app, upload)
 
-        async def tagged_but_not_told() -> None:
+        async def tagged_but_not_notified() -> None:
             assert (await asyncio.to_thread(tags_of, deployed, key)).get("kappi-width") == "300"
             events = [line["event"] for line in await asyncio.to_thread(deployed.logged)]
             assert "event.not_told" in events
 
-        await eventually(tagged_but_not_told, TIMEOUT_S)
+        await eventually(tagged_but_not_notified, TIMEOUT_S)
         await asyncio.to_thread(process.start)
 
         async def completed() -> None:
@@ -308,8 +308,8 @@ def _facts(item: dict[str, Any]) -> tuple[str, str, int, int]:
     return item["status"], item["kind"], item["width"], item["height"]
 
 
-async def test_what_it_gave_up_on_is_kept_for_an_operator(deployed: Deployed, app: App) -> None:
-    """Nobody is there to be told: three attempts, then the event lies in the queue, whole."""
+async def test_an_event_that_failed_repeatedly_is_kept_for_an_operator(deployed: Deployed, app: App) -> None:
+    """Kappi is not reachable: after three attempts the whole event is in the queue."""
     s3 = deployed.emulator.client("s3")
     key = original_key(app.gallery.id, new_id())
     await asyncio.to_thread(

@@ -1,4 +1,4 @@
-"""What deploy/aws/template.yaml makes, as the linter and the emulator see it."""
+"""The resources of deploy/aws/template.yaml, checked by the linter and created in the emulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # no type information is published here
+import yaml  # type: ignore[import-untyped]  # publishes no types
 
 from tests.aws.emulator import AWS, TEMPLATE, Deployed, Emulator, deploy, running_emulator
 from tests.deploy.tools import deploy_tool
@@ -59,7 +59,7 @@ def test_the_same_sources_make_the_same_zip(tmp_path: Path) -> None:
     assert not [name for name in names if "models" in name or "settings" in name or not name.endswith(".py")]
 
 
-def test_the_zip_needs_nothing_that_is_not_in_it_but_botocore(tmp_path: Path) -> None:
+def test_the_zip_imports_only_its_own_modules_and_botocore(tmp_path: Path) -> None:
     zipped = build(tmp_path / "function.zip")
     program = (
         f"import sys; sys.path.insert(0, {str(zipped)!r});"
@@ -71,7 +71,7 @@ def test_the_zip_needs_nothing_that_is_not_in_it_but_botocore(tmp_path: Path) ->
     subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
-def test_the_bucket_is_encrypted_versioned_and_closed(emulator: Emulator, deployed: Deployed) -> None:
+def test_the_bucket_is_encrypted_versioned_and_private(emulator: Emulator, deployed: Deployed) -> None:
     s3, bucket = emulator.client("s3"), deployed.bucket
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -85,8 +85,10 @@ def test_the_bucket_is_encrypted_versioned_and_closed(emulator: Emulator, deploy
     assert owner["ObjectOwnership"] == "BucketOwnerEnforced"
 
 
-def test_the_bucket_forgets_what_was_left_behind(emulator: Emulator, deployed: Deployed) -> None:
-    """The emulator's CloudFormation leaves lifecycle rules out, so its S3 is handed the template's."""
+def test_the_bucket_deletes_abandoned_uploads_and_old_versions(
+    emulator: Emulator, deployed: Deployed
+) -> None:
+    """The emulator's CloudFormation ignores lifecycle rules, so the rules are set through its S3."""
     lifecycle = _template()["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]
     rules = {rule["Id"]: rule for rule in lifecycle["Rules"]}
     assert {rule["Status"] for rule in rules.values()} == {"Enabled"}
@@ -131,16 +133,16 @@ def test_a_web_page_may_send_parts_and_see_their_etags(emulator: Emulator, deplo
     assert "ETag" in rule["ExposeHeaders"]
 
 
-def test_originals_alone_call_the_function(emulator: Emulator, deployed: Deployed) -> None:
+def test_only_originals_call_the_function(emulator: Emulator, deployed: Deployed) -> None:
     found = emulator.client("s3").get_bucket_notification_configuration(Bucket=deployed.bucket)
-    (told,) = found["LambdaFunctionConfigurations"]
-    assert told["LambdaFunctionArn"] == deployed.outputs["FunctionArn"]
-    assert told["Events"] == ["s3:ObjectCreated:*"]
-    rules = {rule["Name"].lower(): rule["Value"] for rule in told["Filter"]["Key"]["FilterRules"]}
+    (notification,) = found["LambdaFunctionConfigurations"]
+    assert notification["LambdaFunctionArn"] == deployed.outputs["FunctionArn"]
+    assert notification["Events"] == ["s3:ObjectCreated:*"]
+    rules = {rule["Name"].lower(): rule["Value"] for rule in notification["Filter"]["Key"]["FilterRules"]}
     assert rules == {"prefix": "galleries/", "suffix": "/original"}
 
 
-def test_the_function_may_do_what_it_does_and_no_more(emulator: Emulator, deployed: Deployed) -> None:
+def test_the_function_has_only_the_rights_that_it_needs(emulator: Emulator, deployed: Deployed) -> None:
     policy = emulator.client("iam").get_role_policy(
         RoleName=deployed.resources["FunctionRole"], PolicyName="originals"
     )["PolicyDocument"]
@@ -156,15 +158,17 @@ def test_the_function_may_do_what_it_does_and_no_more(emulator: Emulator, deploy
         "s3:GetObjectTagging",
         "s3:PutObjectTagging",
     }
-    # By which S3 tells of what is gone, and not of what may not be seen.
+    # With this right S3 answers that a missing object is missing, instead of forbidden.
     bucket = originals.partition("/")[0]
     assert {action for action, resource in allowed if resource == bucket} == {"s3:ListBucket"}
     others = {action for action, resource in allowed if resource not in (originals, bucket)}
-    assert others == {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}, "it tells nobody here"
+    assert others == {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}, (
+        "it may not call other services"
+    )
     assert "*" not in {resource for _, resource in allowed}
 
 
-def test_what_fails_is_tried_again_then_kept_and_logs_end(emulator: Emulator, deployed: Deployed) -> None:
+def test_failed_events_are_retried_and_kept_and_logs_expire(emulator: Emulator, deployed: Deployed) -> None:
     retries = emulator.client("lambda").get_function_event_invoke_config(
         FunctionName=deployed.outputs["FunctionArn"], Qualifier="$LATEST"
     )
@@ -177,7 +181,7 @@ def test_what_fails_is_tried_again_then_kept_and_logs_end(emulator: Emulator, de
 
 
 def _template() -> dict[str, Any]:
-    """With `!Ref name` as the name, and other functions as what they are given."""
+    """Returns the template with `!Ref name` as the name, and other functions as their arguments."""
     loader: Any = type("Loader", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("!", _given)
     found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader=loader)

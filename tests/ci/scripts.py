@@ -1,4 +1,4 @@
-"""The scripts of .ci, which is no package."""
+"""Loads the scripts of .ci, which is no package."""
 
 from __future__ import annotations
 

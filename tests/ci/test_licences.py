@@ -1,4 +1,4 @@
-"""What `make lint` says of the licences of locked packages."""
+"""The check of the licences of locked packages in `make lint`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_copyleft_library_in_a_wheel_is_a_fault(script: ModuleType, tmp_path: 
     ]
 
 
-def test_an_exception_allows_what_it_names_and_has_to_be_needed(script: ModuleType, tmp_path: Path) -> None:
+def test_an_exception_allows_the_named_licence_and_must_be_needed(script: ModuleType, tmp_path: Path) -> None:
     install(tmp_path, "planted", "License: GPL-3.0-only")
     rules = _RULES | {"exceptions": {"planted": {"licences": ["GPL-3.0-only", "AGPL-3.0-only"]}}}
     assert list(script.faults("planted==1.0 \\\n", str(tmp_path), rules)) == [
@@ -81,7 +81,7 @@ def test_an_exception_allows_what_it_names_and_has_to_be_needed(script: ModuleTy
     ]
 
 
-def test_what_is_not_installed_is_a_fault_unless_it_is_for_another_platform(
+def test_a_missing_package_is_a_fault_unless_it_is_for_another_platform(
     script: ModuleType, tmp_path: Path
 ) -> None:
     lock = "missing==1.0 \\\n    --hash=sha256:00\nelsewhere==1.0 ; sys_platform == 'win32' \\\n"

@@ -1,4 +1,4 @@
-"""What is said of the version and the licence in several places is the same everywhere."""
+"""Version and licence are the same in all places that name them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_wheel_has_the_version_and_the_licence(package: Path, tmp_path: Path) 
     assert metadata["License-Expression"] == "Apache-2.0"
 
 
-def test_what_is_installed_is_this_version() -> None:
+def test_the_installed_packages_have_this_version() -> None:
     assert version("kappi-chassis") == _VERSION, "run `make install`"
 
 

@@ -1,4 +1,4 @@
-"""What the site of the documentation is built of."""
+"""The files from which the site of the documentation is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the slow tests CI runs for a change."""
+"""The choice of the slow tests that CI runs for a change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def has_slow_tests(source: str) -> bool:
     )
 
 
-def test_every_file_with_slow_tests_is_a_suite_and_watches_what_exists(script: ModuleType) -> None:
+def test_every_file_with_slow_tests_is_a_suite_with_existing_paths(script: ModuleType) -> None:
     tests = [
         path
         for folder in ("clients", "libs", "services", "deploy", "tests")
@@ -48,15 +48,17 @@ def test_every_file_with_slow_tests_is_a_suite_and_watches_what_exists(script: M
         ("requirements.lock", "tests/deploy/test_image.py"),
     ],
 )
-def test_a_change_chooses_what_it_could_touch(script: ModuleType, changed: str, chosen: str) -> None:
+def test_a_change_chooses_the_suites_that_it_could_affect(
+    script: ModuleType, changed: str, chosen: str
+) -> None:
     assert chosen in script.suites_for([changed])
 
 
-def test_a_change_of_a_page_chooses_nothing(script: ModuleType) -> None:
+def test_a_change_of_a_page_chooses_no_suite(script: ModuleType) -> None:
     assert script.suites_for(["README.md", "docs/clients.md"]) == []
 
 
-def test_the_change_is_what_was_committed_since_the_base(
+def test_the_change_consists_of_the_commits_since_the_base(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "ROOT", tmp_path)
@@ -73,7 +75,7 @@ def test_the_change_is_what_was_committed_since_the_base(
     monkeypatch.delenv("KAPPI_CI_BASE", raising=False)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     first = commit("yesterday", 1)
-    assert script.changed_paths() == ["yesterday"], "there is nothing older"
+    assert script.changed_paths() == ["yesterday"], "there is no older commit"
     commit("morning", 12)
     commit("evening", 19)
     assert script.changed_paths() == ["evening", "morning"]

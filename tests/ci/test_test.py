@@ -1,4 +1,4 @@
-"""The script behind `make test`: a failure that does not come again is reported and forgiven, in CI only."""
+"""The script behind `make test`: in CI only, a failure that does not repeat is reported as flaky."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(folder: Path, *, ci: bool) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_in_ci_what_passes_alone_is_flaky_and_the_run_green(folder: Path) -> None:
+def test_in_ci_a_test_that_passes_alone_is_flaky_and_the_run_succeeds(folder: Path) -> None:
     done = run(folder, ci=True)
 
     assert done.returncode == 0, done.stdout
@@ -56,7 +56,7 @@ def test_in_ci_what_passes_alone_is_flaky_and_the_run_green(folder: Path) -> Non
     assert "said before it failed" in verdict
 
 
-def test_in_ci_what_fails_again_is_a_failure(folder: Path) -> None:
+def test_in_ci_a_test_that_fails_again_is_a_failure(folder: Path) -> None:
     (folder / "test_broken.py").write_text(_BROKEN)
 
     done = run(folder, ci=True)
@@ -66,7 +66,7 @@ def test_in_ci_what_fails_again_is_a_failure(folder: Path) -> None:
     assert "FLAKY test_broken.py" not in done.stdout
 
 
-def test_failures_all_over_are_not_run_again(folder: Path) -> None:
+def test_failures_in_many_files_are_not_run_again(folder: Path) -> None:
     for number in range(6):
         (folder / f"test_broken_{number}.py").write_text(_BROKEN)
 
@@ -77,7 +77,7 @@ def test_failures_all_over_are_not_run_again(folder: Path) -> None:
     assert "FLAKY" not in done.stdout
 
 
-def test_elsewhere_nothing_is_run_again(folder: Path) -> None:
+def test_outside_ci_no_test_is_run_again(folder: Path) -> None:
     done = run(folder, ci=False)
 
     assert done.returncode == 1
@@ -85,7 +85,7 @@ def test_elsewhere_nothing_is_run_again(folder: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout
 
 
-def test_a_run_that_found_no_test_is_no_success(folder: Path) -> None:
+def test_a_run_without_tests_is_a_failure(folder: Path) -> None:
     (folder / "test_luck.py").unlink()
 
     assert run(folder, ci=True).returncode == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,1 +1,1 @@
-"""What docs/clients.md promises to those who write clients."""
+"""The promises of docs/clients.md to authors of clients."""

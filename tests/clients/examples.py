@@ -1,4 +1,4 @@
-"""The examples of pages in docs/, as they stand there."""
+"""Extracts the examples of pages in docs/, unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = re.compile(
 
 
 def examples(name: str, page: Path = PAGE) -> list[str]:
-    """Those of a page that are run together, in order."""
+    """Returns the examples of a page that are run together, in order."""
     found = [
         block["code"] for block in _BLOCK.finditer(page.read_text(encoding="utf-8")) if block["name"] == name
     ]

@@ -1,6 +1,6 @@
-"""Generators of clients and what compiles their output, fetched by their registries' own clients into .tools.
+"""Generators of clients and compilers of their output, fetched by their registries' own clients into .tools.
 
-A test is skipped, with the reason, where a tool is missing, and fails where everything real is required.
+A test is skipped, with the reason, if a tool is missing, and fails if the run requires real servers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RUN_TIMEOUT_S = 600
 
 
 def jars(profile: Profile) -> str:
-    """A class path of what a profile of generated/pom.xml names."""
+    """Returns the class path of a profile of generated/pom.xml."""
     folder = ROOT / ".tools" / "clients" / sha256(_POM.read_bytes()).hexdigest()[:12] / profile
     if not folder.is_dir():
         partial = folder.with_suffix(".partial")
@@ -41,7 +41,7 @@ def jars(profile: Profile) -> str:
 
 
 def npm_packages() -> Path:
-    """`node_modules` with exactly what tests/clients/package-lock.json says."""
+    """Returns `node_modules` with exactly the packages of tests/clients/package-lock.json."""
     installed, lock = PACKAGES / "node_modules" / ".package-lock.json", PACKAGES / "package-lock.json"
     if not (installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime):
         _install(require_program("npm"), "ci", "--no-progress", "--no-audit", "--no-fund")
@@ -49,7 +49,7 @@ def npm_packages() -> Path:
 
 
 def run(*command: str | Path, cwd: Path, **environ: str) -> str:
-    """What a command prints. Fails the test where it fails."""
+    """Returns the output of a command. Fails the test if the command fails."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,

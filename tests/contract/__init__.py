@@ -1,1 +1,1 @@
-"""What is promised to others, without a running stack."""
+"""Promises of the packages to their users, tested without a running stack."""

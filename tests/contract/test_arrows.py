@@ -1,4 +1,4 @@
-"""Each import-linter contract of pyproject.toml refuses a planted import against its arrow."""
+"""Each import-linter contract of pyproject.toml refuses a planted import in the forbidden direction."""
 
 import tomllib
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def holds(options: dict[str, Any], graph: grimp.ImportGraph) -> bool:
     return contract.check(deepcopy(graph), verbose=False).kept
 
 
-def against_the_arrow(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def forbidden_imports(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Returns (importer, imported) for each pair of neighbours that a contract keeps apart."""
     if options["type"] == "forbidden":
         for source in options["source_modules"]:
@@ -52,13 +52,13 @@ def name_in(container: str, module: str) -> str:
     return ".".join(filter(None, (container, module.strip(" ()"))))
 
 
-CASES = [(options, breach) for options in OPTIONS["contracts"] for breach in against_the_arrow(options)]
+CASES = [(options, breach) for options in OPTIONS["contracts"] for breach in forbidden_imports(options)]
 
 
 @pytest.mark.parametrize(
     ("options", "breach"), CASES, ids=[f"{importer} to {imported}" for _, (importer, imported) in CASES]
 )
-def test_an_import_against_the_arrow_is_refused(options: dict[str, Any], breach: tuple[str, str]) -> None:
+def test_a_forbidden_import_is_refused(options: dict[str, Any], breach: tuple[str, str]) -> None:
     graph = graph_of_the_tree()
     assert holds(options, graph)
     planted = deepcopy(graph)

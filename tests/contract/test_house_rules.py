@@ -1,4 +1,4 @@
-"""Rules of the house that ruff and import-linter do not know; `make lint` runs these, too."""
+"""House rules that ruff and import-linter do not check; `make lint` runs these tests, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOES_IO = re.compile(
     r"(aiohttp|aiokafka|asyncio|asyncpg|boto3|botocore|fastapi|faust|http|mode|socket|sqlalchemy|starlette|subprocess"
     r"|kappi_chassis\.(backbone|bus|db|embedded|http|outbox|runtime|storage\.(contract|local|s3|settings)))\b"
 )
-_NAMES_OF_NOTHING = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc"})
+_EMPTY_NAMES = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc"})
 _TESTS = sorted(
     path
     for folder in ("clients/*/tests", "libs/*/tests", "services/*/tests", "deploy/*/tests", "tests")
@@ -37,7 +37,7 @@ _MODULE_LINES, _FUNCTION_LINES = 400, 40
 
 
 def imported(source: str) -> set[str]:
-    """Full names of the modules."""
+    """Returns the full names of the imported modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -47,8 +47,8 @@ def imported(source: str) -> set[str]:
     return found
 
 
-def looks_at_the_clock(source: str) -> Iterator[int]:
-    """Lines that ask for the time of day instead of being given it."""
+def reads_the_clock(source: str) -> Iterator[int]:
+    """Returns the lines that read the current time instead of receiving it as an argument."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and re.fullmatch(
             r"(datetime\.)?datetime\.(now|utcnow|today)|(datetime\.)?date\.today|time\.time(_ns)?",
@@ -58,7 +58,7 @@ def looks_at_the_clock(source: str) -> Iterator[int]:
 
 
 def asserts_a_duration(source: str) -> Iterator[int]:
-    """Lines that assert how long something took; how long depends on what else the machine does."""
+    """Returns the lines that assert how long something took, which depends on the load of the machine."""
     for function in ast.walk(ast.parse(source)):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -79,12 +79,12 @@ def _is_measured(expression: ast.expr, measured: set[str]) -> bool:
     )
 
 
-def is_named_after_nothing(path: Path) -> bool:
-    return bool(_NAMES_OF_NOTHING & {path.stem, path.parent.name})
+def has_an_empty_name(path: Path) -> bool:
+    return bool(_EMPTY_NAMES & {path.stem, path.parent.name})
 
 
 def too_long(source: str) -> Iterator[str]:
-    """The module or the functions that are longer than a reader can keep in mind."""
+    """Returns the module or the functions that are longer than the limits."""
     if (lines := len(source.splitlines())) > _MODULE_LINES:
         yield f"{lines} lines"
     for node in ast.walk(ast.parse(source)):
@@ -95,7 +95,7 @@ def too_long(source: str) -> Iterator[str]:
 
 
 def misnamed_metrics(source: str, *, service: str) -> list[str]:
-    """Names of metrics that do not begin with the service's name."""
+    """Returns the names of metrics that do not begin with the service's name."""
     names = [
         str(node.args[0].value)
         for node in ast.walk(ast.parse(source))
@@ -117,7 +117,7 @@ def test_a_domain_does_no_input_or_output(path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["import asyncpg", "from kappi_chassis.db import Database", "import http.client"]
 )
-def test_an_import_that_does_is_found(line: str) -> None:
+def test_an_import_that_does_input_or_output_is_found(line: str) -> None:
     assert any(_DOES_IO.match(name) for name in imported(line))
 
 
@@ -126,17 +126,17 @@ def test_every_service_with_a_database_has_a_domain() -> None:
     assert services >= {"kappi_galleries", "kappi_identity", "kappi_janitor", "kappi_media"}
 
 
-def test_services_are_given_the_time() -> None:
+def test_services_receive_the_time_as_an_argument() -> None:
     found = [
         f"{path.relative_to(_ROOT)}:{line}"
         for path in _SERVICES
-        for line in looks_at_the_clock(path.read_text())
+        for line in reads_the_clock(path.read_text())
     ]
     assert not found
 
 
 def test_no_test_asserts_how_long_something_takes() -> None:
-    """Speed is compared in benchmarks/."""
+    """Speed is compared in benchmarks/ only."""
     found = [
         f"{path.relative_to(_ROOT)}:{line}"
         for path in _TESTS
@@ -145,8 +145,8 @@ def test_no_test_asserts_how_long_something_takes() -> None:
     assert not found
 
 
-def test_modules_are_named_after_what_is_in_them() -> None:
-    assert not [path for path in _PACKAGES if is_named_after_nothing(path)]
+def test_modules_are_named_after_their_content() -> None:
+    assert not [path for path in _PACKAGES if has_an_empty_name(path)]
 
 
 def test_modules_and_functions_are_short() -> None:
@@ -158,7 +158,7 @@ def test_modules_and_functions_are_short() -> None:
     assert not found
 
 
-def test_tools_of_tests_are_imported_by_the_testkit_alone() -> None:
+def test_only_the_testkit_imports_tools_of_tests() -> None:
     found = [
         f"{path.relative_to(_ROOT)}: {name}"
         for path in _PACKAGES
@@ -174,19 +174,19 @@ def test_metrics_are_named_after_their_service(path: Path) -> None:
     assert not misnamed_metrics(path.read_text(), service=path.parent.name)
 
 
-def test_the_rules_would_find_something() -> None:
+def test_the_rules_find_planted_faults() -> None:
     assert imported("import json\nfrom kappi_chassis.db import Database") == {"json", "kappi_chassis.db"}
     assert "." in imported("from .models import Row")
-    assert list(looks_at_the_clock("def f():\n    return datetime.now(UTC)\n")) == [2]
-    assert not list(looks_at_the_clock("now = clock()\nstarted = time.monotonic()\n"))
+    assert list(reads_the_clock("def f():\n    return datetime.now(UTC)\n")) == [2]
+    assert not list(reads_the_clock("now = clock()\nstarted = time.monotonic()\n"))
     timed = (
         "def f():\n    began = time.monotonic()\n    took = time.monotonic() - began\n    assert took < 2\n"
     )
     assert list(asserts_a_duration(timed)) == [4]
     assert not list(asserts_a_duration("def f():\n    until = time.monotonic() + 2\n    assert ready\n"))
-    assert is_named_after_nothing(Path("kappi_media/utils.py"))
-    assert is_named_after_nothing(Path("kappi_media/helpers/dates.py"))
-    assert not is_named_after_nothing(Path("kappi_media/use_cases/links.py"))
+    assert has_an_empty_name(Path("kappi_media/utils.py"))
+    assert has_an_empty_name(Path("kappi_media/helpers/dates.py"))
+    assert not has_an_empty_name(Path("kappi_media/use_cases/links.py"))
     assert list(too_long("x = 1\n" * 401)) == ["401 lines"]
     assert list(too_long("def f():\n" + "    x = 1\n" * 40)) == ["f: 41 lines"]
     assert not list(too_long("def f():\n" + "    x = 1\n" * 39))

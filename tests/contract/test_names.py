@@ -1,4 +1,4 @@
-"""Old names do not come back, and the paths of the glossary exist; `make lint` runs these, too."""
+"""Old names are refused, and the paths of the glossary exist; `make lint` runs these tests, too."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 @cache
 def words(name: str) -> str:
-    """`check_place_limit`, `CheckPlaceLimit` -> `_check_place_limit_`."""
+    """Returns the words of a name: `check_place_limit`, `CheckPlaceLimit` -> `_check_place_limit_`."""
     return f"_{'_'.join(_WORD.findall(name)).lower()}_"
 
 
 def identifiers(source: str) -> Iterator[tuple[int, str]]:
-    """Line and identifier; neither comments nor texts have any."""
+    """Yields (line, identifier), without comments and strings."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.NAME:
             yield token.start[0], token.string
 
 
 def old_names(root: Path, path: Path, old: Mapping[str, str]) -> Iterator[str]:
-    """Returns where a file has an old name. path: relative to the root. old: the names, and the new ones."""
+    """Returns where a file has an old name. path: relative to the root. old: new names by old ones."""
     refused = {words(name): (name, new) for name, new in old.items()}
     found = [(1, part) for part in (*path.parent.parts, path.stem)]
     for line, identifier in (*found, *identifiers((root / path).read_text())):
@@ -45,8 +45,8 @@ def old_names(root: Path, path: Path, old: Mapping[str, str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("folder", _OLD_NAMES)
-def test_old_names_do_not_come_back(folder: str) -> None:
-    # A migration is not changed once it is released.
+def test_old_names_are_not_used(folder: str) -> None:
+    # A migration is not changed after its release.
     paths = [
         path.relative_to(_ROOT)
         for top in (_CODE if folder == "." else (folder,))
@@ -64,7 +64,7 @@ def test_every_path_of_the_glossary_exists() -> None:
     assert not [path for path in paths if not (_ROOT / path).exists()]
 
 
-def test_the_terms_of_the_glossary_are_in_order_and_once() -> None:
+def test_the_terms_of_the_glossary_are_sorted_and_unique() -> None:
     terms = re.findall(r"^\| \*\*(.+?)\*\* \|", _GLOSSARY, re.MULTILINE)
     assert len(terms) > 20
     assert terms == sorted(set(terms), key=str.casefold)
@@ -92,6 +92,6 @@ def test_a_planted_old_name_is_found(tmp_path: Path, path: str, source: str) -> 
 @pytest.mark.parametrize(
     "source", ["place_limits = 3", "replace_limit()", "# place_limit", "x = 'place_limit'"]
 )
-def test_what_only_looks_like_an_old_name_is_not_found(tmp_path: Path, source: str) -> None:
+def test_similar_names_are_not_refused(tmp_path: Path, source: str) -> None:
     (tmp_path / "uses.py").write_text(source)
     assert not list(old_names(tmp_path, Path("uses.py"), {"place_limit": "ConcurrencyLimit"}))

@@ -1,4 +1,4 @@
-"""What docs/openapi.json promises. That it is what runs is shown by tests/e2e/test_surface.py."""
+"""The promises of docs/openapi.json. tests/e2e/test_surface.py compares it with the running stack."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _operation(operation: str) -> Mapping[str, Any]:
 
 
 def documented_codes(name: str, status: int) -> set[str]:
-    """The problem codes an operation's answer of that status is documented with. name: `GET /v1/me`."""
+    """Returns the problem codes that an operation documents for that status. name: `GET /v1/me`."""
     return _codes(_operation(name), status)
 
 
@@ -57,13 +57,13 @@ def _codes(operation: Mapping[str, Any], status: int) -> set[str]:
     return set(operation["responses"].get(str(status), {}).get("x-problem-codes", ()))
 
 
-def test_what_is_routed_is_documented_and_what_can_be_refused_too() -> None:
+def test_every_route_and_its_refusals_are_documented() -> None:
     assert {f"{route.method} {route.template}" for route in ROUTES} == DOCUMENTED
     assert {refusal.operation for refusal in REFUSALS if not refusal.operation.endswith(" ")} <= DOCUMENTED
 
 
 @_by_route
-def test_an_operation_says_what_it_does_and_who_may(route: Route) -> None:
+def test_an_operation_has_a_description_and_its_credentials(route: Route) -> None:
     operation = _operation(f"{route.method} {route.template}")
     assert operation["summary"]
     assert operation["operationId"]
@@ -84,7 +84,7 @@ def test_an_operation_says_what_it_does_and_who_may(route: Route) -> None:
 
 
 @_by_route
-def test_a_route_documents_what_the_gateway_itself_answers(route: Route) -> None:
+def test_a_route_documents_the_answers_of_the_gateway_itself(route: Route) -> None:
     operation = _operation(f"{route.method} {route.template}")
     assert _codes(operation, 503) >= {"upstream_unavailable", "overloaded"}
     assert _codes(operation, 504) >= {"upstream_timeout"}
@@ -94,7 +94,7 @@ def test_a_route_documents_what_the_gateway_itself_answers(route: Route) -> None
         assert "too_many_galleries" in _codes(operation, 429)
     if route.credential in {Credential.CODE_IN_PATH, Credential.VIEWER}:
         assert "too_many_guesses" in _codes(operation, 429)
-    # Grants are between the gateway and the services: no client can do anything about one.
+    # Grants are between the gateway and the services: a client cannot act on their errors.
     told = json.dumps(operation["responses"])
     assert "grant_invalid" not in told
     assert "right_missing" not in told
@@ -118,7 +118,7 @@ def test_errors_are_problem_documents_everywhere() -> None:
                     assert response["content"].keys() == {"application/problem+json"}, (method, path, status)
 
 
-def test_each_problem_is_an_answer_that_operations_share() -> None:
+def test_operations_share_the_answer_of_each_problem() -> None:
     shared: Mapping[str, Any] = COMMITTED["components"]["responses"]
     referred = {
         answer["$ref"].rpartition("/")[2] if "$ref" in answer else None

@@ -1,4 +1,4 @@
-"""What docs/openapi.json gives generators of clients, and that its examples are what it says."""
+"""Properties of docs/openapi.json that generators of clients need, and the validity of its examples."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> list[str]:
-    """What is wrong with the value."""
+    """Yields the differences between the value and the schema."""
     whole = {**schema, "components": DOCUMENT["components"]}
     validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
     return [
@@ -82,7 +82,7 @@ def test_every_time_is_a_date_time() -> None:
                 assert parameter["schema"]["format"] == "date-time"
 
 
-def test_there_is_one_problem_and_each_operation_lists_its_codes() -> None:
+def test_there_is_one_problem_schema_and_each_operation_lists_its_codes() -> None:
     for name, operation in OPERATIONS.items():
         described: set[str] = set()
         for status, answer in operation["responses"].items():
@@ -95,7 +95,7 @@ def test_there_is_one_problem_and_each_operation_lists_its_codes() -> None:
         assert set(SCHEMAS[codes]["enum"]) == described
 
 
-def test_names_say_the_thing_alone_and_none_is_made_up_from_two() -> None:
+def test_schema_names_are_simple_and_not_combined() -> None:
     assert not [name for name in SCHEMAS if name.endswith(("Answer", "View"))]
     assert not [name for name in SCHEMAS if name.startswith(("Galleries", "Media", "Identity"))]
 
@@ -110,7 +110,7 @@ def test_no_parameter_is_null_and_no_field_has_a_default() -> None:
 
 
 @_by_operation
-def test_an_operation_shows_an_example_of_each_answer_and_it_fits(name: str) -> None:
+def test_each_answer_of_an_operation_has_a_valid_example(name: str) -> None:
     operation = OPERATIONS[name]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None:
@@ -124,7 +124,7 @@ def test_an_operation_shows_an_example_of_each_answer_and_it_fits(name: str) -> 
             assert fits(content["schema"], content["example"]) == []
 
 
-def test_the_examples_of_problems_fit_and_carry_their_code() -> None:
+def test_the_examples_of_problems_are_valid_and_have_their_code() -> None:
     shown: Mapping[str, Any] = DOCUMENT["components"]["examples"]
     listed = {
         code for name, schema in SCHEMAS.items() if name.endswith("ProblemCode") for code in schema["enum"]
@@ -135,7 +135,7 @@ def test_the_examples_of_problems_fit_and_carry_their_code() -> None:
         assert fits({"$ref": "#/components/schemas/Problem"}, example["value"]) == [], code
 
 
-def test_no_example_shows_a_real_secret_or_a_machine() -> None:
+def test_no_example_contains_a_real_secret_or_a_local_address() -> None:
     text = json.dumps(DOCUMENT, ensure_ascii=False)
     assert "127.0.0.1" not in text
     for node in _every([operation.get("responses") for operation in OPERATIONS.values()]):

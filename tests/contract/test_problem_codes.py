@@ -1,4 +1,4 @@
-"""A problem's code is written in one place, so that code, status and title are the same in every service."""
+"""A problem's code is defined in one place, so code, status and title are the same in every service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATUSES = {
 }
 """Codes whose status depends on the operation.
 
-A claim conflicts with what the gallery holds already. A file is in the body, or it is declared there.
+A claim conflicts with the existing contents of the gallery. A file is in the body, or it is declared there.
 """
 
 
@@ -39,7 +39,7 @@ def declared() -> set[type[Problem]]:
     return {kind for kind in kinds() if kind.__module__.partition(".")[0] in PACKAGES}
 
 
-def test_a_code_is_written_once(declared: set[type[Problem]]) -> None:
+def test_a_code_is_defined_once(declared: set[type[Problem]]) -> None:
     written = Counter(kind.code for kind in declared if "code" in vars(kind))
     assert len(written) > 100
     assert [code for code, times in written.items() if times > 1] == []

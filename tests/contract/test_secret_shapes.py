@@ -1,4 +1,4 @@
-"""Every kind of token that is handed out is kept out of the logs, wherever in a line it is."""
+"""Every kind of issued token is redacted in logs, at any position of a line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _after(text: str, mark: str) -> str:
     return text.partition(mark)[2]
 
 
-# What is written, and the part of it that must not be.
+# By kind: a text, and the part of it that must not be logged.
 MADE: dict[str, Callable[[], tuple[str, str]]] = {
     "access key": lambda: _whole(new_access_key()),
     "access key in capitals": lambda: _whole(new_access_key().upper()),
@@ -84,9 +84,9 @@ MADE: dict[str, Callable[[], tuple[str, str]]] = {
     "password in JSON": lambda: ('{"email": "a@b.c", "password": "pastel de nata"}', "pastel de nata"),
     "password in a header": lambda: ("X-Gallery-Password: pastel de nata", "pastel de nata"),
 }
-IN_NO_URL = {"database", "private key", "Basic credentials"}
-OF_WORDS = {"password in JSON", "password in a header"}
-"""They end with their line or their quotes."""
+NOT_IN_URLS = {"database", "private key", "Basic credentials"}
+ENDING_WITH_QUOTES = {"password in JSON", "password in a header"}
+"""These end with their line or their quotes."""
 PLACES: dict[str, Callable[[str], str]] = {
     "alone": lambda text: text,
     "in a sentence": lambda text: f"cannot go on with {text}, giving up",
@@ -114,12 +114,14 @@ def fresh_logging() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", MADE)
-def test_no_line_of_a_log_holds_it(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_log_line_contains_the_secret(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     text, secret = MADE[kind]()
     configure_logging(service="test", level="INFO", renderer="json")
     log = get_logger("a")
     for place, put in PLACES.items():
-        if (kind in OF_WORDS and place != "alone") or (kind in IN_NO_URL and place == "as a parameter"):
+        if (kind in ENDING_WITH_QUOTES and place != "alone") or (
+            kind in NOT_IN_URLS and place == "as a parameter"
+        ):
             continue
         written = put(text)
         log.warning(written)
@@ -136,7 +138,7 @@ def test_no_line_of_a_log_holds_it(kind: str, capsys: pytest.CaptureFixture[str]
     for form in {secret, quote(secret, safe="")}:
         assert form not in lines, kind
     assert not holds_secret(lines)
-    assert holds_secret(text), "the search of logs would not know it"
+    assert holds_secret(text), "the search of logs would not find it"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_no_line_of_a_log_holds_it(kind: str, capsys: pytest.CaptureFixture[str]
     ],
     ids=["pairs", "pairs of bytes", "names in bytes", "a name"],
 )
-def test_headers_are_known_by_their_names(value: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_secret_headers_are_recognised_by_name(value: object, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(service="test", level="INFO", renderer="json")
     get_logger("a").warning("event", value=value)
     line = capsys.readouterr().out
@@ -172,7 +174,7 @@ def test_a_password_hash_is_a_secret() -> None:
         "KAPPI_IDENTITY_KEY_SECRET has fewer than 32 characters",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_other_texts_are_not_redacted(text: str) -> None:
     assert without_secrets(text) == text
 
 
@@ -185,7 +187,7 @@ def test_long_texts_are_searched_in_linear_time() -> None:
 
 
 def test_each_prefix_of_a_token_has_two_letters() -> None:
-    """A kind of token with another prefix would be unknown to the redaction."""
+    """The redaction would not recognise a kind of token with another prefix."""
     found = {
         prefix
         for path in SOURCES

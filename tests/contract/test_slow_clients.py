@@ -1,4 +1,4 @@
-"""A service gives up, and says what to do, before the gateway gives it up."""
+"""A service ends a slow request, with an explanation, before the gateway times out."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_media_answers_before_the_gateway_stops_waiting() -> None:
     assert waits_s > renditions.TIMEOUT_S
 
 
-def test_what_was_deleted_is_looked_after_for_longer_than_its_urls_live() -> None:
-    grant = timedelta(minutes=1)  # it lives on, and an upload may be promised for it
+def test_deleted_objects_are_watched_for_longer_than_their_urls_are_valid() -> None:
+    grant = timedelta(minutes=1)  # it stays valid, and an upload may be signed with it
     longest = MediaSettings.model_fields["upload_url_lifetime"].default + grant
     assert StorageSettings().local_store_refuses_deleted_for > longest
     assert min(JanitorSettings.model_fields["resweep_after"].default) > longest

@@ -1,4 +1,4 @@
-"""Building and running an image without a daemon and without a registry of images."""
+"""Builds and runs an image without a daemon and without a registry of images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
-    """buildah with storage of its own in `folder`."""
+    """buildah with its own storage in `folder`."""
 
     folder: Path
 
     @property
     def env(self) -> dict[str, str]:
-        """For programs that call it themselves."""
+        """The environment of programs that call buildah themselves."""
         storage = self.folder / "storage.conf"
         storage.write_text(
             f'[storage]\ndriver = ""\ngraphroot = "{self.folder}/root"\nrunroot = "{self.folder}/run"\n'
@@ -27,7 +27,7 @@ class Buildah:
         return {**os.environ, "BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(storage)}
 
     def __call__(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
-        """Its output. Fails the test with the end of it otherwise."""
+        """Returns the output. If the command fails, fails the test with the end of the output."""
         done = subprocess.run(
             ["buildah", *arguments],
             env=self.env,
@@ -40,20 +40,20 @@ class Buildah:
         return done.stdout.strip()
 
     def settings(self) -> list[str]:
-        """What `env` needs to say."""
+        """Writes the configuration files that `env` names."""
         return [f"{name}={self.env[name]}" for name in ("BUILDAH_ISOLATION", "CONTAINERS_STORAGE_CONF")]
 
 
 @dataclass(frozen=True, slots=True)
 class InImage:
-    """A container of the image: its file system, its user, nothing but the container's variables."""
+    """A container of the image, with its file system and user, and with only the container's variables."""
 
     buildah: Buildah
     container: str
     secrets: Path
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
-        return {}  # they are where the container expects them
+        return {}  # the files are where the container expects them
 
     def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         given = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]

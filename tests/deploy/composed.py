@@ -1,4 +1,4 @@
-"""docker-compose.yml at work: its jobs and services as processes, in its order, with its environment."""
+"""Runs docker-compose.yml: its jobs and services as processes, in its order, with its environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GRACE_S = 40.0  # stop_grace_period
 
 
 class Runner(Protocol):
-    """How a container of the image is run. files: paths in it, and what they are on this machine."""
+    """Runs a container of the image. files: local paths by the paths in the container."""
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]: ...
 
@@ -32,7 +32,7 @@ class Runner(Protocol):
 
 
 class InVenv:
-    """The image's entry point on the packages of this environment: nothing but the container's variables."""
+    """Runs the image's entry point on this environment's packages, with only the container's variables."""
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
         mail = folder / "mail"
@@ -47,7 +47,7 @@ class InVenv:
 
 @dataclass(slots=True)
 class Composed:
-    """What runs. base_url: the gateway's. addresses: names in the file, and where that is here."""
+    """The running system. base_url: of the gateway. addresses: local addresses by the names in the file."""
 
     composition: Mapping[str, Container]
     runner: Runner
@@ -61,7 +61,7 @@ class Composed:
         return f"http://{self.addresses['gateway:8000']}"
 
     def start(self) -> None:
-        """Servers, jobs, services: each once everything it depends on has done or runs."""
+        """Starts servers, jobs and services, each after its dependencies have ended or run."""
         self._choose_ports()
         for name in _in_order(self.composition):
             container = self.composition[name]
@@ -78,7 +78,7 @@ class Composed:
                 self._serve(container)
 
     def run(self, container: Container, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """To its end. command: in place of the container's own."""
+        """Runs a container to its end. command: replaces the container's own."""
         return subprocess.run(
             self.runner.argv(command or container.command, self._environment(container)),
             input=typed,
@@ -89,11 +89,11 @@ class Composed:
         )
 
     def operator(self, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """`docker compose run --rm operator …`."""
+        """Runs `docker compose run --rm operator …`."""
         return self.run(self.composition["operator"], *command, typed=typed)
 
     def stop(self) -> dict[str, int]:
-        """Exit statuses of the services, drained in the opposite order."""
+        """Drains the services in the opposite order. Returns their exit statuses."""
         return {name: process.stop(grace_s=_GRACE_S) for name, process in reversed(self.processes.items())}
 
     def _choose_ports(self) -> None:
@@ -134,7 +134,7 @@ class Composed:
 def composed(
     composition: Mapping[str, Container], *, runner: Runner, secrets: Path, folder: Path
 ) -> Iterator[Composed]:
-    """The system, running. secrets: where `make-env` ran."""
+    """Yields the running system. secrets: the folder where `make-env` ran."""
     with ExitStack() as running:
         system = Composed(
             composition,
@@ -146,7 +146,7 @@ def composed(
 
 
 def _in_order(composition: Mapping[str, Container]) -> list[str]:
-    """Everything after what it depends on."""
+    """Yields the containers, each after its dependencies."""
     done: list[str] = []
     while len(done) < len(composition):
         ready = [

@@ -1,4 +1,4 @@
-"""docker-compose.yml as it is read, with secrets of this test's own."""
+"""Reads docker-compose.yml, with secrets of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One of its services, everything filled in. command: what the image's entry point gets."""
+    """A service of the file, with variables filled in. command: arguments of the image's entry point."""
 
     name: str
     image: str
@@ -30,16 +30,16 @@ class Container:
     definition: Mapping[str, Any]
 
     @property
-    def is_ours(self) -> bool:
+    def runs_kappi(self) -> bool:
         return "build" in self.definition
 
     @property
     def is_job(self) -> bool:
-        return self.is_ours and self.command[0] in JOBS
+        return self.runs_kappi and self.command[0] in JOBS
 
 
 def make_secrets(folder: Path) -> Path:
-    """A copy of what `make-env` reads, after it ran there; returns the folder."""
+    """Copies the files that `make-env` reads, runs it on the copy, and returns the folder."""
     (folder / "deploy").mkdir()
     shutil.copytree(
         ROOT / "deploy/docker", folder / "deploy/docker", ignore=shutil.ignore_patterns("secrets")
@@ -56,7 +56,7 @@ def read_env(path: Path) -> dict[str, str]:
 
 
 def read_composition(variables: Mapping[str, str]) -> dict[str, Container]:
-    """By name. variables: what .env says. Raises LookupError for one that must be set and is not."""
+    """Returns the containers by name. variables: of .env. Raises LookupError if a required one is not set."""
     document = _filled(read_document(COMPOSE_FILE), variables)
     return {
         name: Container(

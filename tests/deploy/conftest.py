@@ -9,7 +9,7 @@ from tests.deploy.composition import Container, make_secrets, read_composition, 
 
 @pytest.fixture(scope="session")
 def secrets_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `make-env` ran."""
+    """Returns a folder in which `make-env` ran."""
     return make_secrets(tmp_path_factory.mktemp("compose"))
 
 

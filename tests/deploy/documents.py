@@ -1,4 +1,4 @@
-"""Reading YAML."""
+"""Reads YAML."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import yaml  # type: ignore[import-untyped]  # publishes no types
 
 
 def read_document(path: Path) -> Any:
-    """A file of one document."""
+    """Returns the document of a file with one document."""
     return yaml.safe_load(path.read_text())
 
 
 def documents(text: str) -> list[Any]:
-    """All of a text, but empty ones."""
+    """Returns all documents of a text except empty ones."""
     return [each for each in yaml.safe_load_all(text) if each]

@@ -1,4 +1,4 @@
-"""What every deployment must do: a gallery shared, seen, looked after and gone again."""
+"""The behaviour that every deployment must show: a gallery is shared, viewed, maintained and deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.phone import File, Phone
 
 
 async def check_journey(system: Composed) -> None:
-    """Upload by signed URL, whole and in parts, view, download, rendition, account, operator, expiry."""
+    """Checks signed uploads, whole and in parts, view, download, rendition, account, operator and expiry."""
     await asyncio.to_thread(_share_in_parts, system)
     async with Phone(system.base_url) as phone:
         picture = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
@@ -33,12 +33,12 @@ async def check_journey(system: Composed) -> None:
         await _log_in(phone)
         await asyncio.to_thread(_look_after, system)
         assert (await phone.ask("GET", f"/v1/g/{gallery.code}")).status == 404
-        # Of SeaweedFS, too: the object is gone, and with it what the signed URL gave.
+        # The object is deleted in SeaweedFS too, so the signed URL returns nothing.
         assert (await phone.ask("GET", item["original"]["url"])).status == 404
 
 
 def _share_in_parts(system: Composed) -> None:
-    """A picture above the threshold of multipart uploads, there and back by the command."""
+    """Uploads and downloads, by the command, a picture larger than the threshold of multipart uploads."""
     folder = system.deps.folder / "large"
     folder.mkdir()
     picture = folder / "noise.png"
@@ -62,7 +62,7 @@ def _share_in_parts(system: Composed) -> None:
 
 
 async def _left_to_the_store(phone: Phone) -> None:
-    """An upload whose client dies before it says `complete`: the store tells media."""
+    """Checks an upload whose client ends before `complete`: the store notifies media."""
     picture = File("last.png", "image/png", encode(quadrants(64, 48), "PNG"))
     gallery = await phone.create_gallery()
     [upload] = await phone.sign(gallery, [picture])
@@ -78,7 +78,7 @@ async def _log_in(phone: Phone) -> None:
     )
     token = answer.ok()["access_token"]
     mine = await phone.ask("POST", "/v1/galleries", json={}, headers={"authorization": f"Bearer {token}"})
-    mine.ok(201)  # galleries trusts identity's keys
+    mine.ok(201)  # galleries accepts identity's keys
 
 
 def _look_after(system: Composed) -> None:
@@ -86,7 +86,7 @@ def _look_after(system: Composed) -> None:
         "kappi", "admin", "create", "root@example.com", "--password-stdin", typed="quiet harbour lamp"
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    # As the CronJob does, with nothing but the broker's address and the secret of events; nothing is due.
+    # As the CronJob does, with only the broker's address and the secret of events. No gallery is due.
     janitor = system.composition["janitor"]
     needed = {
         name: value

@@ -1,4 +1,4 @@
-"""The topic registry in Strimzi's words."""
+"""Writes the topic registry as resources of Strimzi."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPLICAS, _MIN_INSYNC = 3, 2
 
 
 def document() -> str:
-    """One KafkaTopic for each topic, and for its dead letters."""
+    """Returns one KafkaTopic for each topic, and one for its dead letters."""
     return _HEAD + "---\n".join(_topics())
 
 
@@ -27,7 +27,7 @@ def _topics() -> Iterator[str]:
 
 
 def _resource(name: str, *, partitions: int, retention: timedelta) -> str:
-    # Kubernetes' names know no capitals.
+    # Names in Kubernetes have no capitals.
     dashed = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
     return f"""\
 apiVersion: kafka.strimzi.io/v1

@@ -1,4 +1,4 @@
-"""The users of Kafka and their rights, from the topic registry, in Strimzi's words."""
+"""Writes the users of Kafka and their rights, from the topic registry, as resources of Strimzi."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = """\
 
 
 def document() -> str:
-    """One KafkaUser for each."""
+    """Returns one KafkaUser for each user."""
     return _HEAD + "---\n".join(map(_resource, USERS))
 
 

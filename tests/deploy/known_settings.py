@@ -1,4 +1,4 @@
-"""What a container's environment may say and must say, from the settings' own classes."""
+"""The variables that a container may have and must have, from the classes of the settings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SERVICES: Mapping[str, type[ServiceSettings]] = {
 STORING = frozenset(service.name for service in services.SERVICES if service.stores_objects)
 WITH_DATABASE = frozenset(services.DATABASES)
 CALLING = frozenset(service.name for service in services.SERVICES if service.makes_calls)
-"""Those that call one another, with the deployment's secret."""
+"""Services that call one another, with the deployment's secret."""
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
-    """Every name under which a field is read."""
+    """Returns every name under which a field is read."""
     prefix = str(settings.model_config.get("env_prefix", ""))
     names: set[str] = set()
     for field, info in settings.model_fields.items():
@@ -37,20 +37,20 @@ def variables(settings: type[BaseSettings]) -> set[str]:
 
 
 def known(service: str) -> set[str]:
-    """What the service's process reads."""
+    """Returns the variables that the service's process reads."""
     found = variables(PlatformSettings) | variables(SERVICES[service])
     return found | variables(StorageSettings) if service in STORING else found
 
 
 def stray(environment: Mapping[str, str], allowed: set[str]) -> set[str]:
-    """Names of ours that nobody reads: misspelt, or of a setting that is gone."""
+    """Returns KAPPI_* names that no setting reads: misspelt, or of a removed setting."""
     return {name for name in environment if name.startswith("KAPPI_")} - allowed
 
 
 def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
-    """The service's settings, as it would read them. Raises ValidationError, StorageNotConfigured.
+    """Returns the service's settings as it would read them. Raises ValidationError, StorageNotConfigured.
 
-    Fails where the secret of events is missing, or that of calls where there are any.
+    Fails if the secret of events is missing, or that of internal calls where there are any.
     """
     with only(environment):
         platform = PlatformSettings()
@@ -65,7 +65,7 @@ def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
 
 @contextmanager
 def only(environment: Mapping[str, str]) -> Iterator[None]:
-    """These KAPPI_* and no others of this process's."""
+    """Sets these KAPPI_* variables and removes all others of this process."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("KAPPI_")]:
             patch.delenv(name)

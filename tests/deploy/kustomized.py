@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would send, and what a container of it would see."""
+"""Reads the resources that `kubectl apply -k` would send, and the environment of their containers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "production", "aws")
 Manifest = dict[str, Any]
 
-# Secrets that operators make (CloudNativePG, Strimzi), or whoever runs the databases and Kafka elsewhere.
+# Secrets that operators create (CloudNativePG, Strimzi), or the administrators of other databases and Kafkas.
 _MADE_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     **{
         f"{service}-database-app": {"uri": f"postgresql://{service}:given@db.example:5432/{service}"}
@@ -37,7 +37,7 @@ class Pod:
     spec: Mapping[str, Any]
 
     @property
-    def is_ours(self) -> bool:
+    def runs_kappi(self) -> bool:
         return self.labels.get("app.kubernetes.io/part-of") == "kappi"
 
     @property
@@ -56,7 +56,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One overlay, built. secrets: by name, what `make-secrets` printed for it and what others make."""
+    """One built overlay. secrets: by name, those that `make-secrets` printed and those made elsewhere."""
 
     name: str
     text: str
@@ -64,7 +64,7 @@ class Overlay:
     secrets: Mapping[str, Mapping[str, str]]
 
     def of_kind(self, kind: str) -> dict[str, Manifest]:
-        """By name."""
+        """Returns the resources by name."""
         return {each["metadata"]["name"]: each for each in self.manifests if each["kind"] == kind}
 
     def pods(self) -> Iterator[Pod]:
@@ -80,15 +80,15 @@ class Overlay:
                 name = f"{each['kind']}/{each['metadata']['name']}"
                 yield Pod(owner=name, labels=found["metadata"]["labels"], spec=found["spec"])
 
-    def our_pods(self) -> list[Pod]:
-        return [pod for pod in self.pods() if pod.is_ours]
+    def kappi_pods(self) -> list[Pod]:
+        return [pod for pod in self.pods() if pod.runs_kappi]
 
     def services(self) -> list[Pod]:
-        """Pods that run one of our services."""
-        return [pod for pod in self.our_pods() if pod.owner.startswith("Deployment/")]
+        """Returns the pods that run a Kappi service."""
+        return [pod for pod in self.kappi_pods() if pod.owner.startswith("Deployment/")]
 
     def environment(self, container: Mapping[str, Any]) -> dict[str, str]:
-        """Of a container. Raises LookupError for a reference to nothing."""
+        """Returns the environment of a container. Raises LookupError for a reference to a missing key."""
         environment: dict[str, str] = {}
         for source in container.get("envFrom", ()):
             if "configMapRef" in source:
@@ -108,7 +108,7 @@ class Overlay:
 
 
 def build(name: str) -> Overlay:
-    """Run kustomize, and `make-secrets` for the overlay."""
+    """Runs kustomize, and `make-secrets` for the overlay."""
     text = subprocess.run(
         [deploy_tool("kustomize"), "build", K8S / "overlays" / name],
         capture_output=True,
@@ -130,7 +130,7 @@ def build(name: str) -> Overlay:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """A label selector's verdict; an empty one selects everything."""
+    """Returns whether a label selector selects these labels; an empty one selects everything."""
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
         return False
     for each in selector.get("matchExpressions", ()):

@@ -1,4 +1,4 @@
-"""What Kubernetes' network policies let through, between pods of one namespace."""
+"""The connections that Kubernetes' network policies allow between pods of one namespace."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Direction = Literal["ingress", "egress"]
 
 
 def may_call(overlay: Overlay, caller: Pod, callee: Pod, port: int) -> bool:
-    """Whether a connection gets out of the one pod and into the other."""
+    """Returns whether a connection may leave the one pod and enter the other."""
     policies = list(overlay.of_kind("NetworkPolicy").values())
-    return _lets(policies, "egress", of=caller, other=callee, port=port, listener=callee) and _lets(
+    return _allows(policies, "egress", of=caller, other=callee, port=port, listener=callee) and _allows(
         policies, "ingress", of=callee, other=caller, port=port, listener=callee
     )
 
 
 def may_leave(overlay: Overlay, caller: Pod, port: int) -> bool:
-    """Whether a connection to a server elsewhere gets out: by rules that name ports and no pods."""
+    """Returns whether a connection may leave to an external server: by rules that name ports and no pods."""
     rules = _rules(overlay.of_kind("NetworkPolicy").values(), "egress", caller)
     if rules is None:
         return True
     return any("to" not in rule and _names(rule, port, None) for rule in rules)
 
 
-def _lets(
+def _allows(
     policies: Iterable[Mapping[str, Any]],
     direction: Direction,
     *,
@@ -46,7 +46,7 @@ def _lets(
 def _rules(
     policies: Iterable[Mapping[str, Any]], direction: Direction, pod: Pod
 ) -> list[Mapping[str, Any]] | None:
-    """Of all policies for the pod; None where there is none, and everything is allowed."""
+    """Returns the rules of all policies for the pod; None if no policy selects it, so all is allowed."""
     concerned = [
         policy["spec"]
         for policy in policies
@@ -68,7 +68,7 @@ def _admits(peers: Sequence[Mapping[str, Any]] | None, pod: Pod) -> bool:
 
 
 def may_enter(overlay: Overlay, callee: Pod, *, address: str, port: int) -> bool:
-    """Whether a connection from an address outside gets into the pod."""
+    """Returns whether a connection from an external address may enter the pod."""
     rules = _rules(overlay.of_kind("NetworkPolicy").values(), "ingress", callee)
     if rules is None:
         return True

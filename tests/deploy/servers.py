@@ -1,4 +1,4 @@
-"""The servers of docker-compose.yml without containers: the same programs, told the same things."""
+"""The servers of docker-compose.yml without containers: the same programs with the same configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Where servers keep their data, and what ends them. secrets: `deploy/docker/secrets`."""
+    """The servers' data folder, and the callbacks that end them. secrets: `deploy/docker/secrets`."""
 
     folder: Path
     secrets: Path
@@ -32,7 +32,7 @@ class Dependencies:
 
 
 def start_postgres(container: Container, deps: Dependencies) -> dict[str, str]:
-    """Its databases made by the script that the container runs; returns whom its address stands for."""
+    """Starts PostgreSQL, whose databases the container's script creates. Returns addresses by name."""
     server = EmbeddedPostgres(deps.folder / "postgres", settings=THROWAWAY)
     server.start()
     deps.running.callback(server.stop)
@@ -59,7 +59,7 @@ def start_postgres(container: Container, deps: Dependencies) -> dict[str, str]:
 
 
 def start_kafka(container: Container, deps: Dependencies) -> dict[str, str]:
-    """`KAFKA_X_Y` is the property x.y, as in the image."""
+    """Starts Kafka. `KAFKA_X_Y` sets the property x.y, as in the image."""
     port, controller = free_ports(2)
     folder = deps.folder / "kafka"
     folder.mkdir()
@@ -86,7 +86,7 @@ def launch_kafka(
     jvm: Sequence[str] = (),
     format_with: Sequence[str] = (),
 ) -> None:
-    """Format its storage and start it. port: the one to wait for."""
+    """Formats the storage and starts the broker. port: the port to wait for."""
     settings = deps.folder / "kafka.properties"
     settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = [
@@ -106,9 +106,9 @@ def launch_kafka(
 def start_seaweedfs(
     container: Container, deps: Dependencies, *, addresses: Mapping[str, str]
 ) -> dict[str, str]:
-    """The container's own arguments; only where it listens and keeps its data is replaced.
+    """Starts SeaweedFS with the container's arguments; only addresses and the data folder are replaced.
 
-    addresses: where media is, which it tells of uploads.
+    addresses: contain the address of media, which the store notifies of uploads.
     """
     data = deps.folder / "seaweedfs"
     data.mkdir()
@@ -145,7 +145,7 @@ def start_seaweedfs(
         name="seaweedfs",
         deps=deps,
         ready=lambda: answers_http(f"http://{LOOPBACK}:{port}/healthz"),
-        cwd=data,  # where it looks for notification.toml first
+        cwd=data,  # SeaweedFS searches notification.toml here first
     )
     return {"seaweedfs:8333": f"{LOOPBACK}:{port}", "localhost:8333": f"{LOOPBACK}:{port}"}
 
@@ -157,13 +157,13 @@ def _start(
         argv, log=deps.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_TIMEOUT_S
     )
     process.start()
-    deps.running.callback(process.kill)  # nobody wants its data: no orderly end
+    deps.running.callback(process.kill)  # its data is not needed: no orderly shutdown
 
 
 def environment_of(
     container: Container, *, addresses: Mapping[str, str], files: Mapping[str, str]
 ) -> dict[str, str]:
-    """What the container says, at other addresses. files: paths in the container, and what stands there."""
+    """Returns the container's variables with local addresses. files: local paths by container paths."""
     replaced = {}
     for name, value in container.environment.items():
         for old, new in (*addresses.items(), *files.items()):

@@ -1,4 +1,4 @@
-"""What the manifests provide is enough for what they let grow."""
+"""The capacities in the manifests suffice for the largest load that the manifests allow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.deploy.known_settings import WITH_DATABASE, read
 from tests.deploy.kustomized import OVERLAYS, Overlay, Pod, build
 
 _OPERATORS_COMMANDS = 20  # connections
-_SERVICE_BYTES = 768 << 20  # archives, posted files, itself
+_SERVICE_BYTES = 768 << 20  # archives, posted files and the service itself
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def production() -> Overlay:
 
 
 @pytest.mark.parametrize("service", sorted(WITH_DATABASE))
-def test_a_database_takes_all_the_pods_there_may_be(service: str, production: Overlay) -> None:
+def test_a_database_accepts_connections_of_all_possible_pods(service: str, production: Overlay) -> None:
     parameters = production.of_kind("Cluster")[f"{service}-database"]["spec"]["postgresql"]["parameters"]
     most = sum(
         (_most(production, pod) + _more_during_a_release(production, pod)) * _connections(production, pod)
@@ -34,7 +34,7 @@ def test_a_database_takes_all_the_pods_there_may_be(service: str, production: Ov
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_decoders_may_take_all_they_may_and_their_service_lives(name: str) -> None:
+def test_a_pod_has_memory_for_its_decoders_and_its_service(name: str) -> None:
     overlay = build(name)
     decoding = [pod for pod in overlay.services() if pod.service == "media" and pod.component != "relay"]
     assert decoding
@@ -42,7 +42,7 @@ def test_decoders_may_take_all_they_may_and_their_service_lives(name: str) -> No
         settings = read("media", overlay.environment(pod.container))
         assert isinstance(settings, MediaSettings)
         process_bytes = settings.decoder_memory_bytes
-        if "api" in settings.roles:  # it alone looks for places
+        if "api" in settings.roles:  # only the API looks up places
             process_bytes += FINDER_MEMORY_BYTES
         limit = pod.container["resources"]["limits"]["memory"]
         needed = (settings.decoder_processes + SPARE) * process_bytes + _SERVICE_BYTES

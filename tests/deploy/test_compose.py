@@ -1,4 +1,4 @@
-"""docker-compose.yml against the compose specification, and against what the services read and listen on."""
+"""docker-compose.yml against the compose specification, and the settings and ports of the services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _URL_OF_SERVICE = re.compile(r"http://(\w+):(\d+)")
 _ADDRESS = re.compile(r"\b([a-z]+):\d+\b")
 
 
-def test_it_is_what_the_specification_allows() -> None:
+def test_it_is_valid_by_the_specification() -> None:
     subprocess.run(
         [deploy_tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE_FILE], check=True
     )
@@ -37,8 +37,8 @@ def declared_networks() -> dict[str, dict[str, bool] | None]:
     return networks
 
 
-def test_all_services_are_there(composition: dict[str, Container]) -> None:
-    running = {name for name, each in composition.items() if each.is_ours and not each.is_job}
+def test_it_has_all_services(composition: dict[str, Container]) -> None:
+    running = {name for name, each in composition.items() if each.runs_kappi and not each.is_job}
     assert running == {*SERVICES, "operator"}
     assert all(composition[name].command == (name,) for name in SERVICES)
     migrated = {each.command[1] for each in composition.values() if each.command[:1] == ("migrate",)}
@@ -47,10 +47,10 @@ def test_all_services_are_there(composition: dict[str, Container]) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 class TestEnvironment:
-    def test_it_says_nothing_that_nobody_reads(self, service: str, composition: dict[str, Container]) -> None:
+    def test_every_variable_is_read(self, service: str, composition: dict[str, Container]) -> None:
         assert not stray(composition[service].environment, known(service))
 
-    def test_it_says_all_that_must_be_said(
+    def test_every_required_variable_is_set(
         self, service: str, composition: dict[str, Container], secrets_made: Path
     ) -> None:
         settings = read(service, composition[service].environment)
@@ -64,14 +64,18 @@ class TestEnvironment:
         with pytest.raises(ValidationError):
             read(service, rest)
 
-    def test_it_knows_nobody_elses_secrets(self, service: str, composition: dict[str, Container]) -> None:
+    def test_a_service_has_no_secrets_of_others(
+        self, service: str, composition: dict[str, Container]
+    ) -> None:
         others = tuple(f"KAPPI_{name.upper()}_" for name in SERVICES if name != service)
         names = set(composition[service].environment)
         assert not {name for name in names if name.startswith(others)}
         if service not in STORING:
             assert not names & variables(StorageSettings)
 
-    def test_it_is_found_where_it_listens(self, service: str, composition: dict[str, Container]) -> None:
+    def test_addresses_lead_to_the_ports_of_services(
+        self, service: str, composition: dict[str, Container]
+    ) -> None:
         settings = SERVICES[service].model_fields
         port, ops_port = settings["port"].default, settings["ops_port"].default
         assert composition[service].definition["healthcheck"]["test"] == ["CMD", "ready", str(ops_port)]
@@ -85,7 +89,7 @@ class TestEnvironment:
         assert spoken_to <= {port}
 
 
-def test_jobs_say_nothing_that_nobody_reads(composition: dict[str, Container]) -> None:
+def test_every_variable_of_a_job_is_read(composition: dict[str, Container]) -> None:
     for each in composition.values():
         if each.command[:1] == ("create-topics",):
             allowed = variables(PlatformSettings)
@@ -99,7 +103,7 @@ def test_jobs_say_nothing_that_nobody_reads(composition: dict[str, Container]) -
         assert not stray(each.environment, allowed), each.name
 
 
-def test_who_may_not_start_before_whom(composition: dict[str, Container]) -> None:
+def test_containers_wait_for_their_dependencies(composition: dict[str, Container]) -> None:
     for name in SERVICES:
         for other, condition in composition[name].depends_on.items():
             wanted = "service_completed_successfully" if composition[other].is_job else "service_healthy"
@@ -110,7 +114,7 @@ def test_who_may_not_start_before_whom(composition: dict[str, Container]) -> Non
         assert "bucket" in composition[name].depends_on
 
 
-def test_only_the_two_doors_are_published_and_only_to_this_machine(
+def test_only_gateway_and_store_are_published_and_only_on_loopback(
     composition: dict[str, Container],
 ) -> None:
     published = {
@@ -119,15 +123,15 @@ def test_only_the_two_doors_are_published_and_only_to_this_machine(
     assert published == {"gateway": ["127.0.0.1:8000:8000"], "seaweedfs": ["127.0.0.1:8333:8333"]}
 
 
-def test_containers_share_a_network_only_where_they_talk(composition: dict[str, Container]) -> None:
+def test_containers_share_a_network_only_if_one_calls_the_other(composition: dict[str, Container]) -> None:
     networks = {name: set(each.definition["networks"]) for name, each in composition.items()}
-    talking = {("seaweedfs", "media")}  # tells of uploads: deploy/docker/make-env
+    talking = {("seaweedfs", "media")}  # notifies of uploads: deploy/docker/make-env
     for name, each in composition.items():
         named = {found for value in each.environment.values() for found in _ADDRESS.findall(str(value))}
         talking |= {(name, other) for other in named & composition.keys() if other != name}
     for caller, callee in talking:
         assert networks[caller] & networks[callee], f"{caller} cannot reach {callee}"
-    # In one network, and of no use to one another: two clients of the same server.
+    # Two clients of the same server share a network without calling each other.
     servers = {"postgres", "kafka", "seaweedfs"}
     for server in servers:
         for name in composition.keys() - {server}:
@@ -135,19 +139,19 @@ def test_containers_share_a_network_only_where_they_talk(composition: dict[str, 
             assert allowed or not networks[name] & networks[server], f"{name} reaches {server}"
 
 
-def test_the_database_and_the_broker_are_not_reached_from_outside(
+def test_the_database_and_the_broker_cannot_be_reached_from_outside(
     composition: dict[str, Container], declared_networks: dict[str, dict[str, bool] | None]
 ) -> None:
     inside = {name for name, given in declared_networks.items() if given and given.get("internal")}
     for name in ("postgres", "kafka"):
         assert set(composition[name].definition["networks"]) <= inside
     assert inside == {"api", "events", "databases", "store"}
-    # What is published leads to one container each.
+    # Each published port leads to one container.
     for name in declared_networks.keys() - inside:
         assert sum(name in each.definition["networks"] for each in composition.values()) == 1
 
 
-def test_what_a_container_takes_is_bounded(composition: dict[str, Container]) -> None:
+def test_the_resources_of_a_container_are_bounded(composition: dict[str, Container]) -> None:
     for name, each in composition.items():
         assert each.definition["mem_limit"], name
         assert 0 < each.definition["pids_limit"] <= 1024, name
@@ -155,16 +159,16 @@ def test_what_a_container_takes_is_bounded(composition: dict[str, Container]) ->
     assert composition["postgres"].definition["read_only"] is True
 
 
-def test_our_containers_may_little(composition: dict[str, Container]) -> None:
+def test_kappi_containers_have_few_rights(composition: dict[str, Container]) -> None:
     for each in composition.values():
-        if each.is_ours:
+        if each.runs_kappi:
             assert each.definition["read_only"] is True
             assert each.definition["cap_drop"] == ["ALL"]
             assert each.definition["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_images_are_pinned_and_those_that_tests_run_on(composition: dict[str, Container]) -> None:
-    tags = {each.image for each in composition.values() if not each.is_ours}
+def test_images_are_pinned_to_the_tested_versions(composition: dict[str, Container]) -> None:
+    tags = {each.image for each in composition.values() if not each.runs_kappi}
     assert len(tags) == 3
     assert all(re.search(r":\d+\.\d+", tag) for tag in tags), tags
     assert KAFKA_IMAGE in tags
@@ -174,7 +178,7 @@ def test_images_are_pinned_and_those_that_tests_run_on(composition: dict[str, Co
 
 
 class TestMakeEnv:
-    def test_nothing_is_left_out_and_nothing_repeats(self, secrets_made: Path) -> None:
+    def test_every_secret_is_set_and_different(self, secrets_made: Path) -> None:
         example = read_env(ROOT / ".env.example")
         made = read_env(secrets_made / ".env")
         assert set(made) == set(example)
@@ -182,19 +186,19 @@ class TestMakeEnv:
         assert all(re.fullmatch(r"[A-Za-z0-9]{32}", value) for value in random)
         assert len(set(random)) == len(random)
 
-    def test_without_it_compose_says_what_to_do(self) -> None:
+    def test_without_secrets_compose_explains_the_next_step(self) -> None:
         with pytest.raises(LookupError, match="make-env"):
             read_composition(read_env(ROOT / ".env.example"))
 
-    def test_files_are_the_owners(self, secrets_made: Path) -> None:
+    def test_files_are_private(self, secrets_made: Path) -> None:
         assert stat.S_IMODE((secrets_made / ".env").stat().st_mode) == 0o600
         assert stat.S_IMODE((secrets_made / "deploy/docker/secrets").stat().st_mode) == 0o700
 
-    def test_the_grant_key_is_a_key(self, secrets_made: Path) -> None:
+    def test_the_grant_key_is_valid(self, secrets_made: Path) -> None:
         pem = (secrets_made / "deploy/docker/secrets/grant-key.pem").read_text()
         assert SigningKey.from_pem(pem).kid
 
-    def test_the_store_knows_the_services(
+    def test_the_store_has_the_accounts_of_the_services(
         self, secrets_made: Path, composition: dict[str, Container]
     ) -> None:
         accounts = json.loads((secrets_made / "deploy/docker/secrets/s3.json").read_text())
@@ -203,28 +207,28 @@ class TestMakeEnv:
         assert credentials["accessKey"] == environment["KAPPI_S3_ACCESS_KEY"]
         assert credentials["secretKey"] == environment["KAPPI_S3_SECRET_KEY"]
 
-    def test_a_second_time_changes_nothing(self, secrets_made: Path) -> None:
+    def test_a_second_run_changes_nothing(self, secrets_made: Path) -> None:
         before = (secrets_made / ".env").read_bytes()
         again = subprocess.run([secrets_made / "deploy/docker/make-env"], capture_output=True, check=False)
         assert again.returncode == 1
         assert (secrets_made / ".env").read_bytes() == before
 
-    def test_two_runs_differ(self, secrets_made: Path, tmp_path: Path) -> None:
+    def test_two_folders_get_different_secrets(self, secrets_made: Path, tmp_path: Path) -> None:
         other = make_secrets(tmp_path)
         assert (
             read_env(other / ".env")["POSTGRES_PASSWORD"]
             != read_env(secrets_made / ".env")["POSTGRES_PASSWORD"]
         )
 
-    def test_git_sees_none_of_it(self) -> None:
+    def test_git_ignores_the_secrets(self) -> None:
         for name in (".env", "deploy/docker/secrets/s3.json"):
             ignored = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
             assert ignored.returncode == 0, name
 
 
-def test_the_image_takes_every_command(composition: dict[str, Container]) -> None:
+def test_the_entry_point_accepts_every_command(composition: dict[str, Container]) -> None:
     entrypoint = (ROOT / "deploy/docker/entrypoint").read_text()
     for each in composition.values():
-        if each.is_ours:
+        if each.runs_kappi:
             assert re.search(rf"\b{each.command[0]}\b[^\n]*\)", entrypoint), each.command
     assert os.access(ROOT / "deploy/docker/entrypoint", os.X_OK)

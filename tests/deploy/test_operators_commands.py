@@ -1,4 +1,4 @@
-"""What docs/operations.md says of the operator's commands, against the pods it sends them to."""
+"""The operator's commands in docs/operations.md, against the pods that run them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDS = {
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_pods_have_what_the_commands_need(name: str) -> None:
+def test_pods_have_the_variables_that_the_commands_need(name: str) -> None:
     overlay = build(name)
     pods = {pod.owner.removeprefix("Deployment/"): pod for pod in overlay.services()}
     environments = {deployment: set(overlay.environment(pod.container)) for deployment, pod in pods.items()}

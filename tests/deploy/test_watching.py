@@ -1,4 +1,4 @@
-"""Alerts and autoscaling ask for metrics, topics and groups that exist, and send people to pages that do."""
+"""Alerts and autoscaling use metrics, topics and groups that exist, and alerts link runbooks that exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXPRESSIONS = [rule["expr"] for group in _RULES for rule in group["rules"]]
 
 @pytest.fixture(scope="module")
 def exported() -> set[str]:
-    """Names of every sample our processes can show."""
+    """Returns the names of all samples that Kappi's processes can export."""
     importlib.import_module("kappi_chassis.observability.metrics")
     for service in SERVICES:
         importlib.import_module(f"kappi_{service}.metrics")
@@ -38,13 +38,13 @@ def exported() -> set[str]:
 
 
 @pytest.mark.parametrize("expression", _EXPRESSIONS)
-def test_rules_ask_for_what_is_exported(expression: str, exported: set[str]) -> None:
+def test_rules_use_exported_metrics(expression: str, exported: set[str]) -> None:
     asked = set(re.findall(r"\bkappi[a-z0-9_:]*", re.sub(r'job="[^"]*"', "", expression)))
-    assert asked or "up{" in expression  # Prometheus' own
+    assert asked or "up{" in expression  # a metric of Prometheus
     assert asked <= exported | _RECORDED
 
 
-def test_every_deployment_is_missed() -> None:
+def test_a_missing_deployment_causes_an_alert() -> None:
     overlay = build("production")
     [monitor] = overlay.of_kind("PodMonitor").values()
     metadata = monitor["metadata"]
@@ -58,20 +58,20 @@ def test_every_deployment_is_missed() -> None:
     assert sorted(missed) == sorted((pod.service, pod.component) for pod in watched)
 
 
-def test_a_counter_that_nobody_has_any_more_counts_as_still() -> None:
+def test_a_counter_that_disappeared_counts_as_unchanged() -> None:
     for alert in _ALERTS.values():
         if re.search(r"== 0$", alert["expr"]) and "increase(" in alert["expr"]:
             assert "or vector(0)" in alert["expr"]
 
 
 @pytest.mark.parametrize("alert", _ALERTS)
-def test_an_alert_leads_to_a_runbook(alert: str) -> None:
+def test_an_alert_links_a_runbook(alert: str) -> None:
     page, anchor = _ALERTS[alert]["annotations"]["runbook"].split("#")
     headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_autoscaling_reads_the_lag_of_real_groups() -> None:
+def test_autoscaling_uses_the_lag_of_existing_groups() -> None:
     groups = consumer_groups()
     for each in documents((K8S / "components/keda/scaled-objects.yaml").read_text()):
         if each["kind"] != "ScaledObject":

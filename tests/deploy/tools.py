@@ -1,4 +1,4 @@
-"""Programs these tests need and a bare machine lacks: `.ci/deploy-tools` puts them into .tools."""
+"""Finds programs that these tests need; `.ci/deploy-tools` installs them into .tools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.deploy.composition import ROOT
 
 
 def deploy_tool(name: str) -> Path:
-    """Its path; skips where it is missing, and fails where the run insists on everything."""
+    """Returns the program's path. Skips if it is missing, and fails if the run requires all programs."""
     for folder in (ROOT / ".tools/bin", ROOT / ".tools/deploy/bin"):
         if os.access(folder / name, os.X_OK):
             return folder / name

@@ -1,1 +1,1 @@
-"""The product's jobs through the gateway, the same on every stack (see `conftest.py`)."""
+"""The product's main features through the gateway, the same on every stack (see `conftest.py`)."""

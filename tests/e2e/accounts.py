@@ -1,4 +1,4 @@
-"""People with accounts, as their app knows them."""
+"""People with accounts, as seen by their app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is logged in."""
+    """A person who is logged in."""
 
     id: str
     email: str
@@ -33,7 +33,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class OwnGallery(Gallery):
-    """A gallery of an account; its key is the owner's token. code and url: empty while it is private."""
+    """An account's gallery; its key is the owner's token. code and url: empty while it is private."""
 
     owner: Person
 
@@ -43,7 +43,7 @@ class OwnGallery(Gallery):
 
 
 async def sign_up(stack: StackUnderTest, phone: Phone, name: str, **more: Any) -> Person:
-    """A new account with an address of its own, logged in."""
+    """Creates an account with its own address, and logs in."""
     email = f"{name}-{secrets.token_hex(4)}@example.com"
     password = secrets.token_urlsafe(12)
     stack.secrets.add(password)
@@ -59,7 +59,7 @@ async def sign_up(stack: StackUnderTest, phone: Phone, name: str, **more: Any) -
 
 
 async def make_admin(stack: StackUnderTest, phone: Phone) -> Person:
-    """An administrator, as an operator makes one."""
+    """Creates an administrator, as an operator does."""
     email = f"root-{secrets.token_hex(4)}@example.com"
     password = secrets.token_urlsafe(12)
     stack.secrets.add(password)
@@ -99,7 +99,7 @@ async def create_gallery(phone: Phone, owner: Person, **fields: Any) -> OwnGalle
 
 
 async def until_media_ready(phone: Phone, owner: Person, media_id: str) -> dict[str, Any]:
-    """The item, as its owner sees it whether the gallery is private or shared."""
+    """Returns the item once it is ready, as its owner sees it in a private or shared gallery."""
 
     async def ready() -> dict[str, Any]:
         answer = await phone.ask("GET", f"/v1/media/{media_id}", headers=owner.key)

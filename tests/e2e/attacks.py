@@ -1,4 +1,4 @@
-"""What a hostile client does, each until it is cancelled. Refusals and cut connections are expected."""
+"""Attacks of a hostile client, each until it is cancelled. Refusals and cut connections are expected."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ async def connected(stack: StackUnderTest) -> socket.socket:
 
 
 async def bursts(stack: StackUnderTest, first: bytes = b"", *, reads: bool = True) -> None:
-    """Requests that do not wait for answers, on many connections. first: what they come after."""
+    """Sends requests without waiting for answers, on many connections. first: sent before them."""
     async with asyncio.TaskGroup() as group:
         for _ in range(SOCKETS):
             group.create_task(_send_for_ever(stack, first, reads=reads))
 
 
 async def half_open(stack: StackUnderTest, count: int, held: list[socket.socket] | None = None) -> None:
-    """Connections that begin a request and do not end it. held: those that are open, for the caller."""
+    """Opens connections that begin a request and do not end it. held: the open ones, for the caller."""
     loop = asyncio.get_running_loop()
     connections = [] if held is None else held
     try:
@@ -70,7 +70,7 @@ async def half_open(stack: StackUnderTest, count: int, held: list[socket.socket]
 
 
 async def crawling(stack: StackUnderTest, count: int) -> None:
-    """Uploads that come at 4 kB a second, and downloads that are read at 1 kB a second."""
+    """Uploads at 4 kB a second, and reads downloads at 1 kB a second."""
     async with Phone(stack.base_url, secrets=stack.secrets, address=ATTACKER) as phone:
         gallery = await phone.create_gallery()
         await phone.upload(gallery, LARGE)
@@ -83,7 +83,7 @@ async def crawling(stack: StackUnderTest, count: int) -> None:
 
 
 async def leaving(stack: StackUnderTest) -> None:
-    """Downloads and uploads that are broken off at once."""
+    """Interrupts downloads and uploads at once."""
     async with Phone(stack.base_url, secrets=stack.secrets, address=ATTACKER) as phone:
         gallery = await phone.create_gallery()
         await phone.upload(gallery, LARGE)
@@ -101,7 +101,7 @@ async def leaving(stack: StackUnderTest) -> None:
 
 
 async def nonsense(stack: StackUnderTest) -> None:
-    """Guesses, passwords, and bodies that nothing can be made of."""
+    """Sends guesses, passwords, and bodies that cannot be parsed."""
     async with Phone(stack.base_url, secrets=stack.secrets, address=ATTACKER) as phone:
         for method, path, body in itertools.cycle(_NONSENSE):
             kind = "application/x-www-form-urlencoded" if "oauth" in path else "application/json"
@@ -113,7 +113,7 @@ async def nonsense(stack: StackUnderTest) -> None:
 
 
 async def promising(stack: StackUnderTest) -> None:
-    """Uploads that are put and never completed."""
+    """Puts uploads and never completes them."""
     async with Phone(stack.base_url, secrets=stack.secrets, address=ATTACKER) as phone:
         while True:
             with suppress(*_REFUSED, KeyError):
@@ -124,7 +124,7 @@ async def promising(stack: StackUnderTest) -> None:
 
 
 async def flooding(stack: StackUnderTest, *files: File) -> None:
-    """Files that take long to decode, each in a gallery of its own."""
+    """Uploads files that take long to decode, each into its own gallery."""
     async with Phone(stack.base_url, secrets=stack.secrets, address=ATTACKER) as phone:
         for file in itertools.cycle(files):
             with suppress(*_REFUSED, KeyError):
@@ -152,7 +152,7 @@ def head(
 
 
 async def _send_for_ever(stack: StackUnderTest, first: bytes, *, reads: bool) -> None:
-    """One connection after the other, each full of requests."""
+    """Opens one connection after the other and fills each with requests."""
     loop = asyncio.get_running_loop()
     while True:
         connection = await connected(stack)

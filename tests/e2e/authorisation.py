@@ -1,7 +1,7 @@
-"""Who may do what: every operation of the public surface, asked by every kind of caller.
+"""The authorisation matrix: the expected answer of every public operation for every kind of caller.
 
-Data, because three tests read it: one asks the running stack, one compares it with the routes and the OpenAPI
-document, one writes docs/authorisation.md from it.
+It is data, because three tests read it: one calls the running stack, one compares it with the routes and the
+OpenAPI document, and one writes docs/authorisation.md from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.e2e.refusals import UNKNOWN_ID
 
 
 class Kind(Enum):
-    """The galleries. Those of the account began as anonymous ones and were claimed: their keys are void."""
+    """The kinds of galleries. Those of the account were claimed as anonymous ones, so their keys are void."""
 
     ANONYMOUS = "anonymous"
     SHARED = "shared"
@@ -24,9 +24,9 @@ class Kind(Enum):
 
 
 class Caller(Enum):
-    """Who asks. The value is what the page calls them."""
+    """The kinds of callers. The value is the name on the page."""
 
-    NOBODY = "nobody"
+    NOBODY = "no credential"
     VIEWER = "viewer with the code"
     UNLOCKED = "viewer with code and password"
     GUESSER = "viewer with code and wrong password"
@@ -72,14 +72,14 @@ WITHOUT_TOKEN = (
 )
 
 Outcome = str
-"""A status, with the problem's code behind it where it is one; or DONE, or GONE."""
+"""A status, followed by the problem's code if it is a problem; or DONE, or GONE."""
 ByKind = tuple[Outcome, Outcome, Outcome, Outcome]
 """In the order of `Kind`."""
 
 DONE = "done"
-"""What the operation answers when it does what it is for."""
+"""The operation succeeds."""
 GONE = "gone"
-"""What the operation answers for a thing that does not exist."""
+"""The operation answers as for a thing that does not exist."""
 KEY_MISSING = "401 gallery_key_missing"
 KEY_WRONG = "403 gallery_key_wrong"
 MISSING = "401 credentials_missing"
@@ -92,7 +92,7 @@ NO_LINKS = "403 links_not_in_tier"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """cells: the outcome for each caller, where it depends on it for each kind of gallery."""
+    """cells: the outcome for each caller; if it depends on the gallery, for each kind of gallery."""
 
     name: str
     says: str
@@ -132,57 +132,59 @@ _ACCOUNT: dict[Caller, Outcome | ByKind] = {
 
 ANYONE = Rule(
     "Anyone",
-    "No credential is asked for, and none is looked at.",
+    "No credential is needed, and none is read.",
     _all(tuple(Caller), DONE),
 )
 ANYONE_HONEST = Rule(
-    "Anyone, but with no bad token",
-    "No credential is needed; a token that is sent says whose it shall be, so it must be good.",
+    "Anyone without an invalid token",
+    "No credential is needed. A token is optional and names the owner of the new thing, so it must be valid.",
     {**_all(tuple(Caller), DONE), **_all(BAD_TOKENS, BAD_TOKEN)},
 )
-ACCOUNT = Rule("Any account", "A good access token, for what is the account's own.", _ACCOUNT)
+ACCOUNT = Rule(
+    "Any account", "A valid access token. The operation concerns the account's own data.", _ACCOUNT
+)
 OWN_SESSION = Rule(
     "The session's account",
-    "Logins of others do not exist.",
+    "Sessions of other accounts are answered as if they did not exist.",
     {**_ACCOUNT, **_all((Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN), GONE)},
 )
 ADMINISTRATOR = Rule(
     "Administrators",
-    "The role is looked up with every request, not read from the token.",
+    "The role is read from the database with every request, not from the token.",
     {**_ACCOUNT, **_all(ACCOUNTS, NOT_ADMIN), Caller.ADMIN: DONE},
 )
 ADMINISTRATOR_BY_TOKEN = Rule(
-    "Administrators, as the token says",
-    "The role in the token counts: one that was taken away ends with the token, some minutes later.",
+    "Administrators, by the token",
+    "The role in the token counts, so a withdrawn role ends with the token, some minutes later.",
     ADMINISTRATOR.cells,
 )
 BY_CODE = Rule(
-    "Whoever knows the code",
-    "The code in the path is the credential, with X-Gallery-Password where the gallery is protected. "
-    "Keys and tokens are not looked at: neither opens a private gallery by its code. *Nobody* tries one at "
-    "random.",
+    "Holders of the code",
+    "The code in the path is the credential, with X-Gallery-Password if the gallery is protected. "
+    "Keys and tokens are not read: neither opens a private gallery by its code. The caller with *no "
+    "credential* sends a random code.",
     {**_all(tuple(Caller), _VIEWS[Caller.VIEWER]), **_VIEWS, Caller.NOBODY: GONE},
 )
 MANAGER = Rule(
     "The gallery's manager",
-    "The holder of an anonymous gallery's key, or the owner. What is not the account's does not exist for "
-    "it, administrators' included; a key that opens nothing here is wrong, whatever it is asked of.",
+    "The holder of an anonymous gallery's key, or the owner. For an account, also an administrator's, "
+    "galleries of others do not exist. A key of no gallery or of another gallery is refused as wrong.",
     _MANAGES,
 )
 PART_MANAGER = Rule(
-    "The manager of the gallery it is in",
-    "As above; what is not in the key's own gallery does not exist for its holder.",
+    "The manager of the gallery that contains it",
+    "As above. For the holder of a key, things outside the key's gallery do not exist.",
     {**_MANAGES, Caller.FOREIGN_KEY: GONE},
 )
 PART_VIEWER = Rule(
-    "Viewers and the manager of the gallery it is in",
-    "A manager, or X-Gallery-Code with X-Gallery-Password where the gallery is protected.",
+    "Viewers and the manager of the gallery that contains it",
+    "A manager, or X-Gallery-Code with X-Gallery-Password if the gallery is protected.",
     {**_MANAGES, **_VIEWS, Caller.NOBODY: MISSING, Caller.FOREIGN_KEY: GONE},
 )
 LINKING = Rule(
-    "The owner, where the tier has links",
-    "As above, but the tier of a key's own gallery comes first: an anonymous one has no links, whatever item "
-    "one is asked of.",
+    "The owner, if the tier has links",
+    "As above, but the tier of the key's gallery is checked first: an anonymous gallery has no links, so its "
+    "key is refused for any item.",
     {
         **_MANAGES,
         Caller.KEY: (NO_LINKS, *_KEY[1:]),
@@ -192,12 +194,12 @@ LINKING = Rule(
 )
 KEY_HOLDER = Rule(
     "The holder of the key",
-    "Only an anonymous gallery has one; its owner's token is no substitute.",
+    "Only an anonymous gallery has a key; the token of an account does not replace it.",
     {**_MANAGES, **_all((Caller.OWNER, Caller.OTHER, Caller.ADMIN), KEY_MISSING)},
 )
 CLAIMING = Rule(
     "An account that holds the key",
-    "Both are needed. A claimed gallery's key is void, so nobody claims it again.",
+    "Both are needed. The key of a claimed gallery is void, so it cannot be claimed again.",
     {
         **_all(WITHOUT_TOKEN, MISSING),
         **_all(ACCOUNTS, KEY_MISSING),
@@ -208,7 +210,7 @@ CLAIMING = Rule(
 
 OWN_PICTURE = Rule(
     "The owner of the item",
-    "What is not in a gallery of the account does not exist for it, administrators' included.",
+    "For an account, also an administrator's, items outside its own galleries do not exist.",
     {
         **_ACCOUNT,
         Caller.OWNER: _OWN,
@@ -223,12 +225,12 @@ def _author(not_yours: Outcome, name: str, says: str) -> Rule:
 
 
 POST_AUTHOR = _author(
-    "403 post_not_yours", "The post's author, and administrators", "Posts are seen by everybody."
+    "403 post_not_yours", "The post's author, and administrators", "Everyone can see posts."
 )
 COMMENT_AUTHOR = _author(
     "403 comment_not_yours",
     "The comment's author, its post's author, and administrators",
-    "Comments are seen by everybody.",
+    "Everyone can see comments.",
 )
 
 RULES = (
@@ -253,10 +255,10 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """name: as in the OpenAPI. done, gone: what DONE and GONE are here, done for each kind where they differ.
+    """An operation. name: as in the OpenAPI. done, gone: the answers that DONE and GONE stand for.
 
     path, sent values and headers name parts of the world: `{gallery}`, `{item}` and so on. spends: the part
-    that is not there any more once it is done; who may is then given one of their own.
+    that the operation deletes; a caller with permission then gets a part of its own.
     """
 
     name: str
@@ -278,11 +280,11 @@ class Operation:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """Of galleries it is asked of; one where it has to do with none."""
+        """The kinds of galleries to test; one if the operation does not depend on a gallery."""
         return tuple(Kind) if self.rule.asks_for_a_gallery or isinstance(self.done, tuple) else (Kind.SHARED,)
 
     def expected(self, caller: Caller, kind: Kind) -> Outcome:
-        """A status, with the problem's code behind it."""
+        """Returns the expected status, followed by the problem's code."""
         outcome = _of(self.rule.cells[caller], kind)
         return {DONE: _of(self.done, kind), GONE: self.gone}.get(outcome, outcome)
 
@@ -291,7 +293,7 @@ class Operation:
 
 
 def named(value: Any, names: Mapping[str, str]) -> Any:
-    """What is sent, with the parts of the world that it names."""
+    """Returns the sent value, with names of parts of the world filled in."""
     if isinstance(value, str):
         return value.format(**names)
     if isinstance(value, Mapping):
@@ -457,7 +459,7 @@ OPERATIONS: tuple[Operation, ...] = (
         json={"numbers": [1]},
     ),
     Operation("POST /v1/uploads/{id}/complete", PART_MANAGER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
-    # the library; what an account does not own it neither finds nor changes
+    # the library; an account neither finds nor changes things of others
     Operation("GET /v1/media", ACCOUNT, "200"),
     Operation("GET /v1/media/tags", ACCOUNT, "200"),
     Operation("GET /v1/media/places", ACCOUNT, "200"),
@@ -498,4 +500,4 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DELETE /v1/comments/{id}", COMMENT_AUTHOR, "204", "/v1/comments/{comment}", spends="comment"),
 )
 UNLINKED = {"link": UNKNOWN_ID, "link_token": "never-made"}
-"""The parts of a gallery without a link that name one."""
+"""The link of a gallery that has none."""

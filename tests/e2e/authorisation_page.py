@@ -1,4 +1,4 @@
-"""docs/authorisation.md, written from the matrix that the running stack is held to."""
+"""Writes docs/authorisation.md from the matrix that the running stack is tested with."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tests.e2e.authorisation import (
 )
 
 _OPENING = """\
-# Who may do what
+# Authorisation matrix
 
-Written from `tests/e2e/authorisation.py`; `tests/e2e/test_authorisation.py` asks the running stack for every
-operation, as every caller, of every kind of gallery. Each operation follows one of the rules below. In their
-tables **done** is what the operation answers when it does what it is for, *gone* what it answers for a thing
-that does not exist; both stand beside the operation. Everything else is a refusal's status and `code`.
+Generated from `tests/e2e/authorisation.py`. `tests/e2e/test_authorisation.py` calls every operation of the
+running stack as every caller, for every kind of gallery. Each operation follows one of the rules below. In
+their tables, **done** is the answer of a successful operation, and *gone* is its answer for a thing that does
+not exist; both are listed beside the operation. All other answers are refusals: a status and a `code`.
 
-- An anonymous gallery has no owner: the *owner* is just another account to it.
+- An anonymous gallery has no owner: for it the *owner* is just another account.
 - The galleries of the account are *shared* by code, *protected* by a password as well, or *private*. They
-  began as anonymous ones and were claimed, so their keys are void.
-- Private, unknown, expired and deleted galleries are one answer to whoever comes with a code; so are unknown
-  ones and other people's to an account, and unknown keys and other galleries' to whoever comes with a key.
-- Where *done* is a refusal, it is everybody's: of a token nobody was sent, of a wrong current password, of a
-  link that was never made.
-- The admin panel at `/admin` is a page with a login and a session of its own: no token opens it.
+  were anonymous and were claimed, so their keys are void.
+- Private, unknown, expired and deleted galleries have the same answer for callers with a code. So do unknown
+  galleries and those of others for an account, and unknown keys and the keys of other galleries.
+- If *done* is a refusal, the request is one that cannot succeed for any caller: it has a token that was never
+  issued, a wrong current password, or a link that was never made.
+- The admin panel at `/admin` is a page with its own login and session: no token opens it.
 
 ## Callers
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     return "\n".join([_OPENING, *_callers(), *(line for rule in RULES for line in _rule(rule))])
 
 
@@ -70,7 +70,7 @@ def _rule(rule: Rule) -> Iterator[str]:
 
 
 def _cells(rule: Rule) -> Iterator[str]:
-    """A line for neighbours whom the same happens to."""
+    """Yields a line for neighbouring callers with the same outcomes."""
     heads = [kind.value for kind in Kind] if rule.asks_for_a_gallery else ["answer"]
     yield f"| caller | {' | '.join(heads)} |"
     yield "|---|" + "---|" * len(heads)

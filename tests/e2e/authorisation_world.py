@@ -1,4 +1,4 @@
-"""What the authorisation matrix is asked of: galleries of every kind with something in them, and tokens."""
+"""The world of the authorisation matrix: galleries of every kind with contents, and tokens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WISHES: Mapping[Kind, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """names: what paths, headers and bodies may name, by the kind of gallery that is asked for."""
+    """names: the parts that paths, headers and bodies may name, by the kind of gallery."""
 
     owner: Person
     admin: Person
@@ -40,7 +40,7 @@ class World:
     names: Mapping[Kind, Mapping[str, str]]
 
     def named(self, kind: Kind, caller: Caller) -> dict[str, str]:
-        """For one request: what is new is new each time, and nobody knows no code."""
+        """Returns the names for one request. New things are new each time; the caller NOBODY has no code."""
         fresh = {
             "new_email": f"new-{secrets.token_hex(8)}@example.com",
             "new_tier": f"Tier {secrets.token_hex(4)}",
@@ -81,7 +81,7 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
     return World(owner, admin, galleries, names)
 
 
-async def one_of_its_own(
+async def things_to_delete(
     stack: StackUnderTest,
     phone: Phone,
     world: World,
@@ -90,7 +90,7 @@ async def one_of_its_own(
     kind: Kind,
     caller: Caller,
 ) -> Mapping[str, str]:
-    """Names of what the operation may spend, made for this one request."""
+    """Returns names of the things that the operation may delete, created for this one request."""
     gallery = world.galleries[kind]
     match operation.spends:
         case "gallery":
@@ -120,7 +120,7 @@ async def one_of_its_own(
 
 
 async def _new_gallery(phone: Phone, owner: Person, kind: Kind) -> Gallery:
-    """Every one begins as an anonymous one, so that each has, or had, a key and a code."""
+    """Creates an anonymous gallery and claims it if needed, so each kind has, or had, a key and a code."""
     made = await phone.create_gallery()
     if kind is Kind.ANONYMOUS:
         return made
@@ -173,7 +173,7 @@ async def _new_tier(phone: Phone, admin: Person) -> str:
 
 
 async def _until_viewable(phone: Phone, gallery: Gallery, item: str) -> None:
-    """Until it is ready, and media has heard of the owner's tier."""
+    """Waits until the item is ready, and media has received the owner's tier."""
 
     async def viewable() -> None:
         for path, status in (("renditions/400", 302), ("download", 200)):
@@ -185,9 +185,9 @@ async def _until_viewable(phone: Phone, gallery: Gallery, item: str) -> None:
 
 
 async def _bad_tokens(stack: StackUnderTest, owner: Person) -> dict[str, str]:
-    """The owner's token, promising even more, with one thing wrong each.
+    """Returns the owner's token with administrator claims, with one fault each.
 
-    The forged one names the true key; the expired one is truly signed.
+    The forged one names the genuine key; the expired one has a genuine signature.
     """
     true_key = await _signing_key(stack)
     claims = {**_claims_of(owner), "role": "admin"}
@@ -203,7 +203,7 @@ async def _bad_tokens(stack: StackUnderTest, owner: Person) -> dict[str, str]:
 
 
 async def _signing_key(stack: StackUnderTest) -> SigningKey:
-    """The key that identity signs with at the moment."""
+    """Returns the current signing key of identity."""
     async with evidence.database(stack, "identity") as connection:
         row = await connection.fetchrow("SELECT kid, sealed_private FROM signing_keys WHERE state = 'active'")
     seal = KeySeal(DataDir(stack.running.data_dir).identity_key_secret().encode())

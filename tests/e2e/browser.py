@@ -1,4 +1,4 @@
-"""A real browser as a person uses it: Chromium without a window, steered through the DevTools protocol."""
+"""A real browser: Chromium without a window, controlled through the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-default-apps",
-    "--disable-dev-shm-usage",  # containers have little of it
+    "--disable-dev-shm-usage",  # containers have little shared memory
     "--disable-extensions",
     "--disable-gpu",
     "--disable-sync",
@@ -37,7 +37,7 @@ _FLAGS = (
     "--no-first-run",
     "--password-store=basic",
 )
-# Where to click on an element, once it is in sight.
+# The position of a click on an element, once it is visible.
 _MIDDLE = """
 element => {
   element.scrollIntoView({block: "center", behavior: "instant"});
@@ -48,12 +48,12 @@ element => {
 
 
 def find_browser() -> str | None:
-    """The program's path."""
+    """Returns the program's path."""
     return next((path for name in PROGRAMS if (path := shutil.which(name)) is not None), None)
 
 
 class Page:
-    """One tab. complaints: what its scripts threw, and what the browser reported as an error."""
+    """One tab. complaints: exceptions of scripts, and errors that the browser reported."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.complaints: list[str] = []
@@ -71,7 +71,7 @@ class Page:
             await self._call(f"{domain}.enable")
 
     async def listen(self) -> None:
-        """Until the browser is gone."""
+        """Reads messages until the browser ends."""
         async for message in self._socket:
             document = json.loads(message.data)
             if "id" in document:
@@ -80,20 +80,20 @@ class Page:
                 self._notice(document["method"], document["params"])
 
     async def go(self, url: str) -> None:
-        """As typed into the address bar; returns once all of it is loaded."""
+        """Opens an address, as typed into the address bar. Returns once the page is loaded."""
         self._loaded.clear()
         went = await self._call("Page.navigate", url=url)
         assert not went.get("errorText"), (url, went["errorText"])
         await self._until_loaded()
 
     async def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression, as JSON carries it."""
+        """Returns the value of a JavaScript expression, as JSON."""
         answer = await self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
     async def see(self, expression: str) -> Any:
-        """Wait until a JavaScript expression is true; returns its value."""
+        """Waits until a JavaScript expression is true. Returns its value."""
 
         async def true() -> Any:
             value = await self.ask(expression)
@@ -103,13 +103,13 @@ class Page:
         return await eventually(true, _TIMEOUT_S)
 
     async def write(self, selector: str, text: str) -> None:
-        """Into a field, in place of what is there."""
+        """Replaces the text of a field."""
         await self.see(f"!!{_element(selector)}")
         await self.ask(f"{_element(selector)}.focus(), {_element(selector)}.select()")
         await self._call("Input.insertText", text=text)
 
     async def choose(self, selector: str, value: str) -> None:
-        """An option of a list, by its value."""
+        """Chooses an option of a list by its value."""
         field = _element(selector)
         await self.see(f"[...{field}.options].some(option => option.value === {json.dumps(value)})")
         await self.ask(
@@ -118,7 +118,7 @@ class Page:
         )
 
     async def click(self, selector: str) -> None:
-        """With the mouse, on its middle."""
+        """Clicks with the mouse on the middle of an element."""
         await self.see(f"!!{_element(selector)}")
         x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
         for kind in ("mousePressed", "mouseReleased"):
@@ -127,13 +127,13 @@ class Page:
             )
 
     async def follow(self, selector: str) -> None:
-        """Click on what leads to another page; returns once all of that is loaded."""
+        """Clicks on a link or button that opens another page. Returns once that page is loaded."""
         self._loaded.clear()
         await self.click(selector)
         await self._until_loaded()
 
     async def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
-        """The window, in pixels of the page."""
+        """Resizes the window, in pixels of the page."""
         await self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -143,7 +143,7 @@ class Page:
         )
 
     async def photograph(self, name: str) -> Path:
-        """A picture of the page for people to look at; returns where it is."""
+        """Saves a picture of the page for people to look at. Returns its path."""
         ARTEFACTS.mkdir(exist_ok=True)
         path = ARTEFACTS / f"{name}.png"
         shot = await self._call("Page.captureScreenshot", format="png")
@@ -178,17 +178,17 @@ class Page:
             self.complaints.append(str(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             text, url = parameters["entry"]["text"], parameters["entry"].get("url", "")
-            if not url.endswith("/favicon.ico"):  # the browser's own idea
+            if not url.endswith("/favicon.ico"):  # the browser requests it by itself
                 self.complaints.append(f"{text} {url}")
 
 
 @asynccontextmanager
 async def browsing(folder: Path, *flags: str) -> AsyncIterator[Page]:
-    """A tab of a browser that knows nothing yet. folder: for its profile and its log. flags: further ones."""
+    """Yields a tab of a new browser. folder: for its profile and its log. flags: additional ones."""
     program = find_browser()
     assert program is not None
     profile = folder / "profile"
-    # The sandbox needs rights that root in a container does not have, and the pages are our own.
+    # The sandbox needs rights that root in a container lacks, and the tests open only their own pages.
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
     address = profile / "DevToolsActivePort"
     process = ManagedProcess(

@@ -1,7 +1,7 @@
-"""An ordinary client beside a hostile one: how it is served before, during and after an attack.
+"""An ordinary client beside a hostile one: its answers before, during and after an attack.
 
-The two are told apart as the gateway does it, by address: the bystander is at 127.0.0.1, the hostile client
-binds its sockets to `ATTACKER`.
+The gateway distinguishes the two by address: the bystander is at 127.0.0.1, and the hostile client binds its
+sockets to `ATTACKER`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ATTACKER = "127.0.0.66"
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 _PAUSE_S = 0.02
 _TIMES_SLOWER = 3.0
-# The tests run beside others on few processors: what an attack does is seconds or refusals, not this.
+# Other tests run at the same time on few processors. The effects of an attack are seconds or refusals.
 _ALLOWANCE_MS = 2_000.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Served:
-    """elapsed_ms: of each call that was answered as it should be. failures: the others."""
+    """elapsed_ms: durations of the calls with the expected answer. failures: the other calls."""
 
     elapsed_ms: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Served:
 
 
 class Bystander:
-    """One phone with a gallery of one picture. Every call has a connection of its own, as a new client's."""
+    """A phone with a gallery of one picture. Every call has its own connection, as a new client's has."""
 
     def __init__(self, phone: Phone, gallery: Gallery, original_url: str) -> None:
         self.phone = phone
@@ -65,8 +65,8 @@ class Bystander:
         self._original_url = original_url
 
     async def for_a_while(self, seconds: float, *others: Callable[[], Awaitable[object]]) -> Served:
-        """Look at the gallery, sign an upload, download the picture, in turn. others: further calls, each
-        with its own assertions."""
+        """Looks at the gallery, signs an upload and downloads the picture, in turn. others: further calls,
+        each with its own assertions."""
         served = Served()
         calls = (self._look, self._sign, self._download, *others)
         ends = time.monotonic() + seconds
@@ -89,8 +89,8 @@ class Bystander:
         *others: Callable[[], Awaitable[object]],
         after_s: float = 0.5,
     ) -> Served:
-        """`for_a_while`, from `after_s` after the attack began. The attack is cancelled then, if it lasts;
-        it may end before. An error of the attack is the test's."""
+        """Runs `for_a_while`, starting `after_s` after the attack. The attack is cancelled at the end if it
+        still runs. An error of the attack fails the test."""
         attacking = asyncio.create_task(attack, name="attack")
         try:
             await asyncio.sleep(after_s)
@@ -112,7 +112,7 @@ class Bystander:
             headers=self.gallery.key,
         )
         upload = answer.ok(201)["uploads"][0]
-        # Nothing stays behind: the bystander may be measured for as long as a test likes.
+        # The upload is aborted: the bystander may be measured for as long as a test likes.
         gone = await self.phone.ask("DELETE", f"/v1/uploads/{upload['id']}", headers=self.gallery.key)
         assert gone.status == 204, gone.body[:300]
 
@@ -124,7 +124,7 @@ class Bystander:
 
 @asynccontextmanager
 async def bystander(stack: StackUnderTest, *, address: str = "127.0.0.1") -> AsyncIterator[Bystander]:
-    """A bystander whose picture is there."""
+    """Returns a bystander whose picture is ready."""
     phone = Phone(stack.base_url, secrets=stack.secrets, address=address, keep_alive=False)
     async with phone:
         gallery = await phone.create_gallery()
@@ -134,7 +134,7 @@ async def bystander(stack: StackUnderTest, *, address: str = "127.0.0.1") -> Asy
 
 
 def assert_unharmed(before: Served, during: Served) -> None:
-    """Every call succeeded, and none took much longer than before."""
+    """Asserts that every call succeeded, and that none took much longer than before."""
     _log.info("before: %s", before)
     _log.info("during: %s", during)
     assert not before.failures, before.failures[:5]

@@ -1,7 +1,7 @@
 """Stacks for the tests here: the embedded one, and one on real servers for tests marked `real_servers`.
 
-`stack` is shared by all tests of a worker that follow one another; `own_stack` is a module's own, for tests
-that kill or starve it. The contract suites hold all brokers and stores to one behaviour: few tests need both.
+`stack` is shared by successive tests of a worker; `own_stack` belongs to a module whose tests kill or
+overload it. The contract suites test the same behaviour on all brokers and stores, so few tests need both.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def stack(
     stack_kind: StackKind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackUnderTest]:
-    """A running stack, shared: a test leaves it running, and looks at its own galleries only.
+    """A running, shared stack: a test leaves it running, and looks at its own galleries only.
 
-    It stops when the worker leaves this folder: an idle one takes processor time from other tests.
+    It stops when the worker leaves this folder, because an idle stack takes processor time from other tests.
     """
     with _running(stack_kind, request, tmp_path_factory, settings={}) as running:
         yield running
@@ -62,7 +62,7 @@ def stack(
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """Override in a module for settings of its own stack."""
+    """Returns the settings of the module's own stack; a module may override this fixture."""
     return {}
 
 
@@ -73,7 +73,7 @@ def own_stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[StackUnderTest]:
-    """A running stack of the module's own."""
+    """Yields a running stack of the module's own."""
     with _running(stack_kind, request, tmp_path_factory, settings=own_settings) as running:
         yield running
 
@@ -86,7 +86,7 @@ async def phone(stack: StackUnderTest) -> AsyncIterator[Phone]:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Thirty photographs and films as they come home from a journey."""
+    """Returns thirty photographs and films, as people bring them home from a journey."""
     return real_photos(tmp_path_factory.mktemp("photos"), 30, installed_photographs())
 
 

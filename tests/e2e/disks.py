@@ -1,4 +1,4 @@
-"""Small disks: a file system of its own where this process may mount one, else the next best."""
+"""Small disks: a mounted file system if this process may mount one, otherwise a limit of the free space."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kappi_chassis.disk import disk_space
 
 MIB = 1 << 20
 _STACK_BYTES = 120 * MIB
-"""What a new stack takes of its disk, the ballast included."""
+"""The disk space of a new stack, including the ballast."""
 _FOR_UPLOADS_BYTES = 120 * MIB
 _MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
 class SmallDisk:
-    """mounted: a real file system; else `settings` keep uploads from more than a little of a large one."""
+    """mounted: whether it is a real file system; otherwise `settings` limit uploads to a part of a disk."""
 
     folder: Path
     mounted: bool
@@ -30,12 +30,12 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path, *, size_bytes: int) -> Iterator[SmallDisk]:
-    """For a whole stack."""
+    """Yields a disk for a whole stack."""
     with mounted(folder, size_bytes=size_bytes) as is_mounted:
         if is_mounted:
             yield SmallDisk(folder, mounted=True)
             return
-    # Free space that others use changes by more than an upload: memory is less busy than a disk.
+    # Other programs change the free space by more than an upload does; memory changes less than a disk.
     if _MEMORY.is_dir() and disk_space(_MEMORY).free_bytes > 2 * (_STACK_BYTES + _FOR_UPLOADS_BYTES):
         folder = _MEMORY / f"kappi-{os.getpid()}"
         folder.mkdir()
@@ -50,7 +50,7 @@ def small_disk(folder: Path, *, size_bytes: int) -> Iterator[SmallDisk]:
 
 @contextmanager
 def mounted(folder: Path, *, size_bytes: int) -> Iterator[bool]:
-    """Whether there is a file system of that size."""
+    """Yields whether a file system of that size is mounted."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=755", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
@@ -63,7 +63,7 @@ def mounted(folder: Path, *, size_bytes: int) -> Iterator[bool]:
 
 
 def fill_up(folder: Path, name: str = "filled") -> Path:
-    """A file that takes all that is left, as any other program might."""
+    """Fills the remaining space with a file, as any other program might."""
     path = folder / name
     with path.open("wb", buffering=0) as file:
         for size_bytes in (MIB, 4096):

@@ -1,4 +1,4 @@
-"""What databases and stores hold, looked up past the services."""
+"""Reads databases and stores directly, without the services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLES = """
 SELECT table_name FROM information_schema.tables
 WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY table_name
 """
-# A row as JSON shows every column there is, also those added later; bytes come in hexadecimal.
+# A row as JSON shows every column, also columns added later; bytes are in hexadecimal.
 _HOLDING = """
 SELECT count(*) FROM {table} AS held, LATERAL (SELECT lower(to_jsonb(held)::text) AS text) AS shown
 WHERE strpos(shown.text, lower($1)) > 0 OR strpos(shown.text, encode(convert_to($1, 'UTF8'), 'hex')) > 0
@@ -25,7 +25,7 @@ WHERE strpos(shown.text, lower($1)) > 0 OR strpos(shown.text, encode(convert_to(
 
 @asynccontextmanager
 async def database(stack: StackUnderTest, service: str) -> AsyncIterator[Any]:
-    """A connection to a service's database."""
+    """Opens a connection to a service's database."""
     connection = await asyncpg.connect(stack.running.database_url(service), timeout=10, command_timeout=60)
     try:
         yield connection
@@ -34,7 +34,7 @@ async def database(stack: StackUnderTest, service: str) -> AsyncIterator[Any]:
 
 
 async def rows_about(stack: StackUnderTest, needle: str) -> dict[str, int]:
-    """Rows that hold a text in any column, by `service.table`; tables without any are left out."""
+    """Returns the rows that contain a text in any column, by `service.table`, without empty tables."""
     found: dict[str, int] = {}
     for service in DATABASES:
         async with database(stack, service) as connection:
@@ -46,13 +46,13 @@ async def rows_about(stack: StackUnderTest, needle: str) -> dict[str, int]:
 
 
 async def ask_database(stack: StackUnderTest, service: str, statement: str, *values: Any) -> Any:
-    """The first value of a query."""
+    """Returns the first value of a query."""
     async with database(stack, service) as connection:
         return await connection.fetchval(statement, *values)
 
 
 async def objects_under(stack: StackUnderTest, prefix: str) -> list[str]:
-    """Keys of the objects there are."""
+    """Returns the keys of the existing objects."""
     store = stack.object_store()
     try:
         keys: list[str] = []
@@ -68,7 +68,7 @@ async def objects_under(stack: StackUnderTest, prefix: str) -> list[str]:
 
 
 async def versions_left_under(stack: StackUnderTest, prefix: str) -> int:
-    """Versions and delete markers that a purge overlooked. Removes them, so ask once."""
+    """Returns versions and delete markers that a purge left. It deletes them, so a second call finds none."""
     store = stack.object_store()
     try:
         report = await store.delete_versions_page(prefix)
@@ -78,21 +78,21 @@ async def versions_left_under(stack: StackUnderTest, prefix: str) -> int:
 
 
 async def events_by_key(stack: StackUnderTest, service: str, topic: str) -> Mapping[str, int]:
-    """How many events of a topic a service has published, by aggregate."""
+    """Returns the numbers of events of a topic that a service has published, by aggregate."""
     async with database(stack, service) as connection:
         rows = await connection.fetch("SELECT key, count(*) FROM outbox WHERE topic = $1 GROUP BY key", topic)
     return {row[0]: row[1] for row in rows}
 
 
 async def event_ids(stack: StackUnderTest, service: str, topic: str) -> list[UUID]:
-    """Of every event of a topic that a service has published."""
+    """Returns the ids of all events of a topic that a service has published."""
     async with database(stack, service) as connection:
         rows = await connection.fetch("SELECT event_id FROM outbox WHERE topic = $1", topic)
     return [row[0] for row in rows]
 
 
 async def recorded_ids(stack: StackUnderTest, service: str, consumer: str) -> list[UUID]:
-    """Of every event whose effect a consumer has committed."""
+    """Returns the ids of all events whose effect a consumer has committed."""
     async with database(stack, service) as connection:
         rows = await connection.fetch("SELECT event_id FROM inbox WHERE consumer = $1", consumer)
     return [row[0] for row in rows]

@@ -1,7 +1,7 @@
-"""Requests with one value that a parser, PostgreSQL or a number's column may refuse.
+"""Requests with one value that a parser, PostgreSQL or the column of a number may refuse.
 
-Every place of an operation has its turn: path, query, headers, and each field of a body, the optional ones as
-well. The rest of the request is right, so that the value gets as far as it can.
+Every place of an operation is tested: path, query, headers, and each field of a body, also optional ones. The
+rest of the request is valid, so that the value gets as far as possible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JSON_VALUES: Mapping[str, str] = {
     "text 900 deep": '{"a":' * 900 + '"text"' + "}" * 900,
     "100,000 opened": "[" * 100_000,
 }
-"""As JSON text: Python's own encoder refuses some of them."""
+"""JSON texts: Python's own encoder refuses some of these values."""
 JSON_KEYS: Mapping[str, str] = {
     "a NUL in a name": r'{"a\u0000": 1}',
     "half a surrogate pair in a name": r'{"\ud800": 1}',
@@ -46,7 +46,7 @@ TEXTS: Mapping[str, bytes] = {
     "400 opened": b"[" * 400,
     "digits of another script": "٣".encode(),
 }
-"""For paths, queries and forms, before they are percent-encoded."""
+"""Values for paths, queries and forms, before percent-encoding."""
 HEADER_VALUES: Mapping[str, bytes] = {
     "bytes that are no UTF-8": b"\xff\xfe",
     "an integer beyond 64 bits": _DIGITS.encode(),
@@ -60,7 +60,7 @@ _HEADERS = (
     *("User-Agent", "Idempotency-Key", "X-Request-Id", "Traceparent", "X-Forwarded-For"),
     *("Authorization", "X-Gallery-Key", "X-Gallery-Code", "X-Gallery-Password", "Cookie"),
 )
-"""What any operation may look at, whether its document says so or not."""
+"""Headers that any operation may read, documented or not."""
 _MARK = "@planted@"
 _GIF = bytes.fromhex("47494638376101000100800100ffffff0000002c00000000010001000002024401003b")
 _BOUNDARY = b"hostile"
@@ -68,7 +68,7 @@ _BOUNDARY = b"hostile"
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A request. where: what is planted in it, and in which place. target: as on the request line."""
+    """A request. where: the planted value and its place. target: as on the request line."""
 
     where: str
     method: str
@@ -80,11 +80,11 @@ class Hostile:
 def of_operation(
     operation: Operation, document: Mapping[str, Any], names: Mapping[str, str]
 ) -> Iterator[Hostile]:
-    """document: the OpenAPI. names: what stands for the parts of the world."""
+    """Yields the requests. document: the OpenAPI. names: of parts of the world."""
     spec = document["paths"][operation.name.split(" ")[1]][operation.method.lower()]
     yield from _in_path(operation, names)
     if operation.spends:
-        return  # it would not be there for the next
+        return  # the thing would be missing in the next request
     target = quote(operation.target.format(**names))
     sent, headers = _sent(operation, names)
     queried = tuple(each["name"] for each in spec.get("parameters", ()) if each["in"] == "query")
@@ -96,7 +96,7 @@ def of_operation(
 
 
 def of_form(method: str, target: str, form: Mapping[str, str]) -> Iterator[Hostile]:
-    """Each field in turn, the others as they are."""
+    """Yields the form with each field replaced in turn."""
     for place, body in _in_form(form, ()):
         yield Hostile(place, method, target, {"content-type": b"application/x-www-form-urlencoded"}, body)
 
@@ -142,7 +142,7 @@ def _in_path(operation: Operation, names: Mapping[str, str]) -> Iterator[Hostile
 
 
 def _sent(operation: Operation, names: Mapping[str, str]) -> tuple[bytes | None, dict[str, bytes]]:
-    """The body that is right, and its type."""
+    """Returns the valid body, and its content type."""
     if operation.form:
         return urlencode(operation.form).encode(), {"content-type": b"application/x-www-form-urlencoded"}
     if operation.json is not None:
@@ -157,7 +157,7 @@ def _in_body(
     document: Mapping[str, Any],
     names: Mapping[str, str],
 ) -> Iterator[tuple[str, bytes, bytes]]:
-    """Places, bodies and their content types."""
+    """Yields places, bodies and their content types."""
     resolved = _resolved(schema, document)
     if content_type == "application/json":
         right = named(operation.json, names) or {}
@@ -214,7 +214,7 @@ def _multipart(name: str, value: bytes) -> bytes:
 def _places(
     schema: Mapping[str, Any], right: Any, document: Mapping[str, Any], path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], set[str]]]:
-    """Where a value may be put, and of what types the document says it is."""
+    """Yields the places for a value, and their documented types."""
     for name, each in schema.get("properties", {}).items():
         found = _resolved(each, document)
         yield (*path, name), _types(found, document)
@@ -234,7 +234,7 @@ def _types(schema: Mapping[str, Any], document: Mapping[str, Any]) -> set[str]:
 
 
 def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema a reference names; the first of some that have properties."""
+    """Returns the referenced schema; of several, the first that has properties."""
     while "$ref" in schema:
         found: Any = document
         for part in schema["$ref"].removeprefix("#/").split("/"):

@@ -1,4 +1,4 @@
-"""A client as an app has one: it waits, tries again, and asks for a new URL when the old one died."""
+"""A client like an app: it waits, retries, and requests a new URL if the old one expired."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _TRY_AGAIN = {429, 500, 502, 503, 504}
 _AWAY = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-# None of these is anybody's business outside.
+# Words that must not appear in an answer, because they show internals.
 _INSIDES = ("Traceback", "asyncpg", "sqlalchemy", "site-packages", ".py", "127.0.0.1:", "eyJ", "SELECT ")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, whole. header names: any case."""
+    """A complete HTTP answer. header names: any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,12 +42,12 @@ class Answer:
         return json.loads(self.body)
 
     def ok(self, status: int = 200) -> Any:
-        """The JSON of a success."""
+        """Returns the JSON of a success."""
         assert self.status == status, (self.status, self.body[:500])
         return self.json() if self.body else None
 
     def problem(self, status: int, code: str) -> dict[str, Any]:
-        """The problem document, which must be the expected one and tell nothing of our insides."""
+        """Returns the problem document, which must be the expected one and must not show internals."""
         text = self.body.decode()
         assert self.status == status, (self.status, text[:500])
         assert self.headers["Content-Type"] == "application/problem+json"
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Something to upload."""
+    """A file to upload."""
 
     name: str
     content_type: str
@@ -103,8 +103,8 @@ class Gallery:
 
 
 class Phone:
-    """An async context. secrets: every secret it is given is added. address: of its network card.
-    keep_alive: whether a connection serves more than one call."""
+    """An async context. secrets: every secret that it receives is added. address: the local address of its
+    connections. keep_alive: whether a connection serves more than one call."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Phone:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request, one answer. url: a path of the API, or absolute. Redirects are not followed."""
+        """Sends one request. url: a path of the API, or absolute. Redirects are not followed."""
         assert self._session is not None
         target = url if url.startswith("http") else self.base_url + url
         data = io.BytesIO(body) if body is not None else None
@@ -152,7 +152,7 @@ class Phone:
         ) as answer:
             whole = await answer.read()
         if RECORDING is not None and not url.startswith("http"):
-            RECORDING.hear(
+            RECORDING.record(
                 method, url, sent=json, status=answer.status, content_type=answer.content_type, body=whole
             )
         return Answer(answer.status, answer.headers, whole)
@@ -166,7 +166,7 @@ class Phone:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Again and again until somebody who is not overwhelmed answers. Raises TimeoutError."""
+        """Repeats a request until a service answers that is not overloaded. Raises TimeoutError."""
         deadline, pause_s = time.monotonic() + TIMEOUT_S, _FIRST_PAUSE_S
         while True:
             try:
@@ -194,7 +194,7 @@ class Phone:
         return Gallery(gallery["id"], gallery["code"], gallery["access_key"], gallery["url"])
 
     async def sign(self, gallery: Gallery, files: Sequence[File]) -> list[dict[str, Any]]:
-        """An upload per file."""
+        """Signs an upload for each file."""
         answer = await self.insist(
             "POST",
             f"/v1/galleries/{gallery.id}/uploads",
@@ -208,7 +208,7 @@ class Phone:
         return uploads
 
     async def put(self, upload: Mapping[str, Any], body: bytes) -> Answer:
-        """The bytes to the store, as signed; once."""
+        """Sends the bytes to the store once, as signed."""
         single = upload["single"]
         return await self.ask(single["http_method"], single["url"], body=body, headers=single["headers"])
 
@@ -217,19 +217,19 @@ class Phone:
         return answer.ok()
 
     async def upload(self, gallery: Gallery, *files: File) -> list[str]:
-        """All the way, whatever happens; the acknowledged media ids."""
+        """Uploads and completes files, with retries. Returns the acknowledged media ids."""
         uploads = await self.sign(gallery, files)
         return [
             await self.deliver(gallery, upload, file) for upload, file in zip(uploads, files, strict=True)
         ]
 
     async def deliver(self, gallery: Gallery, upload: Mapping[str, Any], file: File) -> str:
-        """Put and complete, until the completion is acknowledged; returns the media id."""
+        """Puts and completes a file until the completion is acknowledged. Returns the media id."""
         deadline = time.monotonic() + TIMEOUT_S
         single = upload["single"]
         while time.monotonic() < deadline:
             stored = await self.insist("PUT", single["url"], body=file.body, headers=single["headers"])
-            # 412: an earlier attempt did arrive, only its answer was lost.
+            # 412: an earlier attempt stored the file, and its answer was lost.
             assert stored.status in {200, 412, 403}, (stored.status, stored.body[:300])
             if stored.status == 403:
                 state = await self.insist("GET", f"/v1/uploads/{upload['id']}", headers=gallery.key)
@@ -244,7 +244,7 @@ class Phone:
         raise TimeoutError(f"upload {upload['id']} did not get through")
 
     async def items(self, code: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """All pages of a gallery."""
+        """Returns the items of all pages of a gallery."""
         items: list[dict[str, Any]] = []
         cursor = ""
         while True:
@@ -257,7 +257,7 @@ class Phone:
     async def until_ready(
         self, gallery: Gallery, count: int, *, deadline_s: float = 60
     ) -> list[dict[str, Any]]:
-        """The items, once that many are there and all are ready."""
+        """Returns the items once there are `count` and all are ready."""
 
         async def ready() -> list[dict[str, Any]]:
             items = await self.items(gallery.code)

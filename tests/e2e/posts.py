@@ -1,4 +1,4 @@
-"""Posts and comments, as an app makes them."""
+"""Posts and comments, as an app sends them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.e2e.phone import Answer, Phone
 
 
 def form(picture: bytes, *, caption: str | None = None, boundary: str | None = None) -> tuple[bytes, str]:
-    """A multipart body and its content type, the picture before the caption."""
+    """Returns a multipart body and its content type, with the picture before the caption."""
     boundary = boundary or secrets.token_hex(8)
     body = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a picture"\r\n\r\n'
@@ -36,7 +36,7 @@ async def comment(phone: Phone, author: Person, post: str, text: str, **headers:
 
 
 async def listed(phone: Phone, *, limit: int = 100) -> list[dict[str, Any]]:
-    """All posts, page by page."""
+    """Returns all posts, page by page."""
     found: list[dict[str, Any]] = []
     cursor = ""
     while True:

@@ -1,9 +1,9 @@
-"""The examples of the OpenAPI document, taken from what tests ask and are answered.
+"""Records the examples of the OpenAPI document from the requests and answers of tests.
 
-`make examples` records them, then `make docs` refreshes docs/openapi.json, which holds them.
+`make examples` records them, then `make docs` refreshes docs/openapi.json, which contains them.
 
-Of an operation the answer that shows most is kept, of a code the problem that names most. What the run does
-not meet stays as it was.
+The answer that shows most fields of an operation is kept, and the problem that names most errors of a code.
+Operations that the run does not call keep their examples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STAND_INS: Mapping[str, str] = {
     "current_password": "correct horse battery staple",
     "content_base64": "iVBORw0KGgo…",
 }
-"""What is shown in the place of a secret, by the name of its field."""
+"""Replacements of secrets, by field name."""
 _MOST_ENTRIES = 2
 _ORIGIN = re.compile(r"http://127\.0\.0\.1:\d+")
 _SIGNATURE = re.compile(r"((?:X-Amz-Signature|signature|sig)=)[^&]+", re.IGNORECASE)
@@ -42,7 +42,7 @@ _ROUTES = [
 
 
 class Recording:
-    """What one run of tests showed."""
+    """The examples of one test run."""
 
     def __init__(self) -> None:
         document = json.loads((_ROOT / "docs/openapi.json").read_text())
@@ -54,7 +54,9 @@ class Recording:
         self._operations: dict[str, dict[str, Any]] = {}
         self._problems: dict[str, Any] = {}
 
-    def hear(self, method: str, url: str, *, sent: Any, status: int, content_type: str, body: bytes) -> None:
+    def record(
+        self, method: str, url: str, *, sent: Any, status: int, content_type: str, body: bytes
+    ) -> None:
         name = self._operation(method, url)
         if name is None:
             return
@@ -73,7 +75,7 @@ class Recording:
                     answers[str(status)] = shown(document)
 
     def write(self) -> None:
-        """Into the committed file."""
+        """Writes the examples into the committed file."""
         examples = json.loads(COMMITTED.read_text())
         examples["operations"] |= self._operations
         examples["problems"] |= self._problems
@@ -88,7 +90,7 @@ class Recording:
 
 
 def shown(value: Any, name: str = "") -> Any:
-    """The value with stand-ins for secrets and for this machine, and with the first entries of a list."""
+    """Returns the value without secrets and local addresses, and with only the first entries of lists."""
     if isinstance(value, dict):
         return {key: shown(each, key) for key, each in value.items()}
     if isinstance(value, list):
@@ -101,7 +103,7 @@ def shown(value: Any, name: str = "") -> Any:
 
 
 def _worth(value: Any) -> int:
-    """How much of the surface it shows: its fields that are neither null nor empty."""
+    """Returns the number of fields that are neither null nor empty."""
     if isinstance(value, dict):
         return sum(1 + _worth(each) for each in value.values() if each not in (None, "", [], {}))
     if isinstance(value, list):

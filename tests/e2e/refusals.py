@@ -1,6 +1,6 @@
-"""Every way to be refused that a client can think of, and the answer it must get.
+"""All refusals that a client may receive, with the expected answer.
 
-Data, because two tests read it: one asks the running stack, the other looks whether it is documented.
+They are data, because two tests read them: one calls the running stack, the other checks the documentation.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 MIB = 1 << 20
 UNKNOWN_ID = "0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
 UNKNOWN_KEY = "kappi_" + "a" * 26
-# Signed by nobody: {"alg":"none"} and a body that claims to manage.
+# An unsigned token: {"alg":"none"} and a body with the right to manage.
 FORGED_GRANT = "eyJhbGciOiJub25lIn0.eyJyaWdodCI6Im1hbmFnZSJ9."
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """operation: as in the OpenAPI; empty for what is no operation.
+    """operation: as in the OpenAPI; empty for a request that is no operation.
 
     path and header values may name parts of the world: `{home}`, `{home_key}` and so on. names: a field that
     the problem's errors must name.
@@ -85,7 +85,7 @@ def _file(**changed: Any) -> dict[str, Any]:
 
 
 def _keys(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
-    """An operation on a gallery that needs its key: without one, with a wrong one, with somebody else's."""
+    """Refusals of an operation that needs a gallery's key: none, a wrong one, and another gallery's."""
 
     def refusal(name: str, status: int, code: str, headers: Mapping[str, str]) -> Refusal:
         return Refusal(f"{operation}: {name}", operation, path, status, code, headers, json)
@@ -151,7 +151,7 @@ def _of_item(operation: str, path: str, *, json: Any = None, by_code: bool) -> l
 
 
 def _bodies(operation: str, path: str, *, headers: Mapping[str, str], text_field: str) -> list[Refusal]:
-    """What no endpoint may take for JSON, or for text."""
+    """Bodies that no endpoint may accept as JSON or as text."""
 
     def refusal(name: str, status: int, code: str, body: bytes) -> Refusal:
         return Refusal(f"{operation}: {name}", operation, path, status, code, {**headers, **JSON}, body=body)
@@ -171,7 +171,7 @@ def _bodies(operation: str, path: str, *, headers: Mapping[str, str], text_field
 
 
 def _days(operation: str, path: str, headers: Mapping[str, str]) -> list[Refusal]:
-    """A span of days that is none."""
+    """Ranges of days that are invalid."""
 
     def refusal(name: str, query: str, names: str) -> Refusal:
         where = f"{path}?{query}"
@@ -364,7 +364,7 @@ def _archived(
 
 
 def _of_account(operation: str, *, json: Any = None) -> list[Refusal]:
-    """An operation on what is the account's own: no other credential is one."""
+    """Refusals of an operation on data of an account, for which no other credential is valid."""
     path = operation.split(" ")[1]
 
     def refusal(name: str, code: str, headers: Mapping[str, str]) -> Refusal:
@@ -377,7 +377,7 @@ def _of_account(operation: str, *, json: Any = None) -> list[Refusal]:
         refusal("a grant from outside", "credentials_missing", {"X-Kappi-Grant": FORGED_GRANT}),
         refusal("another scheme", "credentials_missing", {"Authorization": "Basic YTpi"}),
         refusal("not a token", "access_token_invalid", {"Authorization": "Bearer seven"}),
-        refusal("signed by nobody", "access_token_invalid", {"Authorization": f"Bearer {FORGED_GRANT}"}),
+        refusal("unsigned", "access_token_invalid", {"Authorization": f"Bearer {FORGED_GRANT}"}),
     ]
 
 
@@ -407,7 +407,7 @@ REFUSALS: tuple[Refusal, ...] = (
     _created("a life in words", "validation_failed", names="expires_in", expires_in="3600"),
     _created("private", "account_required", names="visibility", visibility="private"),
     _created("a password", "account_required", names="password", password="secret-parrot"),
-    _created("visible to nobody", "validation_failed", names="visibility", visibility="hidden"),
+    _created("unknown visibility", "validation_failed", names="visibility", visibility="hidden"),
     Refusal(
         "an idempotency key too short",
         CREATE,
@@ -676,7 +676,7 @@ REFUSALS: tuple[Refusal, ...] = (
         {**TOKEN, "Idempotency-Key": "abc"},
         json={"ids": [UNKNOWN_ID], "action": "delete"},
     ),
-    # no such thing
+    # unknown paths
     _unrouted("GET", "/v1"),
     _unrouted("GET", "/v1/nothing"),
     _unrouted("GET", "/v2/galleries"),

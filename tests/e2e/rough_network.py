@@ -1,4 +1,4 @@
-"""A link as trains have it: TCP proxies that throttle all their connections together and cut each in time."""
+"""A bad network link, as on trains: TCP proxies that limit the rate of all connections and cut them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Address = tuple[str, int]
 
 _CHUNK_BYTES = 16 * 1024
 _BUFFER_BYTES = 64 * 1024
-# A busy machine wakes sleepers late: what a link of this speed would have passed meanwhile is made up for.
+# A busy machine wakes tasks late: the bytes that a link of this speed would have passed are made up for.
 _LATE_S = 0.1
 _REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r\n")
 
 
 @dataclass(slots=True)
 class Traffic:
-    """sent_bytes: what clients put on the wire, headers and all, though a cut kept it from passing. requests:
-    method and target of each that passed.
+    """sent_bytes: bytes that clients sent, with headers, even if a cut kept them from passing. requests:
+    method and target of each request that passed.
 
-    cuts: connections that were cut while they lived. outages: times at which all were cut that there were.
+    cuts: connections that were cut while open. outages: number of times that all connections were cut.
     """
 
     sent_bytes: int = 0
@@ -41,9 +41,10 @@ class Traffic:
 
 @dataclass(slots=True, kw_only=True)
 class Roughness:
-    """May be changed while it runs. bytes_per_second: of the whole link, each way. cut_after_s: a
-    connection's whole life. cut_every_s: all connections at once. blocked: nobody gets through, and nobody
-    is told.
+    """May be changed while it runs.
+
+    bytes_per_second: of the whole link, each way. cut_after_s: lifetime of a connection. cut_every_s:
+    interval of cuts of all connections. blocked: no byte passes, and connections stay open.
     """
 
     bytes_per_second: float | None = None
@@ -53,8 +54,8 @@ class Roughness:
 
 
 class RoughNetwork:
-    """on_sent: told the bytes sent so far, as they come. on_request: told method and target of a request once
-    it has passed, so that whoever ends the client then loses the answer.
+    """on_sent: called with the number of sent bytes. on_request: called with method and target of a request
+    once it has passed, so that a client that is then killed loses the answer.
     """
 
     def __init__(self, roughness: Roughness) -> None:
@@ -67,27 +68,27 @@ class RoughNetwork:
         self._open: set[asyncio.Task[None]] = set()
 
     def cut_all(self) -> None:
-        """Now, as in a tunnel."""
+        """Cuts all connections now, as in a tunnel."""
         self.traffic.outages += 1
         for task in self._open:
             self.traffic.cuts += 1
             task.cancel()
 
     async def cut_regularly(self) -> None:
-        """For ever."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(self.roughness.cut_every_s or 0.05)
             if self.roughness.cut_every_s is not None:
                 self.cut_all()
 
     async def idle(self, *, timeout_s: float = 20.0) -> None:
-        """Until no connection is left: what a killed client had sent still passes. Raises TimeoutError."""
+        """Waits until no connection is left: bytes of a killed client still pass. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while self._open:  # noqa: ASYNC110 - others end them
                 await asyncio.sleep(0.02)
 
     def door(self, target: Address) -> _Door:
-        """A connection that comes in."""
+        """Returns the protocol of an incoming connection."""
         return _Door(partial(self._serve, target), self.count_sent)
 
     async def _serve(
@@ -100,7 +101,7 @@ class RoughNetwork:
         try:
             await self._carry(target, reader, writer)
         except asyncio.CancelledError:
-            # A cut by `cut_all`, which is the end of this connection and of nothing else.
+            # A cut by `cut_all` ends this connection only.
             task.uncancel()
         finally:
             self._open.discard(task)
@@ -133,7 +134,7 @@ class RoughNetwork:
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            # The side that still speaks may finish what it says.
+            # The other direction may end by itself.
             await asyncio.wait(ways, timeout=1.0)
         finally:
             for way in ways:
@@ -170,7 +171,7 @@ class RoughNetwork:
 
 
 class _Door(asyncio.StreamReaderProtocol):
-    """count: told the bytes that come, whoever reads them."""
+    """count: called with the number of received bytes, read or not."""
 
     def __init__(self, serve: Callable[..., Awaitable[None]], count: Callable[[int], None]) -> None:
         super().__init__(asyncio.StreamReader(limit=_BUFFER_BYTES), serve)
@@ -182,7 +183,7 @@ class _Door(asyncio.StreamReaderProtocol):
 
 
 def _unread_bytes(writer: asyncio.StreamWriter) -> int:
-    """What the system has received for this end and nobody has fetched."""
+    """Returns the bytes that the system has received for this end and that were not read."""
     end = writer.get_extra_info("socket")
     if end is None or end.fileno() < 0:
         return 0
@@ -191,7 +192,7 @@ def _unread_bytes(writer: asyncio.StreamWriter) -> int:
 
 
 class _Throttle:
-    """One direction of the link, shared by all connections: who comes later waits longer."""
+    """One direction of the link, shared by all connections in order of arrival."""
 
     def __init__(self, roughness: Roughness) -> None:
         self._roughness = roughness
@@ -210,13 +211,13 @@ class _Throttle:
 
 @asynccontextmanager
 async def rough_network(doors: Mapping[int, Address], roughness: Roughness) -> AsyncIterator[RoughNetwork]:
-    """One link before several servers. doors: what stands behind each port of this machine."""
+    """Yields one link before several servers. doors: the server behind each local port."""
     network = RoughNetwork(roughness)
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_doors:
         for port, target in doors.items():
             listening = socket.create_server(("127.0.0.1", port))
-            # As little as a link keeps: else a cut would take megabytes with it that a client has sent.
+            # As small as on a real link: otherwise a cut would lose megabytes that a client has sent.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             server = await loop.create_server(partial(network.door, target), sock=listening)
             await open_doors.enter_async_context(server)

@@ -1,4 +1,4 @@
-"""The `kappi` commands as processes that can be stopped at any moment, and what a share's note remembers."""
+"""The `kappi` commands as processes that can be stopped at any time, and the journal of a share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PART = re.compile(r"[?&](?:part|partNumber)=(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """status: negative for a signal."""
+    """The end of a process. status: negative for a signal."""
 
     status: int
     output: str
     errors: str
 
     def document(self) -> dict[str, Any]:
-        """The result of a share that came to its end."""
+        """Returns the result of a completed share."""
         assert self.status == 0, (self.status, self.output, self.errors)
         document: dict[str, Any] = json.loads(self.output)
         assert document["rejected"] == []
@@ -46,12 +46,12 @@ class SharingProcess:
 
     @classmethod
     async def start(cls, stack: StackUnderTest, url: str, *arguments: str | Path) -> SharingProcess:
-        """`kappi share --json`."""
+        """Starts `kappi share --json`."""
         return await cls.call(stack, "share", "--json", "--url", url, *arguments)
 
     @classmethod
     async def call(cls, stack: StackUnderTest, *arguments: str | Path) -> SharingProcess:
-        """Any command of the stack's operator."""
+        """Starts any command, with the environment of the stack's operator."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kappi_embedded.cli"),
@@ -63,17 +63,17 @@ class SharingProcess:
         return cls(process)
 
     async def ended(self, *, timeout_s: float) -> Ended:
-        """Raises TimeoutError."""
+        """Waits for the end. Raises TimeoutError."""
         output, errors = await asyncio.wait_for(self._ended, timeout_s)
         assert self._process.returncode is not None
         return Ended(self._process.returncode, output.decode(), errors.decode())
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Sends the signal of Ctrl-C."""
         self._send(signal.SIGINT)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Sends SIGKILL."""
         self._send(signal.SIGKILL)
 
     async def stop_with(self, number: signal.Signals) -> Ended:
@@ -86,14 +86,14 @@ class SharingProcess:
 
 
 def journal_of(stack: StackUnderTest) -> Note | None:
-    """The one unfinished share of this stack's data folder; None when there is none."""
+    """Returns the journal of the one unfinished share in the stack's data folder, or None."""
     notes = [read_note(path) for path in sorted((stack.running.data_dir / "shares").glob("*.json"))]
     assert len(notes) <= 1
     return notes[0] if notes else None
 
 
 def parts_in(requests: Sequence[str]) -> list[int]:
-    """Numbers of the parts that were put, in order, repetitions and all."""
+    """Returns the numbers of the parts that were put, in order, with repetitions."""
     return [
         int(found[1])
         for request in requests

@@ -1,4 +1,4 @@
-"""The running stacks under test, and what can be seen of them from behind."""
+"""The running stacks under test, with access to their internals."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ StackKind = Literal["embedded", "real"]
 
 DEFAULTS: Mapping[str, str] = {
     **GENEROUS,
-    "KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME": "PT1H",  # longer than all tests of one stack take
-    # A gallery can then outlive a tick at the end of everybody else's thirty days.
+    "KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME": "PT1H",  # longer than all tests of one stack
+    # A gallery can then outlive a tick at the end of the usual thirty days.
     "KAPPI_GALLERIES_ANONYMOUS_LIFETIME_CAP": "P60D",
 }
 _COMMAND_TIMEOUT_S = 120
@@ -31,7 +31,7 @@ _COMMAND_TIMEOUT_S = 120
 
 @dataclass(slots=True)
 class StackUnderTest:
-    """kind: embedded, or the same processes on a real Kafka and a real S3. secrets: texts no log may hold."""
+    """kind: embedded, or the same processes on a real Kafka and S3. secrets: texts that no log may have."""
 
     kind: StackKind
     running: EmbeddedStack
@@ -43,22 +43,22 @@ class StackUnderTest:
         return self.running.base_url
 
     def object_store(self) -> ObjectStore:
-        """The store its services use; the caller closes it."""
+        """Returns the store that the services use; the caller closes it."""
         return build_store(self._storage())
 
     def signer(self) -> UrlSigner:
-        """Signs as its services do."""
+        """Returns a signer with the services' credentials."""
         return build_signer(self._storage())
 
     def service_url(self, service: str) -> str:
-        """A service's own port, which nobody outside can reach."""
+        """Returns the address of a service's own port, which clients cannot reach."""
         return f"http://127.0.0.1:{self.running.note.services[service].port}"
 
     def ops_url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.running.note.services[service].ops_port}"
 
     def kappi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the `kappi` command as an operator of this stack would. Blocks."""
+        """Runs the `kappi` command as an operator of this stack. Blocks."""
         return subprocess.run(
             [sys.executable, "-m", "kappi_embedded.cli", *arguments],
             env={**_without_kappi(os.environ), **self.running.env, "COLUMNS": "200", "NO_COLOR": "1"},
@@ -69,7 +69,7 @@ class StackUnderTest:
         )
 
     def leaks(self) -> list[str]:
-        """Lines of any log that hold a secret, the secret itself not shown."""
+        """Returns the lines of all logs that contain a secret, with the secret itself removed."""
         found: list[str] = []
         for path in sorted((self.running.data_dir / "logs").glob("*.log*")):
             lines = path.read_text(errors="replace").splitlines()
@@ -100,10 +100,10 @@ def running_stack(
     kafka_bootstrap: str | None = None,
     s3_server: S3Server | None = None,
 ) -> Iterator[StackUnderTest]:
-    """A stack from start to stop; afterwards its logs are searched for secrets.
+    """Yields a running stack; afterwards its logs are searched for secrets.
 
-    kafka_bootstrap, s3_server: put in place by settings alone. The bucket keeps versions, so that a purge
-    that only hides objects is found out.
+    kafka_bootstrap, s3_server: replace the embedded servers, by settings alone. The bucket keeps versions, so
+    that a purge that only hides objects is detected.
     """
     s3 = s3_server.environment(s3_server.create_bucket(versioned=True)) if s3_server is not None else {}
     kafka = (

@@ -1,4 +1,4 @@
-"""What people with accounts do: keep, share, protect, take over, lend for a while, and leave for good."""
+"""Features for people with accounts: private and shared galleries, passwords, claims, links, and deletion."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ EFFECT_S = 20.0
 DISPLAY_NAME, TITLE, CAPTION, NAME = "Ada Wombat", "Farewell Zebra", "Caption Ocelot", "Filename Quokka.png"
 
 TOMBSTONES = {
-    "identity.accounts",  # nothing of the person; late events find the account gone
-    "galleries.authors",  # without its name; a token that is still good posts and comments nothing any more
-    "galleries.deleted_accounts",  # a token that is still good makes no gallery any more
-    "galleries.galleries",  # their codes are never handed out again
+    "identity.accounts",  # no personal data; late events find the account deleted
+    "galleries.authors",  # without its name; refuses posts and comments of tokens that are still valid
+    "galleries.deleted_accounts",  # refuses galleries of tokens that are still valid
+    "galleries.galleries",  # their codes are never issued again
     "media.accounts",
-    "media.contents",  # an upload that comes late finds the gallery closed
+    "media.contents",  # a late upload finds the gallery closed
 }
 ALIVE = {
     "identity": "SELECT count(*) FROM accounts WHERE id = $1 AND deleted_at IS NULL",
     "galleries": "SELECT count(*) FROM galleries WHERE owner_id = $1 AND deleted_at IS NULL",
     "media": "SELECT count(*) FROM contents WHERE owner_id = $1 AND deleted_at IS NULL",
 }
-EVENTS = {f"{service}.outbox" for service in evidence.DATABASES}  # kept for a week, to be replayed
+EVENTS = {f"{service}.outbox" for service in evidence.DATABASES}  # kept for a week for replays
 
 
 @pytest.mark.timeout(240)
@@ -58,7 +58,7 @@ async def test_a_private_gallery_is_shared_then_protected(stack: StackUnderTest,
     assert (gallery.code, gallery.url) == ("", "")
     (media_id,) = await phone.upload(gallery, PHOTO)
     await until_media_ready(phone, owner, media_id)
-    await _check_it_seems_not_to_exist(phone, gallery, media_id, other)
+    await _check_it_is_not_found(phone, gallery, media_id, other)
 
     shared = await _change(phone, gallery, visibility="shared")
     code = shared["code"]
@@ -72,7 +72,7 @@ async def test_a_private_gallery_is_shared_then_protected(stack: StackUnderTest,
     assert protected["password_protected"] is True
     (await phone.ask("GET", f"/v1/g/{code}")).problem(401, "gallery_password_required")
     (await _open(phone, code, "pastel de queijo")).problem(401, "gallery_password_wrong")
-    for word in (GATE_WORD, GATE_WORD):  # the second without paying for argon2
+    for word in (GATE_WORD, GATE_WORD):  # the second without computing argon2
         assert (await _open(phone, code, word)).ok()["items"][0]["id"] == media_id
     by_code = {"X-Gallery-Code": code}
     answer = await phone.ask("GET", f"/v1/media/{media_id}", headers=by_code)
@@ -117,9 +117,7 @@ async def test_a_claimed_gallery_outlives_its_thirty_days(stack: StackUnderTest,
 
 @pytest.mark.real_servers
 @pytest.mark.timeout(240)
-async def test_a_claim_takes_nothing_from_viewers_that_was_not_accepted(
-    stack: StackUnderTest, phone: Phone
-) -> None:
+async def test_a_claim_withholds_originals_only_after_consent(stack: StackUnderTest, phone: Phone) -> None:
     owner, admin = await sign_up(stack, phone, "modest"), await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Basic")
     anonymous = await phone.create_gallery(title="Found")
@@ -167,7 +165,7 @@ async def test_a_gallery_that_an_account_has_no_room_for_stays_anonymous(
         return await phone.ask("POST", f"/v1/galleries/{gallery.id}/claim", headers=headers)
 
     async def limit(*, quota_bytes: int, max_file_bytes: int) -> None:
-        """Give the account a tier of its own, and wait until it is known everywhere."""
+        """Gives the account its own tier, and waits until all services have it."""
         name = f"Narrow-{token_hex(4)}"
         tier = {
             "name": name,
@@ -208,7 +206,7 @@ async def test_a_gallery_that_an_account_has_no_room_for_stays_anonymous(
 
 
 @pytest.mark.timeout(240)
-async def test_a_link_works_until_its_second(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_link_expires_to_the_second(stack: StackUnderTest, phone: Phone) -> None:
     owner, admin = await sign_up(stack, phone, "links"), await make_admin(stack, phone)
     gallery = await create_gallery(phone, owner, visibility="private")
     (media_id,) = await phone.upload(gallery, PHOTO)
@@ -226,12 +224,12 @@ async def test_a_link_works_until_its_second(stack: StackUnderTest, phone: Phone
     live = (await phone.ask("GET", f"/v1/media/{media_id}/links", headers=owner.key)).ok()
     assert [found["id"] for found in live["items"]] == [link["id"]]
 
-    # No test waits five minutes: it ends sooner, on a whole second like every link.
+    # No test waits five minutes, so the end is moved to an earlier whole second.
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
     await evidence.ask_database(
         stack, "media", "UPDATE links SET expires_at = $2 WHERE id = $1", UUID(link["id"]), ends
     )
-    await _check_it_stops_at(phone, link["link"], ends)
+    await _check_link_ends_at(phone, link["link"], ends)
     await stack.running.tick(datetime.now(UTC) + timedelta(seconds=330))
     left = await evidence.rows_about(stack, link["id"])
     assert left.keys() <= EVENTS | {"janitor.due_links"}, left
@@ -239,7 +237,7 @@ async def test_a_link_works_until_its_second(stack: StackUnderTest, phone: Phone
 
 
 @pytest.mark.timeout(300)
-async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_deleted_account_leaves_no_data(stack: StackUnderTest, phone: Phone) -> None:
     owner = await sign_up(stack, phone, "leaves", display_name=DISPLAY_NAME)
     neighbour = await sign_up(stack, phone, "stays")
     galleries = await _fill(phone, owner)
@@ -252,7 +250,7 @@ async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, ph
 
     gone = await phone.ask("DELETE", "/v1/me", headers=owner.key)
     assert gone.status == 204
-    await _check_nobody_is_let_in(phone, owner, galleries)
+    await _check_access_is_refused(phone, owner, galleries)
     await stack.running.wait_idle()
     await stack.running.tick(datetime.now(UTC) + timedelta(minutes=21))
 
@@ -264,7 +262,7 @@ async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, ph
     for gallery_id in galleries:
         assert await evidence.versions_left_under(stack, gallery_prefix(UUID(gallery_id))) == 0
     for personal in (owner.email, DISPLAY_NAME, TITLE, CAPTION, NAME, owner.access_token):
-        assert await evidence.rows_about(stack, personal) == {}, "not even events may hold it"
+        assert await evidence.rows_about(stack, personal) == {}, "events may not contain it either"
     left = await evidence.rows_about(stack, owner.id)
     assert left.keys() <= TOMBSTONES | EVENTS, left
     for service, living in ALIVE.items():
@@ -286,9 +284,7 @@ async def _open(phone: Phone, code: str, password: str) -> Answer:
     return await phone.ask("GET", f"/v1/g/{code}", headers={"X-Gallery-Password": password})
 
 
-async def _check_it_seems_not_to_exist(
-    phone: Phone, gallery: OwnGallery, media_id: str, other: Person
-) -> None:
+async def _check_it_is_not_found(phone: Phone, gallery: OwnGallery, media_id: str, other: Person) -> None:
     paths = {
         f"/v1/galleries/{gallery.id}": "gallery_not_found",
         f"/v1/media/{media_id}": "media_not_found",
@@ -317,8 +313,8 @@ async def _linked(phone: Phone, owner: Person, media_id: str) -> dict[str, Any]:
     return link
 
 
-async def _check_it_stops_at(phone: Phone, link: str, ends: datetime) -> None:
-    """Followed all the time: a redirect before that moment and never after it."""
+async def _check_link_ends_at(phone: Phone, link: str, ends: datetime) -> None:
+    """Requests the link repeatedly: it redirects before that time and never after it."""
     last = datetime.min.replace(tzinfo=UTC)
     while True:
         asked = datetime.now(UTC)
@@ -326,15 +322,15 @@ async def _check_it_stops_at(phone: Phone, link: str, ends: datetime) -> None:
         if answer.status != 302:
             break
         last = asked
-        assert asked < ends, "it outlived its end"
+        assert asked < ends, "the link was valid after its end"
         await asyncio.sleep(0.02)
     answer.problem(410, "link_expired")
-    assert datetime.now(UTC) >= ends, "it stopped too early"
-    assert last > datetime.min.replace(tzinfo=UTC), "it was good until then"
+    assert datetime.now(UTC) >= ends, "the link ended too early"
+    assert last > datetime.min.replace(tzinfo=UTC), "the link was never valid"
 
 
 async def _fill(phone: Phone, owner: Person) -> list[str]:
-    """Two galleries with everything one can have: an own one, and one that was anonymous."""
+    """Creates two galleries with all features: one of the account, and a claimed anonymous one."""
     own = await create_gallery(phone, owner, title=TITLE, visibility="shared", password=GATE_WORD)
     photo = File(NAME, PHOTO.content_type, PHOTO.body, extra={"caption": CAPTION})
     (media_id,) = await phone.upload(own, photo)
@@ -351,7 +347,7 @@ async def _fill(phone: Phone, owner: Person) -> list[str]:
     return [own.id, claimed.id]
 
 
-async def _check_nobody_is_let_in(phone: Phone, owner: Person, galleries: list[str]) -> None:
+async def _check_access_is_refused(phone: Phone, owner: Person, galleries: list[str]) -> None:
     (await phone.ask("GET", "/v1/me", headers=owner.key)).problem(401, "access_token_invalid")
     refused = await ask_for_tokens(
         phone, grant_type="password", username=owner.email, password=owner.password
@@ -364,7 +360,7 @@ async def _check_nobody_is_let_in(phone: Phone, owner: Person, galleries: list[s
         for gallery_id in galleries:
             answer = await phone.ask("GET", f"/v1/galleries/{gallery_id}", headers=owner.key)
             assert answer.status in {401, 404}, answer.body
-        # Its token is good for minutes yet, and makes nothing any more.
+        # The account's token is valid for some minutes, but creates nothing.
         answer = await phone.ask("POST", "/v1/galleries", json={}, headers=owner.key)
         assert answer.status == 401, answer.body
 

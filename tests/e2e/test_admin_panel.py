@@ -1,4 +1,4 @@
-"""The admin panel in a real browser: a tier made there rules what its accounts get."""
+"""The admin panel in a real browser: a tier created there applies to its accounts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_tier_made_in_the_panel_takes_effect(stack: StackUnderTest, phon
 
 
 @pytest.mark.timeout(120)
-async def test_nobody_but_an_administrator_gets_in(stack: StackUnderTest, phone: Phone, page: Page) -> None:
+async def test_only_an_administrator_can_log_in(stack: StackUnderTest, phone: Phone, page: Page) -> None:
     person = await sign_up(stack, phone, "curious")
     for path in ("/admin/tiers/list", "/admin/accounts/list", "/admin"):
         await page.go(stack.base_url + path)
@@ -93,7 +93,7 @@ async def _move(page: Page, stack: StackUnderTest, person: Person, *, tier: str)
 
 
 async def _rendition(phone: Phone, owner: Person, media_id: str, height: int) -> Image.Image:
-    """The stored picture, once the tier is known everywhere."""
+    """Returns the stored picture, once all services have the tier."""
 
     async def redirected() -> str:
         answer = await phone.insist("GET", f"/v1/media/{media_id}/renditions/{height}", headers=owner.key)

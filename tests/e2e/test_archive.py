@@ -1,4 +1,4 @@
-"""A whole gallery as one ZIP, with the programs people have: curl, unzip."""
+"""A whole gallery as one ZIP, with usual programs: curl, unzip."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ JPEG = encode(quadrants(64, 48), "JPEG")
 def film(
     number: int, size: int, *, clip: bytes = movie(MovieShape(64, 48, seconds=0.5, faststart=True))
 ) -> bytes:
-    """A film of exactly that many bytes: a short clip and much in a box that players skip."""
+    """Makes a film of exactly that many bytes: a short clip, and a large box that players skip."""
     rest = size - len(clip) - 8
     filling = number.to_bytes(8) + hashlib.shake_128(number.to_bytes(8)).digest(MIB) * (rest // MIB + 1)
     return clip + (rest + 8).to_bytes(4) + b"free" + filling[:rest]
 
 
 async def run(*command: str) -> str:
-    """What a program says; it must end well."""
+    """Returns the output of a program, which must succeed."""
     process = await asyncio.create_subprocess_exec(
         require_program(command[0]),
         *command[1:],
@@ -51,7 +51,7 @@ async def run(*command: str) -> str:
 
 
 async def fetch_until(url: str, target: Path, size: int, *rate: str) -> None:
-    """curl, killed once it has about that many bytes."""
+    """Runs curl, and kills it once it has about that many bytes."""
     process = await asyncio.create_subprocess_exec("curl", "-sS", *rate, "-o", str(target), url)
     try:
 
@@ -60,7 +60,7 @@ async def fetch_until(url: str, target: Path, size: int, *rate: str) -> None:
             assert target.stat().st_size >= size
 
         await eventually(there, deadline_s=120)
-        assert process.returncode is None, "it was to be cut in the middle"
+        assert process.returncode is None, "the download ended before it could be interrupted"
     finally:
         process.kill()
         await process.wait()
@@ -77,7 +77,7 @@ def sha256(path: Path) -> str:
 
 @dataclass(slots=True)
 class Memory:
-    """Proportional set sizes, in MiB, of the processes an archive goes through."""
+    """Proportional set sizes, in MiB, of the processes that an archive passes through."""
 
     before: dict[str, float]
     peak: dict[str, float] = field(default_factory=dict)
@@ -118,7 +118,9 @@ def archive_url(stack: StackUnderTest, gallery: Gallery) -> str:
     return f"{stack.base_url}/v1/g/{gallery.code}/archive"
 
 
-async def test_a_gallery_comes_home_in_one_file(stack: StackUnderTest, phone: Phone, tmp_path: Path) -> None:
+async def test_a_gallery_is_downloaded_as_one_file(
+    stack: StackUnderTest, phone: Phone, tmp_path: Path
+) -> None:
     require_program("unzip")
     gallery = await phone.create_gallery(title="Café “été”")
     bodies = [JPEG, encode(quadrants(80, 60), "PNG"), encode(quadrants(90, 60), "JPEG"), film(1, 300_000)]
@@ -153,7 +155,7 @@ async def test_a_gallery_comes_home_in_one_file(stack: StackUnderTest, phone: Ph
         assert (rest.status, answer.body[:place] + rest.body == answer.body) == (206, True)
 
 
-async def test_who_gets_none(stack: StackUnderTest, phone: Phone) -> None:
+async def test_archives_are_refused_without_access(stack: StackUnderTest, phone: Phone) -> None:
     owner = await sign_up(stack, phone, "ann")
     password = "correct horse battery"
     stack.secrets.add(password)
@@ -168,16 +170,16 @@ async def test_who_gets_none(stack: StackUnderTest, phone: Phone) -> None:
     admin = await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Basic")
 
-    async def none_comes() -> None:
+    async def is_refused() -> None:
         (await phone.ask("GET", path, headers=right)).problem(403, "original_not_in_tier")
 
-    await eventually(none_comes, 15)
+    await eventually(is_refused, 15)
     await move_to_tier(phone, admin, owner, "Premium")
 
-    async def comes() -> None:
+    async def is_served() -> None:
         assert (await phone.ask("GET", path, headers=right)).status == 200
 
-    await eventually(comes, 30)
+    await eventually(is_served, 30)
     (await phone.ask("POST", path, headers=right)).problem(405, "method_not_allowed")
     (await phone.ask("GET", "/v1/g/zzzzz/archive")).problem(404, "gallery_not_found")
     changed = await phone.ask(
@@ -187,7 +189,7 @@ async def test_who_gets_none(stack: StackUnderTest, phone: Phone) -> None:
     (await phone.ask("GET", path, headers=right)).problem(404, "gallery_not_found")
 
 
-async def test_an_empty_gallery_has_none(phone: Phone) -> None:
+async def test_an_empty_gallery_has_no_archive(phone: Phone) -> None:
     gallery = await phone.create_gallery()
     (await phone.ask("GET", f"/v1/g/{gallery.code}/archive")).problem(409, "archive_empty")
 
@@ -214,7 +216,7 @@ async def test_ranges_and_conditions(stack: StackUnderTest, phone: Phone) -> Non
 
 
 async def upload_films(phone: Phone, gallery: Gallery, numbers: Sequence[int], size: int) -> None:
-    """Several at a time, as an app does; each is made when it is its turn."""
+    """Uploads several at a time, as an app does; each film is created just before its upload."""
     waiting = iter(numbers)
 
     async def one_after_the_other() -> None:
@@ -243,7 +245,7 @@ async def until_checksums_are_kept(stack: StackUnderTest, gallery: Gallery, coun
 async def cut_and_resumed(
     stack: StackUnderTest, gallery: Gallery, target: Path, *, cut_at: int, rate: Sequence[str] = ()
 ) -> None:
-    """Fetched in two goes: killed in the middle, gone on with by `curl -C -`."""
+    """Downloads in two steps: the first curl is killed, and `curl -C -` continues."""
     url = archive_url(stack, gallery)
     await fetch_until(url, target, cut_at, *rate)
     first = size_of(target)
@@ -251,7 +253,9 @@ async def cut_and_resumed(
     assert first < size_of(target)
 
 
-async def test_curl_goes_on_where_it_was_cut(stack: StackUnderTest, phone: Phone, tmp_path: Path) -> None:
+async def test_curl_continues_an_interrupted_archive(
+    stack: StackUnderTest, phone: Phone, tmp_path: Path
+) -> None:
     for program in ("curl", "unzip"):
         require_program(program)
     gallery = await phone.create_gallery()
@@ -267,8 +271,10 @@ async def test_curl_goes_on_where_it_was_cut(stack: StackUnderTest, phone: Phone
     await until_checksums_are_kept(stack, gallery, 10)
 
 
-async def test_a_service_that_dies_costs_nothing_that_came(own_stack: StackUnderTest, tmp_path: Path) -> None:
-    """kill -9 in the middle; what is fetched from its successor belongs to what came before."""
+async def test_a_download_continues_after_a_kill_of_the_service(
+    own_stack: StackUnderTest, tmp_path: Path
+) -> None:
+    """The service is killed in the middle; the rest from the next process fits the first part."""
     require_program("curl")
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         gallery = await phone.create_gallery()
@@ -295,8 +301,10 @@ async def test_a_service_that_dies_costs_nothing_that_came(own_stack: StackUnder
         assert archive.testzip() is None
 
 
-async def test_films_that_came_in_parts_are_in_it(stack: StackUnderTest, tmp_path: Path) -> None:
-    """Their tags in the store are made another way, and they are larger than what is held in memory."""
+async def test_an_archive_contains_films_that_were_uploaded_in_parts(
+    stack: StackUnderTest, tmp_path: Path
+) -> None:
+    """The store makes their ETags in another way, and they are larger than the buffers in memory."""
     body = film(7, 21 * MIB + 5)
     source, target = tmp_path / "large.mp4", tmp_path / "all.zip"
     source.write_bytes(body)
@@ -313,13 +321,13 @@ async def test_films_that_came_in_parts_are_in_it(stack: StackUnderTest, tmp_pat
 
 
 async def speed_of(url: str) -> int:
-    """Megabytes a second, with nothing written to a disk."""
+    """Returns megabytes per second, without writing to a disk."""
     said = await run("curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{speed_download}", url)
     return round(float(said) / 1e6)
 
 
 async def digest_of(url: str) -> str:
-    """SHA-256 of what an undisturbed download brings."""
+    """Returns the SHA-256 of an uninterrupted download."""
     process = await asyncio.create_subprocess_exec(
         "curl", "-sS", "--fail", url, stdout=asyncio.subprocess.PIPE
     )
@@ -333,10 +341,10 @@ async def digest_of(url: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_three_gibibytes_in_little_memory(
+async def test_an_archive_of_three_gibibytes_needs_little_memory(
     stack: StackUnderTest, phone: Phone, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """200 films of 15 to 16 MiB; the first request finds no checksum known."""
+    """200 films of 15 to 16 MiB; at the first request no checksum is known."""
     for program in ("curl", "unzip"):
         require_program(program)
     files, size = 200, 3 * 1024 * MIB // 200 + 1

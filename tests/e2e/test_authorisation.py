@@ -1,4 +1,4 @@
-"""Nobody may do more, or less, than the authorisation matrix says; strangers cannot tell what there is."""
+"""The running stack permits exactly what the authorisation matrix says, and hides what exists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from tests.e2e import evidence
 from tests.e2e.authorisation import OPERATIONS, SENDS, Caller, Kind, Operation, named
-from tests.e2e.authorisation_world import World, build, one_of_its_own
+from tests.e2e.authorisation_world import World, build, things_to_delete
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.refusals import UNKNOWN_ID, UNKNOWN_KEY
 from tests.e2e.stacks import StackUnderTest
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-_OF_THIS_ANSWER = {"date", "x-request-id", "traceparent", "content-length"}
+_PER_ANSWER_HEADERS = {"date", "x-request-id", "traceparent", "content-length"}
 
 
 pytestmark = pytest.mark.real_servers
@@ -32,15 +32,17 @@ def world(stack: StackUnderTest) -> World:
     return asyncio.run(built())
 
 
-async def test_the_matrix_knows_every_operation_that_runs(stack: StackUnderTest, phone: Phone) -> None:
+async def test_the_matrix_has_every_running_operation(stack: StackUnderTest, phone: Phone) -> None:
     paths = (await phone.ask("GET", "/openapi.json")).ok()["paths"]
     running = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert running == {operation.name for operation in OPERATIONS}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-async def test_who_may(operation: Operation, stack: StackUnderTest, phone: Phone, world: World) -> None:
-    """Every caller, every kind of gallery; then what was refused has taken nothing away."""
+async def test_callers_may_do_exactly_what_the_matrix_says(
+    operation: Operation, stack: StackUnderTest, phone: Phone, world: World
+) -> None:
+    """Tests every caller on every kind of gallery; afterwards, refused calls must have changed nothing."""
     differences = []
     for kind in operation.kinds:
         names = [await _names(stack, phone, world, operation, kind, caller) for caller in Caller]
@@ -53,7 +55,7 @@ async def test_who_may(operation: Operation, stack: StackUnderTest, phone: Phone
                 differences.append(f"{caller.value}, {kind.value} gallery: {got} instead of {expected}")
     assert not differences, "\n".join([operation.name, *differences])
     if operation.spends:
-        await _assert_all_is_there(phone, world)
+        await _assert_all_exists(phone, world)
 
 
 async def _names(
@@ -61,7 +63,7 @@ async def _names(
 ) -> Mapping[str, str]:
     names = world.named(kind, caller)
     if operation.spends and operation.may(caller, kind) and operation.expected(caller, kind)[0] == "2":
-        names |= await one_of_its_own(stack, phone, world, operation, kind=kind, caller=caller)
+        names |= await things_to_delete(stack, phone, world, operation, kind=kind, caller=caller)
     return names
 
 
@@ -89,7 +91,7 @@ def _outcome(answer: Answer) -> str:
     return f"{answer.status} {code}"
 
 
-async def _assert_all_is_there(phone: Phone, world: World) -> None:
+async def _assert_all_exists(phone: Phone, world: World) -> None:
     for kind, gallery in world.galleries.items():
         names = world.names[kind]
         for path in (f"/v1/galleries/{gallery.id}", f"/v1/media/{names['item']}"):
@@ -101,10 +103,10 @@ async def _assert_all_is_there(phone: Phone, world: World) -> None:
         assert (await phone.ask("GET", "/v1/me", headers=headers)).status == 200, name
 
 
-async def test_a_stranger_cannot_tell_what_there_is(
+async def test_a_stranger_cannot_find_out_which_galleries_exist(
     stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
-    """Private, unknown, expired and deleted: one answer by code, whoever asks and however."""
+    """Private, unknown, expired and deleted galleries have the same answer by code, for any caller."""
     expired, deleted = await phone.create_gallery(), await phone.create_gallery()
     await _let_expire(stack, expired)
     (await phone.ask("DELETE", f"/v1/galleries/{deleted.id}", headers=deleted.key)).ok(204)
@@ -129,10 +131,10 @@ async def test_a_stranger_cannot_tell_what_there_is(
         _assert_alike(shown, 404, "gallery_not_found")
 
 
-async def test_an_account_cannot_tell_what_others_have(
+async def test_an_account_cannot_find_out_which_galleries_others_have(
     stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
-    """Another's gallery, an anonymous one, a deleted one of its own and none at all: one answer."""
+    """Galleries of others, anonymous, deleted and unknown ones have the same answer."""
     other = {"Authorization": f"Bearer {world.names[Kind.SHARED]['other_token']}"}
     mine = (await phone.ask("POST", "/v1/galleries", json={}, headers=other)).ok(201)["id"]
     (await phone.ask("DELETE", f"/v1/galleries/{mine}", headers=other)).ok(204)
@@ -154,8 +156,8 @@ async def test_an_account_cannot_tell_what_others_have(
     _assert_alike(seen, 404, "media_not_found")
 
 
-async def test_a_wrong_key_tells_nothing(phone: Phone, world: World) -> None:
-    """An unknown one, a void one, another gallery's: one answer, whether there is such a gallery or not."""
+async def test_the_answer_to_a_wrong_key_shows_nothing(phone: Phone, world: World) -> None:
+    """Unknown, void and other galleries' keys have the same answer, whether or not a gallery exists."""
     void = world.galleries[Kind.SHARED].access_key
     keys = {"unknown": UNKNOWN_KEY, "void": void, "another's": world.names[Kind.SHARED]["foreign_key"]}
     galleries = {kind.value: gallery.id for kind, gallery in world.galleries.items()} | {"none": UNKNOWN_ID}
@@ -170,19 +172,19 @@ async def test_a_wrong_key_tells_nothing(phone: Phone, world: World) -> None:
 
 
 def _assert_alike(answers: Mapping[str, Answer], status: int, code: str) -> None:
-    """All the same problem: status, headers and body, but for the request's id."""
+    """Asserts equal problems: status, headers and body except for the request's id."""
     shown = {}
     for name, answer in answers.items():
         document = answer.problem(status, code)
         document.pop("request_id")
         headers = {key.lower(): value for key, value in answer.headers.items()}
-        shown[name] = (document, {key: headers[key] for key in headers.keys() - _OF_THIS_ANSWER})
+        shown[name] = (document, {key: headers[key] for key in headers.keys() - _PER_ANSWER_HEADERS})
     first = next(iter(shown.values()))
     assert {name: each for name, each in shown.items() if each != first} == {}
 
 
 async def _let_expire(stack: StackUnderTest, gallery: Gallery) -> None:
-    """As if its time were over and the janitor had not come yet."""
+    """Moves the expiry into the past, as before the janitor's next tick."""
     async with evidence.database(stack, "galleries") as connection:
         await connection.execute(
             "UPDATE galleries SET expires_at = now() - interval '1 minute' WHERE id = $1", UUID(gallery.id)

@@ -1,4 +1,4 @@
-"""A real nginx with TLS in front, the whole service below a path, and nothing set but the public URL."""
+"""A real nginx with TLS in front, the whole service below a path, and only the public URL set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
 
 PATH = "/photos/of-us"
-# As short as people write it: no header is set, so the gateway sees its own address in `Host`.
+# A minimal configuration sets no header, so the gateway sees its own address in `Host`.
 _CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -49,7 +49,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where it will be, and its certificate; it starts when the gateway's port is known."""
+    """The address and the certificate of the proxy, which starts when the gateway's port is known."""
 
     port: int
     folder: Path
@@ -82,13 +82,13 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Proxy:
 
 @pytest.fixture(scope="module")
 def own_settings(proxy: Proxy) -> Mapping[str, str]:
-    # The last is for the `kappi` command, a client like any other.
+    # The last one is for the `kappi` command, which is a client like any other.
     return {"KAPPI_PUBLIC_URL": proxy.url, "SSL_CERT_FILE": str(proxy.certificate)}
 
 
 @pytest.fixture(scope="module")
 def behind(proxy: Proxy, own_stack: StackUnderTest) -> Iterator[StackUnderTest]:
-    """The stack, behind the proxy."""
+    """Yields the stack behind the proxy."""
     configuration = proxy.folder / "nginx.conf"
     configuration.write_text(
         _CONFIGURATION.format(
@@ -143,7 +143,7 @@ async def test_pages_and_signed_urls_work_below_the_path(
     await page.see("document.body.innerText.includes('/v1/galleries')")
     assert page.complaints == []
 
-    # As a mail leads to it, though too old; what the API says of that is no complaint of ours.
+    # The link of a mail, but expired: the error of the API is expected.
     await page.go(f"{proxy.url}/reset-password#{'a' * 32}")
     await page.write("#password", "pastel de nata")
     await page.click("#send")
@@ -178,7 +178,7 @@ async def test_the_panel_works_below_the_path_over_tls(
     assert page.complaints == []
 
 
-async def test_the_api_tells_where_it_is(behind: StackUnderTest, proxy: Proxy) -> None:
+async def test_the_api_names_its_public_address(behind: StackUnderTest, proxy: Proxy) -> None:
     trusted = ssl.create_default_context(cafile=str(proxy.certificate))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted)) as session:
         async with session.get(f"{proxy.url}/openapi.json") as answer:
@@ -189,7 +189,7 @@ async def test_the_api_tells_where_it_is(behind: StackUnderTest, proxy: Proxy) -
             made = await answer.json()
         assert made["url"] == f"{proxy.url}/g/{made['code']}"
         behind.secrets.add(made["access_key"])
-        # The gateway itself does as well with the path left in what it is asked.
+        # The gateway also works if the proxy keeps the path.
         async with session.get(f"{behind.base_url}{PATH}/v1/g/{made['code']}") as answer:
             assert answer.status == 200
         async with session.get(f"{behind.base_url}{PATH}", allow_redirects=False) as answer:

@@ -1,4 +1,4 @@
-"""One client sends what is cheap to send and dear to answer, or opens connections and says nothing."""
+"""A hostile client sends cheap requests with expensive answers, or opens connections without requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_GROWTH_BYTES = 60 << 20
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """As they come."""
+    """Returns the default limits."""
     return {
         "KAPPI_GATEWAY_CONNECTIONS_PER_ADDRESS": "512",
         "KAPPI_GATEWAY_REQUESTS_PER_ADDRESS": "64",
@@ -30,14 +30,14 @@ def own_settings() -> Mapping[str, str]:
 
 
 def _memory(stack: StackUnderTest) -> int:
-    """Of the gateway, in bytes."""
+    """Returns the memory of the gateway in bytes."""
     status = Path(f"/proc/{stack.running.note.services['gateway'].pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 @pytest.mark.real_servers
 @pytest.mark.parametrize("reads", [True, False])
-async def test_many_requests_in_one_burst(own_stack: StackUnderTest, reads: bool) -> None:
+async def test_a_burst_of_requests_does_not_harm_others(own_stack: StackUnderTest, reads: bool) -> None:
     async with bystander(own_stack) as other:
         before = await other.for_a_while(MEASURED_S)
         memory = _memory(own_stack)
@@ -47,7 +47,7 @@ async def test_many_requests_in_one_burst(own_stack: StackUnderTest, reads: bool
     assert grown < MOST_GROWTH_BYTES
 
 
-async def test_bursts_behind_a_download_that_is_not_read(own_stack: StackUnderTest) -> None:
+async def test_bursts_behind_an_unread_download_do_not_harm_others(own_stack: StackUnderTest) -> None:
     async with (
         bystander(own_stack) as other,
         Phone(own_stack.base_url, secrets=own_stack.secrets, address=ATTACKER) as hostile,
@@ -66,7 +66,7 @@ async def test_bursts_behind_a_download_that_is_not_read(own_stack: StackUnderTe
 
 
 @pytest.mark.real_servers
-async def test_connections_that_say_nothing(own_stack: StackUnderTest) -> None:
+async def test_silent_connections_do_not_harm_others(own_stack: StackUnderTest) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     count = min(HALF_OPEN, most - 500)
     before_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -83,4 +83,4 @@ async def test_connections_that_say_nothing(own_stack: StackUnderTest) -> None:
     assert_unharmed(before, during)
     assert len(held) > 512
     kept = float(metrics.partition("\nkappi_http_open_connections ")[2].split()[0])
-    assert kept < 512 + 20, "its own, and few of others"
+    assert kept < 512 + 20, "connections of its own address, and few of others"

@@ -1,4 +1,4 @@
-"""Files made to take long, from one address and many galleries, and what another's photograph has to wait."""
+"""Files that take long to decode, from one address and many galleries, and the wait of another client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIFF = File("a.tif", "image/tiff", slow_tiff())
 _BOMB = b"a\x00\x00" + zlib.compress(bytes(8 << 20), 9)
 PNG = File("a.png", "image/png", png_with_chunks(encode(quadrants(60, 40), "PNG"), b"zTXt", [_BOMB] * 400))
 TIFFS, PNGS = 60, 8
-# The tests run beside others on few processors. Without turns the wait is most of a minute.
+# Other tests run at the same time on few processors. Without fair turns the wait is most of a minute.
 _ALLOWANCE_S = 4.0
 _DECODER = "kappi_media.rendering.worker"
 _DECODERS_BYTES = 1 << 30
@@ -39,7 +39,7 @@ async def attacker(stack: StackUnderTest) -> AsyncIterator[Phone]:
 
 @dataclass(slots=True)
 class Watched:
-    """Resident memory of the stack's decoders, all together."""
+    """Total resident memory of the stack's decoders."""
 
     peak_bytes: int = 0
 
@@ -60,13 +60,13 @@ def _resident(services: set[int]) -> list[int]:
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
             if int(status["PPid"]) in services:
                 found.append(int(status["VmRSS"].split()[0]) << 10)
-        except (OSError, KeyError):  # it ended meanwhile
+        except (OSError, KeyError):  # it ended in the meantime
             continue
     return found
 
 
 async def ready_after_s(phone: Phone, file: File = PHOTO) -> float:
-    """From the completing of an upload of one's own gallery until it is ready."""
+    """Returns the seconds from the completion of an upload in the phone's own gallery until it is ready."""
     gallery = await phone.create_gallery()
     (upload,) = await phone.sign(gallery, [file])
     assert (await phone.put(upload, file.body)).status == 200
@@ -77,7 +77,7 @@ async def ready_after_s(phone: Phone, file: File = PHOTO) -> float:
 
 
 async def flood(attacker: Phone, files: list[File]) -> list[Gallery]:
-    """Each in a gallery of its own."""
+    """Uploads each file into its own gallery."""
     galleries = []
     for file in files:
         galleries.append(await attacker.create_gallery())
@@ -85,7 +85,7 @@ async def flood(attacker: Phone, files: list[File]) -> list[Gallery]:
     return galleries
 
 
-async def test_a_photograph_waits_for_no_queue_of_another(
+async def test_a_photograph_does_not_wait_for_the_queue_of_another_client(
     stack: StackUnderTest, phone: Phone, attacker: Phone
 ) -> None:
     await ready_after_s(phone)  # decoders have started
@@ -101,25 +101,25 @@ async def test_a_photograph_waits_for_no_queue_of_another(
     after = [await ready_after_s(phone) for _ in range(3)]
     watching.cancel()
     measured = f"before {before}, one decode {one_decode_s:.2f}, during {during}, after {after}"
-    assert waiting, "it was measured while there was a queue"
+    assert waiting, "the queue ended before the measurement"
     assert max(during) < 2 * max(before) + one_decode_s + _ALLOWANCE_S, measured
     assert max(after) < 2 * max(before) + _ALLOWANCE_S, measured
     assert 0 < watched.peak_bytes < _DECODERS_BYTES
 
 
-async def test_a_rendition_waits_for_no_queue_of_another(
+async def test_a_rendition_does_not_wait_for_the_queue_of_another_client(
     stack: StackUnderTest, phone: Phone, attacker: Phone
 ) -> None:
-    """Those that viewers ask for share the decoders."""
+    """Renditions that viewers request use the same decoders."""
     mine = await phone.create_gallery()
     await phone.upload(mine, PHOTO, PHOTO)
-    theirs = await attacker.create_gallery()
-    await attacker.upload(theirs, *[TIFF] * 8)
+    attacked_gallery = await attacker.create_gallery()
+    await attacker.upload(attacked_gallery, *[TIFF] * 8)
     first, second = await phone.until_ready(mine, 2)
-    items = await attacker.until_ready(theirs, 8, deadline_s=240)
+    items = await attacker.until_ready(attacked_gallery, 8, deadline_s=240)
     before = await _rendition_s(phone, mine, first["id"])
     flooding = [
-        asyncio.create_task(_ask_rendition(attacker, theirs, item["id"], kind))
+        asyncio.create_task(_ask_rendition(attacker, attacked_gallery, item["id"], kind))
         for item in items
         for kind in ("image/jpeg", "image/webp", "image/avif")
     ]
@@ -129,7 +129,7 @@ async def test_a_rendition_waits_for_no_queue_of_another(
     for task in flooding:
         task.cancel()
     await asyncio.wait(flooding)
-    assert ended < len(flooding), "it was measured while there was a queue"
+    assert ended < len(flooding), "the queue ended before the measurement"
     assert during < 2 * before + _ALLOWANCE_S, (before, during, ended)
 
 

@@ -1,6 +1,6 @@
-"""A full disk: one client fills it without an account, or another program does, and everybody else goes on.
+"""A full disk, filled by one client without an account or by another program; other clients continue.
 
-Nothing here is done by hand to the stack: it recovers by itself once there is room.
+The tests repair nothing by hand: the stack recovers by itself once there is space.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 
 @pytest.fixture(scope="module")
 def small_stack(disk: SmallDisk) -> Iterator[StackUnderTest]:
-    """A stack all of which is on the small disk, its own output too."""
+    """A stack with all its data and its output on the small disk."""
     with running_stack("embedded", disk.folder, settings=disk.settings) as stack:
         yield stack
 
 
 class Visitor:
-    """A client with an account, a gallery and a post from before."""
+    """A client whose account, gallery and post existed before."""
 
     def __init__(
         self, stack: StackUnderTest, phone: Phone, person: Person, gallery: Gallery, post_id: str
@@ -102,8 +102,8 @@ class Visitor:
             headers={**self.gallery.key, "Content-Type": content_type},
         )
 
-    async def go_about(self, *, until: Callable[[], bool]) -> Served:
-        """Look, download, log in and comment in turn, until that is so."""
+    async def use_features(self, *, until: Callable[[], bool]) -> Served:
+        """Views, downloads, logs in and comments in turn, until the condition is true."""
         served = Served()
         calls: tuple[Callable[[], Awaitable[None]], ...] = (
             self.look,
@@ -125,10 +125,10 @@ class Visitor:
 
     async def for_a_while(self, seconds: float) -> Served:
         ends = time.monotonic() + seconds
-        return await self.go_about(until=lambda: time.monotonic() > ends)
+        return await self.use_features(until=lambda: time.monotonic() > ends)
 
-    async def finds_all_well(self) -> None:
-        """Everything that needs no room."""
+    async def assert_all_works(self) -> None:
+        """Uses everything that needs no space."""
         for call in (self.look, self.download, self.log_in, self.comment):
             await call()
 
@@ -145,7 +145,7 @@ async def visitor(stack: StackUnderTest) -> AsyncIterator[Visitor]:
 
 
 class Filler:
-    """A client without an account that sends and sends, and completes nothing."""
+    """A client without an account that uploads continuously and completes nothing."""
 
     def __init__(self, phone: Phone) -> None:
         self._phone = phone
@@ -155,11 +155,11 @@ class Filler:
         self.refused_signings = 0
 
     async def fill(self) -> None:
-        """Until it hears from signing and from the store, again and again, that there is no room."""
+        """Uploads until signing and the store have refused for lack of space many times."""
         self.gallery = await self._phone.create_gallery()
         while min(self.refused_puts, self.refused_signings) < _ENOUGH_REFUSALS:
             uploads: list[Any] = []
-            # All of it signed before any of it is sent: each batch alone would fit.
+            # All batches are signed before any byte is sent: each batch alone would fit.
             for _ in range(3 * DISK_BYTES // (BATCH * len(FILE.body))):
                 uploads += await self._sign()
             gate = asyncio.Semaphore(_PUTS_AT_ONCE)
@@ -193,7 +193,7 @@ class Filler:
             self.refused_puts += 1
 
 
-async def test_one_client_without_account_fills_the_disk_and_everybody_else_goes_on(
+async def test_a_client_without_account_fills_the_disk_and_others_continue(
     small_stack: StackUnderTest, disk: SmallDisk
 ) -> None:
     async with (
@@ -204,12 +204,12 @@ async def test_one_client_without_account_fills_the_disk_and_everybody_else_goes
         filler = Filler(phone)
         attack = asyncio.create_task(filler.fill(), name="attack")
         async with asyncio.timeout(120):
-            during = await bystander.go_about(until=attack.done)
+            during = await bystander.use_features(until=attack.done)
         await attack
         assert_unharmed(before, during)
         assert filler.stored * len(FILE.body) > 40 * MIB
 
-        # Nothing is taken any more, from anybody; what the others need is left.
+        # No client may upload any more; the space that other calls need remains.
         reserve_bytes = await _metric(small_stack, "kappi_store_reserve_bytes")
         assert disk_space(disk.folder).free_bytes > reserve_bytes / 2
         assert await _metric(small_stack, "kappi_store_free_bytes") < reserve_bytes + BATCH * len(FILE.body)
@@ -219,21 +219,21 @@ async def test_one_client_without_account_fills_the_disk_and_everybody_else_goes
         (await bystander.send_small()).problem(507, "storage_full")
         full = await posts.create(bystander.phone, bystander.person, PICTURE.body)
         full.problem(507, "storage_full")
-        await bystander.finds_all_well()
+        await bystander.assert_all_works()
 
         small_stack.running.restart()
         assert_unharmed(before, await bystander.for_a_while(3))
         (await bystander.sign()).problem(507, "storage_full")
 
-        await _give_back(filler, phone, disk)
+        await _delete_galleries(filler, phone, disk)
 
         await eventually(lambda: _assert_takes(bystander), _RECOVERS_S)
         await bystander.upload_file()
-        # The next tests need the room, and end the server that the purge needs.
+        # The next tests need the space, and kill the server that the purge needs.
         await eventually(lambda: _assert_purged(small_stack, filler), _RECOVERS_S)
 
 
-async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
+async def test_the_stack_recovers_after_other_programs_filled_the_disk(
     small_stack: StackUnderTest, disk: SmallDisk
 ) -> None:
     running = small_stack.running
@@ -242,15 +242,15 @@ async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
             await _kept(running.data_dir / "ballast")
             first = fill_up(disk.folder, "first")
             await eventually(lambda: _assert_full(bystander), _RECOVERS_S)
-            await bystander.finds_all_well()
-            running.kill("media")  # its run note cannot be written now
+            await bystander.assert_all_works()
+            running.kill("media")  # its run note cannot be written at this time
             await _until_well(bystander)
-            # PostgreSQL falls: it starts again with the space that was kept back.
+            # PostgreSQL stops, and starts again with the space of the ballast.
             os.kill(_postgres(small_stack), signal.SIGKILL)
             await _until_well(bystander)
             assert not (running.data_dir / "ballast").exists()
             assert "The disk is full: 0 of 400 MiB are free" in _shown(small_stack)
-            # And once more, with nothing kept back.
+            # A second time, without a ballast.
             second = fill_up(disk.folder, "second")
             os.kill(_postgres(small_stack), signal.SIGKILL)
             await _until_refused(bystander)
@@ -258,7 +258,7 @@ async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
             await _until_well(bystander)
             first.unlink()
         else:
-            # A large disk cannot be filled: a server that does not start is the same to the supervisor.
+            # A large disk cannot be filled: for the supervisor, a server that does not start is the same.
             version = running.data_dir / "postgres" / "cluster" / "PG_VERSION"
             right = version.read_text()
             version.write_text("17")
@@ -270,7 +270,7 @@ async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
         await eventually(bystander.upload_file, _RECOVERS_S)
 
 
-async def test_a_stack_that_is_killed_on_a_full_disk_starts_and_shows_what_it_has(
+async def test_a_stack_killed_on_a_full_disk_starts_and_serves(
     small_stack: StackUnderTest, disk: SmallDisk
 ) -> None:
     running = small_stack.running
@@ -279,7 +279,7 @@ async def test_a_stack_that_is_killed_on_a_full_disk_starts_and_shows_what_it_ha
         filled = fill_up(disk.folder) if disk.mounted else None
         running.crash()
         running.start()
-        await bystander.finds_all_well()
+        await bystander.assert_all_works()
         if filled is not None:
             await eventually(lambda: _assert_full(bystander), _RECOVERS_S)
             filled.unlink()
@@ -287,7 +287,7 @@ async def test_a_stack_that_is_killed_on_a_full_disk_starts_and_shows_what_it_ha
         await _kept(running.data_dir / "ballast")
 
 
-async def test_a_full_partition_of_logs_costs_their_lines_alone(tmp_path: Path) -> None:
+async def test_a_full_log_partition_loses_only_log_lines(tmp_path: Path) -> None:
     logs = tmp_path / "data" / "logs"
     with mounted(logs, size_bytes=8 * MIB) as is_mounted:
         if not is_mounted:
@@ -311,15 +311,15 @@ async def test_a_full_partition_of_logs_costs_their_lines_alone(tmp_path: Path) 
                         if path.is_symlink():
                             path.unlink()
 
-                async def told() -> None:
+                async def lines_are_counted() -> None:
                     await bystander.phone.ask("GET", "/v1/galleries/none")
                     stack.running.kill("galleries")
                     texts = [path.read_text(errors="replace") for path in logs.glob("*.log*")]
                     assert any('"event":"log.lines_dropped"' in text for text in texts)
 
-                await eventually(told, _RECOVERS_S)
+                await eventually(lines_are_counted, _RECOVERS_S)
                 await stack.running.wait_ready()
-                await bystander.finds_all_well()
+                await bystander.assert_all_works()
 
 
 async def _metric(stack: StackUnderTest, name: str) -> float:
@@ -330,7 +330,7 @@ async def _metric(stack: StackUnderTest, name: str) -> float:
 
 
 async def _fill_the_rest(bystander: Visitor, disk: SmallDisk) -> None:
-    """What one file of the attack was too large for."""
+    """Fills the space that was too small for a file of the attack."""
     path = disk.folder / "rest"
 
     async def full() -> None:
@@ -343,8 +343,8 @@ async def _fill_the_rest(bystander: Visitor, disk: SmallDisk) -> None:
     await eventually(full, 30)
 
 
-async def _give_back(filler: Filler, phone: Phone, disk: SmallDisk) -> None:
-    """What was never completed goes with its gallery."""
+async def _delete_galleries(filler: Filler, phone: Phone, disk: SmallDisk) -> None:
+    """Deletes the galleries, and with them the uncompleted uploads."""
     assert filler.gallery is not None
     gone = await phone.ask("DELETE", f"/v1/galleries/{filler.gallery.id}", headers=filler.gallery.key)
     assert gone.status == 204
@@ -357,7 +357,7 @@ async def _assert_purged(stack: StackUnderTest, filler: Filler) -> None:
 
 
 def _fill_logs(logs: Path) -> Path:
-    """To the last byte: a file's last page takes some more lines, however full the disk."""
+    """Fills the disk completely: without that, a file's last page has space for some more lines."""
     for path in logs.glob("*.log"):
         with path.open("ab") as file:
             file.write(b"\n" * (-file.tell() % _PAGE_BYTES))
@@ -374,7 +374,7 @@ async def _kept(ballast: Path) -> None:
 async def _until_well(bystander: Visitor) -> None:
     async def well() -> None:
         try:
-            await bystander.finds_all_well()
+            await bystander.assert_all_works()
         except (aiohttp.ClientError, OSError, TimeoutError) as failure:
             raise AssertionError(failure) from failure
 
@@ -382,7 +382,7 @@ async def _until_well(bystander: Visitor) -> None:
 
 
 async def _until_refused(bystander: Visitor) -> None:
-    """503, and nothing worse, for as long as there is no database."""
+    """Asserts that answers are 503, and no other error, while there is no database."""
 
     async def refused() -> None:
         answer = await bystander.phone.ask("GET", f"/v1/g/{bystander.gallery.code}?limit=7")
@@ -408,7 +408,7 @@ def _assert_up(stack: StackUnderTest) -> None:
 
 
 def _postgres(stack: StackUnderTest) -> int:
-    """By the server's own note: the stack's may be old, when the disk is full."""
+    """Returns the pid from the server's own file: the stack's note may be old when the disk is full."""
     note = stack.running.data_dir / "postgres" / "cluster" / "postmaster.pid"
     return int(note.read_text().split("\n", 1)[0])
 

@@ -1,4 +1,4 @@
-"""One client has passwords hashed without end, or guesses those of others: they log in as before."""
+"""A hostile client causes endless password hashing, or guesses passwords; others can log in as before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ATTACKER = "127.0.0.66"
 LOG_INS = 5
 AT_ONCE = 80
 A_FEW = 8
-"""Passwords that are hashed between a call and its answer, its own included; the queue takes 64."""
+"""Passwords hashed between a call and its answer, including its own; the queue has 64 places."""
 GUESSERS = [f"127.0.1.{number}" for number in range(1, 31)]
 BURST: int = IdentitySettings.model_fields["login_burst_per_account"].default
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -32,8 +32,8 @@ _HIDDEN = re.compile(r'name="csrftoken"[^>]*value="([^"]+)"')
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """Nothing is remembered of an unlocked gallery: each look at it costs a hash. A right password that met
-    another one at once counts as wrong: not here, so that only the queue is in the attack's way."""
+    """Grants expire at once, so each view of an unlocked gallery needs a hash. Concurrent right passwords
+    count against the burst per client, so it is off: only the queue limits the attack."""
     return {
         "KAPPI_GALLERIES_PASSWORD_SHARE": "8",
         "KAPPI_GATEWAY_GRANT_LIFETIME": "PT0.000001S",
@@ -54,7 +54,7 @@ async def _token(phone: Phone, email: str, password: str, **more: str) -> Answer
 
 
 async def _panel(phone: Phone, email: str, password: str) -> bool:
-    """Whether a browser without any cookie gets into the admin panel."""
+    """Returns whether a browser without any cookie can log in to the admin panel."""
     page = await phone.ask("GET", "/admin/login")
     hidden = _HIDDEN.search(page.body.decode())
     assert hidden is not None, page.body[:300]
@@ -74,8 +74,8 @@ async def _panel(phone: Phone, email: str, password: str) -> bool:
 
 
 async def _hashes_for(stack: StackUnderTest, attacker: Phone) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Makes the services hash without end: changes of passwords, of galleries too, and sign-ups under one
-    used key, many at once of each."""
+    """Makes the services hash without end: changes of passwords of accounts and galleries, and sign-ups under
+    one used key, many of each at the same time."""
     person = await sign_up(stack, attacker, "hasty")
     gallery = await create_gallery(attacker, person, password="hasty too")
     once = {"Idempotency-Key": secrets.token_hex(16)}
@@ -102,7 +102,7 @@ async def _hashes_for(stack: StackUnderTest, attacker: Phone) -> Callable[[], Co
 
 
 async def _hashed(stack: StackUnderTest, phone: Phone, service: str) -> int:
-    """Passwords that a service hashed or checked since it started."""
+    """Returns the number of passwords that a service has hashed or checked."""
     page = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
     found = _HASHED.search(page)
     assert found is not None
@@ -115,10 +115,10 @@ def _body(name: str) -> dict[str, str]:
 
 @pytest.mark.real_servers
 @pytest.mark.timeout(240)
-async def test_hashing_for_one_client_leaves_the_others_their_turn(
+async def test_hashing_for_one_client_does_not_block_others(
     own_stack: StackUnderTest, attacker: Phone
 ) -> None:
-    """Counted in passwords, since how long one takes depends on what else the machine does."""
+    """The wait is counted in passwords, since the duration of one depends on the load of the machine."""
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         person = await sign_up(own_stack, phone, "bystander")
         gallery = await create_gallery(phone, person, password="open sesame")
@@ -140,7 +140,9 @@ async def test_hashing_for_one_client_leaves_the_others_their_turn(
         attacking = asyncio.create_task(attack())
         await log_in_and_open()
         assert not attacking.done()
-        assert await _hashed(own_stack, phone, "identity") - begun > LOG_INS, "the attack was one"
+        assert await _hashed(own_stack, phone, "identity") - begun > LOG_INS, (
+            "the attack did not cause enough hashing"
+        )
         attacking.cancel()
         with suppress(asyncio.CancelledError):
             await attacking
@@ -148,7 +150,7 @@ async def test_hashing_for_one_client_leaves_the_others_their_turn(
 
 
 async def _guess(stack: StackUnderTest, person: Person, attacker: Phone) -> list[Answer]:
-    """From one address, then from many."""
+    """Guesses from one address, then from many."""
     answers = [await _token(attacker, person.email, f"guess {number}") for number in range(2 * BURST)]
     async with AsyncExitStack() as phones:
         for address in GUESSERS:
@@ -169,10 +171,12 @@ async def test_guessing_an_owners_password_does_not_lock_the_owner_out(
         answers = await _guess(own_stack, admin, attacker)
         refused = [answer for answer in answers if answer.status != 400]
         checked = len(answers) - len(refused)
-        assert BURST <= checked <= BURST + 3, "the burst, and what came back meanwhile"
+        assert BURST <= checked <= BURST + 3, "the burst, and the refill during the test"
         for answer in refused:
             answer.problem(429, "too_many_logins")
-        assert not await _panel(attacker, admin.email, admin.password), "a stranger has to wait there, too"
+        assert not await _panel(attacker, admin.email, admin.password), (
+            "an unknown client has to wait in the panel, too"
+        )
 
         for _ in range(3):
             await log_in(own_stack, phone, admin.email, admin.password)
@@ -184,7 +188,7 @@ async def test_guessing_an_owners_password_does_not_lock_the_owner_out(
 
 
 @pytest.mark.timeout(180)
-async def test_guessing_a_gallerys_password_does_not_lock_its_visitors_out(
+async def test_guessing_a_password_of_a_gallery_does_not_lock_its_viewers_out(
     own_stack: StackUnderTest, attacker: Phone
 ) -> None:
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
@@ -205,7 +209,7 @@ async def test_guessing_a_gallerys_password_does_not_lock_its_visitors_out(
         (await guess(phone, "open sesame")).ok()
 
 
-async def test_a_key_that_others_may_choose_brings_no_access_key(own_stack: StackUnderTest) -> None:
+async def test_an_idempotency_key_of_another_client_returns_no_access_key(own_stack: StackUnderTest) -> None:
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         for key in ("20261129", "0" * 40, "holiday"):
             headers = {"Idempotency-Key": key}

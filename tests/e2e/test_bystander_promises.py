@@ -1,4 +1,4 @@
-"""One address has so much promised that it gets no more, and another goes on as before."""
+"""One address reaches the limit of open uploads and gets no more; another address is not affected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def sign(
 
 
 async def upload_until(stopped: asyncio.Event, phone: Phone, gallery: Gallery) -> int:
-    """How many pictures went up all the way. Raises AssertionError for a call that was refused."""
+    """Returns the number of completed uploads. Raises AssertionError for a refused call."""
     done = 0
     while not stopped.is_set():
         upload = (await sign(phone, gallery)).ok(201)["uploads"][0]
@@ -59,7 +59,7 @@ async def upload_until(stopped: asyncio.Event, phone: Phone, gallery: Gallery) -
 
 @pytest.mark.real_servers
 @pytest.mark.timeout(240)
-async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
+async def test_only_the_address_that_completes_nothing_is_limited(
     own_stack: StackUnderTest,
 ) -> None:
     async with phone_at(own_stack, ATTACKER) as attacker, phone_at(own_stack, BYSTANDER) as bystander:
@@ -88,7 +88,7 @@ async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
         )
         posted.problem(429, "too_much_promised")
 
-        # Sent or given up, they count: the URLs work.
+        # Stored or aborted uploads still count, since their URLs are valid.
         for upload in taken[:3]:
             assert (await attacker.put(upload, PICTURE.body)).status == 200
         for upload in taken[3:6]:
@@ -111,14 +111,14 @@ async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
             assert counted is not None
             assert int(counted[1]) > 0
 
-        # What is abandoned expires, and a tick clears it away.
+        # Abandoned uploads expire, and a tick deletes them.
         await own_stack.running.tick(datetime.now(UTC) + timedelta(hours=25))
         (await sign(attacker, galleries[1], OF_GALLERY)).ok(201)
 
 
 @pytest.mark.real_servers
 @pytest.mark.timeout(240)
-async def test_an_address_that_signs_too_often_is_stopped_and_no_other_is(own_stack: StackUnderTest) -> None:
+async def test_only_the_address_that_signs_too_often_is_limited(own_stack: StackUnderTest) -> None:
     async with phone_at(own_stack, "127.0.0.67") as attacker, phone_at(own_stack, BYSTANDER) as bystander:
         gallery, own = await attacker.create_gallery(), await bystander.create_gallery()
         first = await sign(attacker, gallery, OF_GALLERY)

@@ -1,4 +1,4 @@
-"""One client fills the embedded store with transfers that crawl; another is served all the same."""
+"""One client fills the embedded store with very slow transfers; another client is served."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ CONNECTIONS = 512
 CRAWL_BYTES, CRAWL_S = 4_000, 1.0
 SETTLED_S, RETRY_S = 4.0, 3.0
 DOWNLOAD_BYTES = 16 << 20
-"""More than the buffers on the way hold for a client that does not read."""
+"""More than the buffers hold for a client that does not read."""
 READER_BYTES = 4096
 MOST_GROWTH_BYTES = 150 << 20
 LARGE = File("large.png", "image/png", PICTURE.body + bytes(12 << 20))
 
 Attack = Coroutine[Any, Any, None]
-Told = Counter[tuple[int, str]]
+Answers = Counter[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """As they come."""
+    """Returns the default limits."""
     return {"KAPPI_GATEWAY_TRANSFERS_PER_ADDRESS": "64"}
 
 
@@ -48,36 +48,40 @@ async def hostile(own_stack: StackUnderTest) -> AsyncIterator[Phone]:
         yield phone
 
 
-async def test_one_url_on_512_connections_that_crawl(own_stack: StackUnderTest, hostile: Phone) -> None:
+async def test_one_url_on_512_slow_connections_does_not_harm_others(
+    own_stack: StackUnderTest, hostile: Phone
+) -> None:
     gallery = await hostile.create_gallery()
     (upload,) = await hostile.sign(gallery, [LARGE])
-    told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, [upload], told))
-    assert told[409, "OperationAborted"], "one upload of a key at a time"
-    assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _uploads(own_stack, [upload], answers))
+    assert answers[409, "OperationAborted"], "one upload of a key at a time"
+    assert answers.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, answers
 
 
-async def test_many_urls_on_512_connections_that_crawl(own_stack: StackUnderTest, hostile: Phone) -> None:
+async def test_many_urls_on_512_slow_connections_do_not_harm_others(
+    own_stack: StackUnderTest, hostile: Phone
+) -> None:
     gallery = await hostile.create_gallery()
     uploads = await hostile.sign(gallery, [LARGE] * 100)
-    told = await _bystander_is_unharmed(own_stack, lambda told: _uploads(own_stack, uploads, told))
-    assert told[429, "SlowDown"] >= CONNECTIONS - 100, told
-    assert told.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, told
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _uploads(own_stack, uploads, answers))
+    assert answers[429, "SlowDown"] >= CONNECTIONS - 100, answers
+    assert answers.keys() <= {(409, "OperationAborted"), (429, "SlowDown")}, answers
 
 
-async def test_downloads_read_at_a_crawl(own_stack: StackUnderTest) -> None:
+async def test_slowly_read_downloads_do_not_harm_others(own_stack: StackUnderTest) -> None:
     key = original_key(uuid4(), uuid4())
     store = own_stack.object_store()
     await store.put(key, bytes(DOWNLOAD_BYTES), content_type="image/png")
     await store.close()
     url = own_stack.signer().sign_get(key, now=datetime.now(UTC), lifetime=timedelta(minutes=15)).url
-    told = await _bystander_is_unharmed(own_stack, lambda told: _downloads(own_stack, url, told))
-    assert told[429, "SlowDown"] >= CONNECTIONS - 64, told
-    assert told.keys() == {(429, "SlowDown"), (200, "")}, told
-    assert told[200, ""] == 64
+    answers = await _bystander_is_unharmed(own_stack, lambda answers: _downloads(own_stack, url, answers))
+    assert answers[429, "SlowDown"] >= CONNECTIONS - 64, answers
+    assert answers.keys() == {(429, "SlowDown"), (200, "")}, answers
+    assert answers[200, ""] == 64
 
 
-async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Told], Attack]) -> Told:
-    told: Told = Counter()
+async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Answers], Attack]) -> Answers:
+    answers: Answers = Counter()
     async with bystander(stack) as other:
 
         async def upload() -> None:
@@ -85,13 +89,13 @@ async def _bystander_is_unharmed(stack: StackUnderTest, attack: Callable[[Told],
 
         before = await other.for_a_while(MEASURED_S, upload)
         memory_before = _memory(stack)
-        during = await other.beside(attack(told), MEASURED_S, upload, after_s=SETTLED_S)
+        during = await other.beside(attack(answers), MEASURED_S, upload, after_s=SETTLED_S)
         growth_bytes = _memory(stack) - memory_before
         after = await other.for_a_while(MEASURED_S / 2, upload)
     assert_unharmed(before, during)
     assert_unharmed(before, after)
     assert growth_bytes < MOST_GROWTH_BYTES
-    return told
+    return answers
 
 
 async def _upload(other: Bystander) -> None:
@@ -108,7 +112,7 @@ async def _forget(phone: Phone, gallery: Gallery, upload: Mapping[str, Any]) -> 
 
 
 def _memory(stack: StackUnderTest) -> int:
-    """Of the two processes that transfers pass."""
+    """Returns the memory of the two processes that transfers pass through."""
     services = stack.running.note.services
     pages = [
         Path(f"/proc/{services[name].pid}/statm").read_text().split()[1] for name in ("gateway", "store")
@@ -116,15 +120,15 @@ def _memory(stack: StackUnderTest) -> int:
     return sum(map(int, pages)) * resource.getpagesize()
 
 
-async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], told: Told) -> None:
+async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], answers: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(CONNECTIONS):
             single = uploads[number % len(uploads)]["single"]
-            group.create_task(_crawling_upload(stack, single, told))
+            group.create_task(_crawling_upload(stack, single, answers))
 
 
-async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], told: Told) -> None:
-    """Over and over: a refused one is tried again."""
+async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], answers: Answers) -> None:
+    """Uploads repeatedly: a refused upload is tried again."""
     lines = [f"{name}: {value}" for name, value in single["headers"].items()]
     head = _head("PUT", single["url"], f"Content-Length: {len(LARGE.body)}", *lines)
     while True:
@@ -137,27 +141,27 @@ async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], tol
                 await asyncio.wait([answering], timeout=CRAWL_S)
                 writer.write(LARGE.body[sent_bytes : sent_bytes + CRAWL_BYTES])
                 sent_bytes += CRAWL_BYTES
-            told[answering.result()] += 1
+            answers[answering.result()] += 1
         finally:
             answering.cancel()
             writer.transport.abort()
         await asyncio.sleep(RETRY_S)
 
 
-async def _downloads(stack: StackUnderTest, url: str, told: Told) -> None:
+async def _downloads(stack: StackUnderTest, url: str, answers: Answers) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(_crawling_download(stack, url, told))
+            group.create_task(_crawling_download(stack, url, answers))
 
 
-async def _crawling_download(stack: StackUnderTest, url: str, told: Told) -> None:
-    """1 kB a second; a refused one is tried again."""
+async def _crawling_download(stack: StackUnderTest, url: str, answers: Answers) -> None:
+    """Reads 1 kB a second; a refused download is tried again."""
     while True:
         reader, writer = await _connected(stack)
         try:
             writer.write(_head("GET", url))
             status, code = await _answer(reader)
-            told[status, code] += 1
+            answers[status, code] += 1
             piece = b"x" if status == 200 else b""
             while piece:
                 await asyncio.sleep(1.0)
@@ -187,7 +191,7 @@ async def _connected(stack: StackUnderTest) -> tuple[asyncio.StreamReader, async
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    """Status, and the code of a refusal. (0, "") where the connection was cut."""
+    """Returns the status and the code of a refusal, or (0, "") if the connection was cut."""
     with suppress(ConnectionError, asyncio.IncompleteReadError):
         status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
         if status < 400:

@@ -41,7 +41,7 @@ async def see_all(page: Page, url: str, *, pictures: int, name: str) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("tier", ["Traveller", "Basic"])
-async def test_a_claim_leaves_no_picture_blank(
+async def test_all_pictures_are_shown_after_a_claim(
     stack: StackUnderTest, phone: Phone, page: Page, tier: str
 ) -> None:
     files = photos()

@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md do what the page says, as they stand there."""
+"""The examples of docs/clients.md work as the page says, unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.e2e.stacks import StackUnderTest
 
 _TIMEOUT_S = 90
 _FILM_BYTES = 24 << 20
-# The first part is cut, and then listed as whole by the store: some do that.
+# The first part is cut, and the store then lists it as whole, as some stores do.
 _CURL_THAT_FAILS_ONCE = """
 curl() {
   if [[ "$*" == *"-T part"* && ! -e tripped ]]; then
@@ -51,7 +51,7 @@ curl() {
   esac
 }
 """
-# As an earlier process left it that was killed: one part only seems to be there, one is.
+# The note of a process that was killed: one listed part is incomplete, one is complete.
 _KILLED_BEFORE = """
 first, second = promised["multipart"]["parts"][:2]
 part_size = promised["multipart"]["part_size"]
@@ -97,7 +97,7 @@ async def test_curl(stack: StackUnderTest, phone: Phone, photo: Path, film: Path
     assert '"tram 28.mp4"' in done.stdout
     assert "\ncompleted\n" in done.stdout
     assert (tmp_path / "tripped").exists()
-    await _hold(phone, await _opened(phone, found[1], found[2]), photo, film)
+    await _wait_for_files(phone, await _opened(phone, found[1], found[2]), photo, film)
 
 
 @pytest.mark.timeout(180)
@@ -108,7 +108,7 @@ async def test_a_viewer_with_curl(
     (media_id,) = await phone.upload(gallery, File(photo.name, "image/jpeg", body))
     await phone.until_ready(gallery, 1)
     look, archive = examples("view")
-    # The line that goes on: cut after its first run, and run again where nothing is missing.
+    # The line that continues: its first run is interrupted, and a later run finds nothing missing.
     cut = "cp gallery.zip whole.zip; head -c 300 whole.zip >gallery.zip"
     same, whole = "cmp gallery.zip whole.zip", f"! {archive.strip()} 2>refused; grep -q 416 refused"
     script = "\n".join(["set -euo pipefail", look, archive, cut, archive, same, whole, same])
@@ -125,7 +125,7 @@ async def test_python(
     blocks = [client, declare, _KILLED_BEFORE, rest]
     done = await _python(blocks, _given(stack, gallery, film), tmp_path)
     assert done.stdout.startswith("tram 28.mp4 ")
-    await _hold(phone, gallery, film)
+    await _wait_for_files(phone, gallery, film)
 
 
 @pytest.mark.timeout(180)
@@ -157,7 +157,7 @@ async def test_boto3(
     }
     blocks = [examples("python")[0], "import secrets", _connect(), *examples("boto3")]
     await _python(blocks, given, tmp_path, _credentials(stack))
-    await _hold(phone, gallery, film)
+    await _wait_for_files(phone, gallery, film)
 
 
 @pytest.mark.real_servers(only=True)
@@ -191,7 +191,7 @@ async def test_aws_cli(
         **_credentials(stack),
     }
     await _run(["bash", "-c", "\n".join(["set -euo pipefail", *examples("aws")])], environ, tmp_path)
-    await _hold(phone, gallery, film)
+    await _wait_for_files(phone, gallery, film)
 
 
 def _python_client() -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _python_client() -> dict[str, Any]:
         },
     ],
 )
-def test_python_pauses_and_ends_where_every_url_is_dead(upload: dict[str, Any]) -> None:
+def test_python_pauses_and_ends_if_every_url_is_expired(upload: dict[str, Any]) -> None:
     client = _python_client()
     pauses: list[int] = []
     calls: list[str] = []
@@ -229,7 +229,7 @@ def test_python_pauses_and_ends_where_every_url_is_dead(upload: dict[str, Any]) 
     assert calls == ["/v1/uploads/u"] * 8, "nothing is completed"
 
 
-def test_python_hashes_no_part_whose_etag_it_noted() -> None:
+def test_python_does_not_hash_parts_with_a_noted_etag() -> None:
     client = _python_client()
     client.update(put=lambda *_: "e2", md5=lambda *_: pytest.fail("it was read again"))
     kappi = client["Kappi"]("http://kappi", "g", "key")
@@ -255,7 +255,7 @@ def test_python_hashes_no_part_whose_etag_it_noted() -> None:
         (412, "PreconditionFailed", 1, "it is there already"),
     ],
 )
-def test_python_sends_again_what_the_page_says(
+def test_python_repeats_the_errors_that_the_page_lists(
     monkeypatch: pytest.MonkeyPatch, photo: Path, status: int, code: str, times: int, etag: str | None
 ) -> None:
     client = _python_client()
@@ -276,7 +276,7 @@ def test_python_sends_again_what_the_page_says(
     assert len(puts) == times
 
 
-async def test_curl_pauses_and_ends_where_every_url_is_dead(tmp_path: Path) -> None:
+async def test_curl_pauses_and_ends_if_every_url_is_expired(tmp_path: Path) -> None:
     for program in ("bash", "jq"):
         require_program(program)
     script = "\n".join(["set -euo pipefail", _EVERY_URL_IS_DEAD, examples("curl")[1]])
@@ -291,7 +291,7 @@ async def test_curl_pauses_and_ends_where_every_url_is_dead(tmp_path: Path) -> N
     assert not (tmp_path / "completed").exists()
 
 
-def test_a_bucket_lets_a_page_send_what_the_local_store_does() -> None:
+def test_a_bucket_accepts_the_same_cors_requests_as_the_local_store() -> None:
     (rules,) = examples("cors")
     (rule,) = json.loads(rules)["CORSRules"]
     local = {name.decode(): value.decode() for name, value in PREFLIGHT}
@@ -299,10 +299,10 @@ def test_a_bucket_lets_a_page_send_what_the_local_store_does() -> None:
     assert rule["AllowedMethods"] == local["access-control-allow-methods"].split(", ")
 
 
-def test_every_code_on_the_page_is_one_the_api_documents() -> None:
+def test_every_code_on_the_page_is_documented_by_the_api() -> None:
     table = re.search(r"^\| call \| status \| `code`.*?\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert table is not None
-    told = {
+    codes_on_page = {
         code
         for row in table[0].strip().splitlines()[2:]
         for code in re.findall(r"`([a-z]+_[a-z_]+)`", row.split("|")[3])
@@ -315,11 +315,11 @@ def test_every_code_on_the_page_is_one_the_api_documents() -> None:
         for answer in operation["responses"].values()
         for code in answer.get("x-problem-codes", ())
     }
-    assert len(told) > 10
-    assert told <= documented
+    assert len(codes_on_page) > 10
+    assert codes_on_page <= documented
 
 
-def test_links_within_the_page_lead_somewhere() -> None:
+def test_links_within_the_page_have_targets() -> None:
     text = PAGE.read_text()
     headings = {
         re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
@@ -390,8 +390,8 @@ async def _opened(phone: Phone, gallery_id: str, access_key: str) -> Gallery:
     return Gallery(shown["id"], shown["code"], access_key, shown["url"])
 
 
-async def _hold(phone: Phone, gallery: Gallery, *files: Path) -> None:
-    """That the gallery has these files, bit for bit, and becomes ready."""
+async def _wait_for_files(phone: Phone, gallery: Gallery, *files: Path) -> None:
+    """Waits until the gallery has these files, bit for bit, and all are ready."""
     items = await phone.until_ready(gallery, len(files))
     assert {item["filename"] for item in items} == {path.name for path in files}
     by_name = {path.name: path for path in files}

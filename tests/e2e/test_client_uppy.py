@@ -31,18 +31,18 @@ _ENTRY = """
 import { kappiUppy } from './kappi-uppy.js'
 
 window.calls = []
-const theirs = window.fetch
+const originalFetch = window.fetch
 window.fetch = (url, options = {}) => {
   const { pathname } = new URL(url, location)
   if (pathname.startsWith('/v1/')) window.calls.push(`${options.method ?? 'GET'} ${pathname}`)
-  return theirs(url, options)
+  return originalFetch(url, options)
 }
 
 window.start = async (settings, names, afterFirstPart) => {
   const uppy = kappiUppy(settings)
   window.uppy = uppy
   for (const [name, type] of names) {
-    uppy.addFile({ name, type, data: await (await theirs(name)).blob() })
+    uppy.addFile({ name, type, data: await (await originalFetch(name)).blob() })
   }
   if (afterFirstPart) uppy.once('s3-multipart:part-uploaded', () => afterFirstPart(uppy))
   const { successful, failed } = (await uppy.upload()) ?? {}
@@ -56,7 +56,7 @@ window.start = async (settings, names, afterFirstPart) => {
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example and the packages it imports, as a page loads them."""
+    """Bundles the example and the packages it imports, as a page loads them."""
     folder = tmp_path_factory.mktemp("uppy")
     packages = npm_packages()
     (example,) = examples("uppy")
@@ -89,7 +89,7 @@ def _film() -> bytes:
 
 @pytest.fixture
 async def origin(bundle: Path) -> AsyncIterator[str]:
-    """Of the page, which is not the API's."""
+    """Yields the origin of the page, which differs from the API's."""
     app = web.Application()
     app.router.add_static("/", bundle)
     runner = web.AppRunner(app)
@@ -107,7 +107,7 @@ async def gallery(stack: StackUnderTest, phone: Phone) -> Gallery:
 
 
 @pytest.mark.timeout(240)
-async def test_uppy_uploads_goes_on_and_completes(
+async def test_uppy_uploads_continues_and_completes(
     stack: StackUnderTest, phone: Phone, page: Page, origin: str, bundle: Path, gallery: Gallery
 ) -> None:
     await page.go(f"{origin}/index.html")
@@ -122,7 +122,7 @@ async def test_uppy_uploads_goes_on_and_completes(
     signed = [call for call in calls if call.endswith("/parts")]
     assert 3 <= len(signed) <= 4, "three parts of 8 MiB, one of them perhaps cut by the pause"
     assert set(signed) == {signed[0]}, "all of the film"
-    assert signed[0].replace("POST", "GET").removesuffix("/parts") in calls, "it was not gone on with"
+    assert signed[0].replace("POST", "GET").removesuffix("/parts") in calls, "the upload did not continue"
 
     items = {item["filename"]: item for item in await phone.until_ready(gallery, 2)}
     for name in ("photo.jpg", "film.mp4"):
@@ -132,7 +132,7 @@ async def test_uppy_uploads_goes_on_and_completes(
 
 
 @pytest.mark.timeout(240)
-async def test_uppy_gives_an_upload_up(
+async def test_uppy_aborts_an_upload(
     stack: StackUnderTest, phone: Phone, page: Page, origin: str, gallery: Gallery
 ) -> None:
     await page.go(f"{origin}/index.html")
@@ -148,7 +148,7 @@ async def test_uppy_gives_an_upload_up(
 
 
 def _allow_other_origins(stack: StackUnderTest) -> None:
-    """As the page says that a bucket is to be set up."""
+    """Configures the bucket as the page says."""
     s3 = stack.s3
     client = boto3.client(
         "s3",

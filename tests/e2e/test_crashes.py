@@ -1,6 +1,6 @@
-"""kill -9 at random moments while phones upload: nothing acknowledged is lost, nothing happens twice.
+"""kill -9 at random times during uploads: nothing acknowledged is lost, and no effect happens twice.
 
-Moments and victims come from a seed; how the processes meet them does not, so every run is another one.
+Times and victims come from a seed, but the order of events between processes varies, so each run differs.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _PROMPT_S = 30
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """The database keeps what it acknowledged, as in production: elsewhere here it may lose a moment."""
+    """The database keeps all acknowledged data, as in production; other tests do not need that."""
     return {"KAPPI_EMBEDDED_DURABLE": "1", "KAPPI_JANITOR_PURGE_LEASE": "PT4S"}
 
 
 @dataclass(slots=True)
 class Journey:
-    """Phones uploading into a few galleries. acknowledged: media ids by gallery, as clients were told."""
+    """Phones uploading into a few galleries. acknowledged: media ids by gallery, as clients received them."""
 
     stack: StackUnderTest
     galleries: list[Gallery] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Journey:
                 self.acknowledged[gallery.id] = {}
 
     async def upload_until_over(self, *, at_least: int) -> None:
-        """All phones at once, until that many are acknowledged and `over` is set."""
+        """Runs all phones until that many uploads are acknowledged and `over` is set."""
         async with asyncio.TaskGroup() as group:
             for _ in range(PHONES):
                 group.create_task(self._phone(at_least))
@@ -75,7 +75,7 @@ class Journey:
 
 
 def _picture(number: int) -> File:
-    """A picture of its own: no two have the same size."""
+    """Returns a unique picture: no two have the same size."""
     return File(
         f"{number}.jpg", "image/jpeg", encode(quadrants(33 + number % 200, 20 + number // 200), "JPEG")
     )
@@ -83,7 +83,7 @@ def _picture(number: int) -> File:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_any_service_may_be_killed_at_any_moment(own_stack: StackUnderTest) -> None:
+async def test_uploads_survive_kills_of_single_services(own_stack: StackUnderTest) -> None:
     rng = random.Random(20260601)
     victims = [name for name in own_stack.running.note.services for _ in range(KILLS_EACH)]
     rng.shuffle(victims)
@@ -92,7 +92,7 @@ async def test_any_service_may_be_killed_at_any_moment(own_stack: StackUnderTest
 
     async def kill_them_one_by_one() -> None:
         for victim in victims:
-            # Not waiting for anything: this is the random moment.
+            # This sleep waits for no outcome: it is the random time of the kill.
             await asyncio.sleep(rng.uniform(0.1, 0.8))
             assert own_stack.running.kill(victim), f"{victim} does not run"
             await own_stack.running.wait_ready(timeout_s=60)
@@ -101,11 +101,11 @@ async def test_any_service_may_be_killed_at_any_moment(own_stack: StackUnderTest
     async with asyncio.TaskGroup() as group:
         group.create_task(journey.upload_until_over(at_least=UPLOADS))
         group.create_task(kill_them_one_by_one())
-    await _check_that_all_is_well(journey)
+    await _check_all_galleries(journey)
 
 
 @pytest.mark.timeout(400)
-async def test_everything_may_be_killed_in_the_middle_and_started_again(own_stack: StackUnderTest) -> None:
+async def test_uploads_survive_a_kill_of_all_processes(own_stack: StackUnderTest) -> None:
     rng = random.Random(20260602)
     journey = Journey(own_stack)
     await journey.begin()
@@ -122,10 +122,10 @@ async def test_everything_may_be_killed_in_the_middle_and_started_again(own_stac
     async with asyncio.TaskGroup() as group:
         group.create_task(journey.upload_until_over(at_least=120))
         group.create_task(kill_everything())
-    await _check_that_all_is_well(journey)
+    await _check_all_galleries(journey)
 
 
-async def test_what_was_acknowledged_a_moment_before_the_crash_is_there_after_it(
+async def test_an_upload_acknowledged_just_before_a_crash_survives(
     own_stack: StackUnderTest,
 ) -> None:
     picture, promised = _picture(1), _picture(2)
@@ -145,13 +145,13 @@ async def test_what_was_acknowledged_a_moment_before_the_crash_is_there_after_it
         assert (item["id"], item["filename"]) == (first["media_id"], picture.name)
         assert (await phone.ask("GET", item["original"]["url"])).body == picture.body
         assert (await phone.ask("GET", item["renditions"]["400"]["url"])).status == 200
-        # The other upload's bytes are there too: the client that never got to complete it does so now.
+        # The bytes of the other upload exist too; its client can complete it only now.
         await phone.complete(gallery, second)
         await phone.until_ready(gallery, 2, deadline_s=30)
 
 
 @pytest.mark.timeout(240)
-async def test_an_expiry_survives_whoever_is_killed_during_it(own_stack: StackUnderTest) -> None:
+async def test_an_expiry_completes_if_services_are_killed_during_it(own_stack: StackUnderTest) -> None:
     rng = random.Random(20260603)
     running = own_stack.running
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
@@ -187,13 +187,13 @@ async def test_an_expiry_survives_whoever_is_killed_during_it(own_stack: StackUn
             assert await evidence.ask_database(own_stack, service, statement, [g.id for g in doomed]) == 0
         deleted = await evidence.events_by_key(own_stack, "galleries", "GalleryDeleted")
         assert [deleted[gallery.id] for gallery in doomed] == [1] * len(doomed), (
-            "said once, whoever asked twice"
+            "published once, even if requested twice"
         )
         assert [item["id"] for item in await phone.items(kept.code)] == [kept_id]
         assert len(await evidence.objects_under(own_stack, f"galleries/{kept.id}/")) == 2
 
 
-async def _check_that_all_is_well(journey: Journey) -> None:
+async def _check_all_galleries(journey: Journey) -> None:
     stack = journey.stack
     await stack.running.wait_ready(timeout_s=60)
     async with Phone(stack.base_url, secrets=stack.secrets) as phone:
@@ -201,7 +201,7 @@ async def _check_that_all_is_well(journey: Journey) -> None:
             await _check_gallery(journey, phone, gallery)
         await stack.running.wait_idle(timeout_s=_SETTLED_S)
         await _check_events(journey)
-        # Nobody is stuck: what comes now is ready in no time.
+        # No work is stuck: new uploads are soon ready.
         fresh = await phone.create_gallery()
         await phone.upload(fresh, _picture(0))
         await phone.until_ready(fresh, 1, deadline_s=_PROMPT_S)
@@ -210,7 +210,7 @@ async def _check_that_all_is_well(journey: Journey) -> None:
 async def _check_gallery(journey: Journey, phone: Phone, gallery: Gallery) -> None:
     acknowledged = journey.acknowledged[gallery.id]
     items = await phone.until_ready(gallery, len(acknowledged), deadline_s=_SETTLED_S)
-    assert sorted(item["id"] for item in items) == sorted(acknowledged), "each once, and no other"
+    assert sorted(item["id"] for item in items) == sorted(acknowledged), "each item once, and no other item"
     assert {item["id"]: item["size"] for item in items} == acknowledged
 
     async def counted() -> None:
@@ -226,7 +226,7 @@ async def _check_gallery(journey: Journey, phone: Phone, gallery: Gallery) -> No
 
 
 async def _check_events(journey: Journey) -> None:
-    """Counted: published once per item, recorded once by each consumer, none dead, none unsent."""
+    """Counts events: one published per item, one recorded per consumer, no dead letter, none unsent."""
     stack = journey.stack
     for topic, consumer, database in (
         ("UploadCompleted", "media-worker", "media"),
@@ -240,7 +240,7 @@ async def _check_events(journey: Journey) -> None:
         assert set(ids) <= set(recorded), f"{topic}: no event is lost"
         assert len(ids) == len(set(ids))
 
-    async def all_sent() -> None:  # but for a moment after the hour's tick
+    async def all_sent() -> None:  # except for an instant after the hourly tick
         for service in evidence.DATABASES:
             unsent = await evidence.ask_database(
                 stack, service, "SELECT count(*) FROM outbox WHERE sent_at IS NULL"

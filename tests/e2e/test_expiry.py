@@ -1,4 +1,4 @@
-"""The end of a gallery: what expires is gone everywhere, what does not is untouched."""
+"""The end of a gallery: an expired one is deleted everywhere, and others are unchanged."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ DAY_S = 86_400
 TITLE, CAPTION, PLACE, NAME = "Farewell Zebra", "Caption Ocelot", "Place Quokka", "Filename Wombat.png"
 
 KEPT = {
-    "galleries.galleries",  # the code is never handed out again
-    "media.contents",  # an upload that comes late finds the gallery closed
+    "galleries.galleries",  # the code is never issued again
+    "media.contents",  # a late upload finds the gallery closed
     "janitor.due_galleries",
 }
 TOMBSTONES = {
     *KEPT,
-    # While signed URLs may live:
+    # While signed URLs may still be valid:
     "janitor.purges",
     "media.ended_promises",
     "media.promise_budgets",
 }
-EVENTS = {"galleries.outbox", "media.outbox", "janitor.outbox"}  # kept for a week, to be replayed
+EVENTS = {"galleries.outbox", "media.outbox", "janitor.outbox"}  # kept for a week for replays
 
 
 def _png(name: str, **extra: object) -> File:
@@ -41,7 +41,7 @@ def _png(name: str, **extra: object) -> File:
 
 
 @pytest.mark.timeout(240)
-async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest, phone: Phone) -> None:
+async def test_an_expired_gallery_is_deleted_everywhere(stack: StackUnderTest, phone: Phone) -> None:
     doomed = await phone.create_gallery(title=TITLE)
     (media_id,) = await phone.upload(
         doomed, _png(NAME, caption=CAPTION, tags=["numbat"], location=PLACE, attributes={"a": "tamarin"})
@@ -89,7 +89,7 @@ async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest,
     for media in (media_id, stored_only["media_id"], promised_only["media_id"]):
         assert (await evidence.rows_about(stack, media)).keys() <= EVENTS | {"janitor.purges"}
     for personal in (TITLE, NAME, CAPTION, PLACE, "numbat", "tamarin", doomed.access_key):
-        assert await evidence.rows_about(stack, personal) == {}, "not even events may hold it"
+        assert await evidence.rows_about(stack, personal) == {}, "events may not contain it either"
 
     for kept in (long_lived, extended):
         assert await _face(phone, kept) == before[kept.code]
@@ -98,8 +98,8 @@ async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest,
             assert (await phone.ask("GET", url)).status == 200
 
 
-async def test_a_gallery_is_judged_by_the_second(stack: StackUnderTest, phone: Phone) -> None:
-    """The tick's own time decides, and a deadline moved back before it counts as any other."""
+async def test_a_gallery_expires_to_the_second(stack: StackUnderTest, phone: Phone) -> None:
+    """The time of the tick decides, and a deadline that was moved to an earlier time counts as any other."""
     sooner = await phone.create_gallery(expires_in=2 * 3600)
     later = await phone.create_gallery(expires_in=2 * 3600)
     await phone.ask("PATCH", f"/v1/galleries/{sooner.id}", json={"expires_in": 3600}, headers=sooner.key)
@@ -136,10 +136,10 @@ async def test_abandoned_uploads_are_swept_and_finished_ones_are_not(
     assert len(await evidence.objects_under(stack, gallery_prefix(UUID(gallery.id)))) == 2
 
 
-async def test_bytes_that_land_after_the_purge_are_found_by_the_next_one(
+async def test_bytes_that_arrive_after_a_purge_are_deleted_by_the_next_one(
     stack: StackUnderTest, phone: Phone
 ) -> None:
-    """A signed URL outlives its gallery by minutes, and the store asks nobody."""
+    """A signed URL outlives its gallery by minutes, and the store does not check for the gallery."""
     gallery = await phone.create_gallery()
     file = _png("late.png")
     early, late = await phone.sign(gallery, [file, file])
@@ -154,7 +154,7 @@ async def test_bytes_that_land_after_the_purge_are_found_by_the_next_one(
     await eventually(purged, 30)
     await stack.running.wait_idle()
     refused = await phone.put(late, file.body)
-    # The embedded store knows what was deleted; an S3 does not.
+    # The embedded store remembers deleted keys; an S3 does not.
     assert refused.status == (403 if stack.kind == "embedded" else 200), refused.body[:300]
     assert len(await evidence.objects_under(stack, prefix)) == (0 if stack.kind == "embedded" else 1)
     answer = await phone.ask("POST", f"/v1/uploads/{late['id']}/complete", headers=gallery.key)
@@ -164,7 +164,7 @@ async def test_bytes_that_land_after_the_purge_are_found_by_the_next_one(
 
 
 async def _face(phone: Phone, gallery: Gallery) -> object:
-    """What a gallery's page shows, without the URLs, which change with time."""
+    """Returns the content of a gallery's page without the URLs, which change with time."""
     page = (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok()
     text = re.sub(r"https?://[^\"' ]+", "", repr(page))
     return re.sub(r"'expires_at': '[^']+'}", "", text)

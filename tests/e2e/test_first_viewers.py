@@ -1,4 +1,4 @@
-"""A picture that everybody wants at once, on a stack that is set up as it comes."""
+"""A picture that many viewers request at the same time, on a stack with default settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DECODER = "kappi_media.rendering.worker"
 
 @contextmanager
 def decoders_held(media_pid: int) -> Iterator[None]:
-    """The media service's decoder processes stand still, as on a machine that has no time for them."""
+    """Stops the media service's decoder processes, as on an overloaded machine."""
     children = Path(f"/proc/{media_pid}/task/{media_pid}/children").read_text().split()
     decoders = [int(pid) for pid in children if _DECODER in Path(f"/proc/{pid}/cmdline").read_text()]
     assert decoders
@@ -78,7 +78,7 @@ async def test_five_hundred_first_viewers_get_one_decoding_while_pages_are_answe
 
 
 async def sample(phone: Phone, stack: StackUnderTest, name: str, **labels: str) -> float:
-    """A metric of the media service; 0 where it is not told yet."""
+    """Returns a metric of the media service; 0 if it is not exported yet."""
     text = (await phone.ask("GET", f"{stack.ops_url('media')}/metrics")).body.decode()
     found = [
         sample.value

@@ -1,6 +1,6 @@
-"""Clients that generators make of docs/openapi.json compile, and upload and view on a running stack.
+"""Clients generated from docs/openapi.json compile, and upload and view on a running stack.
 
-Of Swift and Dart there is no compiler in the registries that the tests use: a grammar reads their sources.
+The registries that the tests use have no compiler for Swift and Dart: a grammar parses these sources.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def photo(tmp_path: Path) -> Path:
 
 
 def generated(generator: str, folder: Path, *, library: str = "") -> Path:
-    """The sources of a client. What its generator calls an error fails the test."""
-    told = run(
+    """Generates the sources of a client. Errors in the generator's output fail the test."""
+    output = run(
         *(require_program("java"), "-cp", jars("generator"), "org.openapitools.codegen.OpenAPIGenerator"),
         *("generate", "-g", generator, "-i", _DOCUMENT, "-o", folder),
         *(("--library", library) if library else ()),
         *("--global-property", ",".join(f"{name}=false" for name in _SOURCES)),
         cwd=folder.parent,
     )
-    errors = [line for line in told.splitlines() if " ERROR " in line]
+    errors = [line for line in output.splitlines() if " ERROR " in line]
     assert errors == []
     return folder
 
@@ -107,10 +107,10 @@ def test_kotlin(tmp_path: Path) -> None:
         ("dart", "dart", ("lib/**/*.dart",)),
     ],
 )
-def test_the_sources_can_be_read(
+def test_the_sources_can_be_parsed(
     language: str, generator: str, sources: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """What of a client the document shapes. The rest is the generator's own."""
+    """The test covers the sources that depend on the document. The rest is the generator's own."""
     client = generated(generator, tmp_path / language)
     files = [path for pattern in sources for path in client.glob(pattern)]
     assert len(files) > 100
@@ -129,14 +129,14 @@ def _parses(language: str, path: Path) -> bool:
 
 
 def _unusual_defaults(files: list[Path]) -> Iterator[str]:
-    """Values that Dart takes for no constant, which a grammar does not know."""
+    """Removes default values that the grammar of Dart does not accept as constants."""
     for path in files:
         yield from re.findall(r"this\.\w+ = \{", path.read_text())
 
 
 async def _travels(stack: StackUnderTest, photo: Path, *command: str | Path, **environ: str) -> None:
-    told = await asyncio.to_thread(run, *command, stack.base_url, photo, cwd=photo.parent, **environ)
-    made = re.search(r"^made (\S+) (\S+)$", told, re.MULTILINE)
-    assert made is not None, told
+    output = await asyncio.to_thread(run, *command, stack.base_url, photo, cwd=photo.parent, **environ)
+    made = re.search(r"^made (\S+) (\S+)$", output, re.MULTILINE)
+    assert made is not None, output
     stack.secrets.add(made[2])
-    assert f"shown photo.jpg {len(_PICTURE)}\n" in told
+    assert f"shown photo.jpg {len(_PICTURE)}\n" in output

@@ -1,6 +1,6 @@
-"""All attacks at once, for a while: what the processes keep of it, and whether another client is served.
+"""All attacks at the same time: the growth of the processes, and the service for another client.
 
-KAPPI_TEST_HOSTILE_S says for how long (45 s); what is kept shows best after ten minutes.
+KAPPI_TEST_HOSTILE_S sets the duration (45 s); growth is clearest after ten minutes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(LASTS_S) + 400)]
 
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
-    """As they come: the generous ones of tests would take the attacks in."""
+    """Returns the default limits: the generous ones of tests would admit the attacks."""
     return {
         "KAPPI_GATEWAY_CONNECTIONS_PER_ADDRESS": "512",
         "KAPPI_GATEWAY_REQUESTS_PER_ADDRESS": "64",
@@ -51,7 +51,7 @@ def own_settings() -> Mapping[str, str]:
     }
 
 
-async def test_nothing_is_kept_of_mixed_attacks(own_stack: StackUnderTest) -> None:
+async def test_mixed_attacks_leave_no_growth(own_stack: StackUnderTest) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     async with bystander(own_stack) as other:
@@ -66,7 +66,7 @@ async def test_nothing_is_kept_of_mixed_attacks(own_stack: StackUnderTest) -> No
             partial(attacks.flooding, own_stack, *FILES),
         )
         attacking = asyncio.create_task(attack)
-        # Caches and pools fill at first: what grows after that would grow for ever.
+        # Caches and pools fill at first: later growth would continue without end.
         early = await other.for_a_while(LASTS_S / 3)
         memory, descriptors = _memory(own_stack), _descriptors(own_stack)
         late = await other.for_a_while(2 * LASTS_S / 3)
@@ -95,7 +95,7 @@ async def test_nothing_is_kept_of_mixed_attacks(own_stack: StackUnderTest) -> No
 
 
 def _memory(stack: StackUnderTest) -> dict[str, int]:
-    """Resident, in bytes, of each process."""
+    """Returns the resident memory of each process in bytes."""
     pages = {name: Path(f"/proc/{pid}/statm").read_text().split()[1] for name, pid in _pids(stack).items()}
     return {name: int(count) * resource.getpagesize() for name, count in pages.items()}
 

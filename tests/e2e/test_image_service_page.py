@@ -1,4 +1,4 @@
-"""The examples of docs/images-with-metadata.md do what the page says, as they stand there."""
+"""The examples of docs/images-with-metadata.md work as the page says, unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.stacks import StackUnderTest
 
 
 @pytest.mark.timeout(120)
-async def test_the_four_operations(stack: StackUnderTest, phone: Phone, tmp_path: Path) -> None:
+async def test_the_four_operations_work(stack: StackUnderTest, phone: Phone, tmp_path: Path) -> None:
     for program in ("curl", "jq"):
         require_program(program)
     photo = tmp_path / "photo.jpg"

@@ -28,7 +28,7 @@ _FILM_BYTES = 24 << 20
 
 
 class Interrupting(UploadProgress):
-    """Interrupts the upload after the first part of which the store has an acknowledgement."""
+    """Interrupts the upload after the store has acknowledged the first part."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[object] | None = None
@@ -155,7 +155,7 @@ async def test_a_gallery_whose_files_are_all_refused_is_deleted(
 
 
 @pytest.mark.timeout(180)
-async def test_a_private_gallery_of_an_account_comes_home_by_its_id_after_a_log_in(
+async def test_a_private_gallery_is_downloaded_by_its_id_after_a_log_in(
     stack: StackUnderTest, client: Client, phone: Phone, photo: Path, tmp_path: Path
 ) -> None:
     person = await sign_up(stack, phone, "lib")

@@ -1,4 +1,4 @@
-"""An account finds its pictures and films again, and changes many at once: through the front door."""
+"""An account searches its pictures and films, and changes many at once, through the gateway."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def shelf(stack: StackUnderTest, phone: Phone) -> Shelf:
     owner, admin = await sign_up(stack, phone, "searcher"), await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Premium")
     alps, sea = [await create_gallery(phone, owner, title=title) for title in ("Alps", "Sea")]
-    told = {"caption": "Sunrise at the Pass", "tags": ["Alps", "snow"], "location": "Chamonix"}
+    details = {"caption": "Sunrise at the Pass", "tags": ["Alps", "snow"], "location": "Chamonix"}
     files = [
-        (alps, File("sunrise.jpg", "image/jpeg", PHOTO, told)),
+        (alps, File("sunrise.jpg", "image/jpeg", PHOTO, details)),
         (alps, File("京都.jpg", "image/jpeg", JPEG, {"tags": ["alps"], "location": "Évian"})),
         (sea, File("waves.mp4", "video/mp4", movie(MovieShape()), {"tags": ["sea"]})),
     ]
@@ -60,7 +60,7 @@ async def _uploaded(phone: Phone, gallery: OwnGallery, file: File) -> str:
 
 
 async def _search(phone: Phone, person: Person, query: str = "") -> list[str]:
-    """File names, page by page."""
+    """Returns file names, page by page."""
     found: list[str] = []
     cursor = ""
     while True:
@@ -82,18 +82,18 @@ async def test_items_move_to_another_gallery_of_their_owner(
     media_id, path = shelf.items["sunrise.jpg"], f"/v1/media/{shelf.items['sunrise.jpg']}"
     peaks = await create_gallery(phone, shelf.owner, title="Peaks")
     stranger = await sign_up(stack, phone, "stranger")
-    theirs = await create_gallery(phone, stranger, title="Theirs")
+    foreign_gallery = await create_gallery(phone, stranger, title="Theirs")
     before = (await phone.ask("GET", path, headers=shelf.owner.key)).ok()
-    for person, target in ((shelf.owner, theirs), (stranger, peaks)):
+    for person, target in ((shelf.owner, foreign_gallery), (stranger, peaks)):
         answer = await _bulk(phone, person, [media_id], action="move", gallery_id=target.id)
         answer.problem(404, "gallery_not_found")
-    answer = await _bulk(phone, stranger, [media_id], action="move", gallery_id=theirs.id)
+    answer = await _bulk(phone, stranger, [media_id], action="move", gallery_id=foreign_gallery.id)
     (refused,) = answer.ok()["results"]
     assert (refused["status"], refused["code"]) == ("refused", "media_not_found")
 
     moved = (await _bulk(phone, shelf.owner, [media_id], action="move", gallery_id=peaks.id)).ok()
     assert moved["results"] == [{"id": media_id, "status": "done"}]
-    # The gateway remembers where it was.
+    # The gateway has the item's old gallery in its cache.
     after = (await phone.ask("GET", path, headers=shelf.owner.key)).ok()
     assert (before["gallery_id"], after["gallery_id"]) == (shelf.alps.id, peaks.id)
     described = await phone.ask("PATCH", path, headers=shelf.owner.key, json={"caption": "Moved"})
@@ -101,7 +101,7 @@ async def test_items_move_to_another_gallery_of_their_owner(
     for item in (before, after):
         urls = [item["original"]["url"], *(one["url"] for one in item["renditions"].values())]
         for url in urls:
-            # Of the store, or, where a size is not made yet, of what makes it, which a move brings to an end.
+            # URLs of sizes that are not rendered yet are media's; the move makes the old ones invalid.
             makes = 302 if item is after else 403
             assert (await phone.insist("GET", url)).status == (makes if "/v1/media/" in url else 200)
         assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO
@@ -110,14 +110,14 @@ async def test_items_move_to_another_gallery_of_their_owner(
 
     async def is_counted_where_it_is() -> None:
         for gallery in (shelf.alps, peaks):
-            told = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=shelf.owner.key)).ok()
-            assert told["item_count"] == 1
+            details = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=shelf.owner.key)).ok()
+            assert details["item_count"] == 1
 
     await eventually(is_counted_where_it_is)
 
 
 @pytest.mark.real_servers
-async def test_every_filter_finds_what_it_is_for(stack: StackUnderTest, phone: Phone, shelf: Shelf) -> None:
+async def test_every_filter_finds_its_items(stack: StackUnderTest, phone: Phone, shelf: Shelf) -> None:
     sunrise, kyoto, waves = "sunrise.jpg", "京都.jpg", "waves.mp4"
     wanted = {
         "limit=1": [waves, kyoto, sunrise],
@@ -146,7 +146,7 @@ async def test_every_filter_finds_what_it_is_for(stack: StackUnderTest, phone: P
     assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO
 
 
-async def test_tags_and_places_are_told_with_counts_to_their_owner_only(
+async def test_only_the_owner_sees_tags_and_places_with_counts(
     stack: StackUnderTest, phone: Phone, shelf: Shelf
 ) -> None:
     tags = (await phone.ask("GET", "/v1/media/tags", headers=shelf.owner.key)).ok()
@@ -167,7 +167,7 @@ async def test_tags_and_places_are_told_with_counts_to_their_owner_only(
     assert await _search(phone, stranger, f"gallery_id={shelf.alps.id}") == []
 
 
-async def test_many_are_tagged_and_deleted_by_their_owner_only(
+async def test_only_the_owner_tags_and_deletes_many_items(
     stack: StackUnderTest, phone: Phone, shelf: Shelf
 ) -> None:
     ids = list(shelf.items.values())
@@ -193,7 +193,7 @@ async def test_many_are_tagged_and_deleted_by_their_owner_only(
     await stack.running.wait_idle()
 
 
-async def test_an_idempotency_key_means_one_request(phone: Phone, shelf: Shelf) -> None:
+async def test_an_idempotency_key_is_for_one_request(phone: Phone, shelf: Shelf) -> None:
     headers = {**shelf.owner.key, "Idempotency-Key": "delete-the-waves"}
     body = {"ids": [shelf.items["waves.mp4"]], "action": "delete"}
     first = await phone.ask("POST", "/v1/media/bulk", json=body, headers=headers)

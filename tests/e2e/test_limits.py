@@ -1,4 +1,4 @@
-"""What one address may do endlessly, and what the most talkative logs say of it."""
+"""Limits per address, and the content of the most detailed logs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _phone(stack: StackUnderTest, address: str) -> Phone:
     return Phone(stack.base_url, secrets=stack.secrets, address=address)
 
 
-async def test_guessing_is_throttled_even_for_codes_that_exist(own_stack: StackUnderTest) -> None:
+async def test_guessing_is_limited_even_for_codes_that_exist(own_stack: StackUnderTest) -> None:
     async with _phone(own_stack, "127.0.0.21") as owner, _phone(own_stack, "127.0.0.22") as guesser:
         gallery = await owner.create_gallery()
         for number in range(BURST):
@@ -52,10 +52,12 @@ async def test_guessing_is_throttled_even_for_codes_that_exist(own_stack: StackU
             }
             answer = await guesser.ask("GET", f"/v1/g/{gallery.code}", headers=headers)
             answer.problem(429, "too_many_guesses")
-            # Another door to the same guess.
+            # Another operation with the same guess.
             path = "/v1/media/0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
             (await guesser.ask("GET", path, headers=headers)).problem(429, "too_many_guesses")
-        assert (await owner.ask("GET", f"/v1/g/{gallery.code}")).status == 200, "others do not pay for it"
+        assert (await owner.ask("GET", f"/v1/g/{gallery.code}")).status == 200, (
+            "other addresses are not limited"
+        )
 
         async def pardoned() -> None:
             assert (await guesser.ask("GET", f"/v1/g/{gallery.code}")).status == 200
@@ -63,15 +65,15 @@ async def test_guessing_is_throttled_even_for_codes_that_exist(own_stack: StackU
         await eventually(pardoned, 30)
 
 
-async def test_many_guesses_at_once_are_no_way_round(own_stack: StackUnderTest) -> None:
+async def test_concurrent_guesses_are_limited_too(own_stack: StackUnderTest) -> None:
     async with _phone(own_stack, "127.0.0.31") as guesser:
         answers = await asyncio.gather(*(guesser.ask("GET", f"/v1/g/yyyy{n:03}") for n in range(60)))
     statuses = [answer.status for answer in answers]
     assert set(statuses) == {404, 429}
-    assert statuses.count(404) <= BURST + 2, "the burst, and what came back meanwhile"
+    assert statuses.count(404) <= BURST + 2, "the burst, and the refill during the test"
 
 
-async def test_looking_at_what_exists_costs_nothing(own_stack: StackUnderTest) -> None:
+async def test_viewing_existing_galleries_is_not_limited(own_stack: StackUnderTest) -> None:
     async with _phone(own_stack, "127.0.0.41") as owner:
         gallery = await owner.create_gallery()
         for _ in range(4 * BURST):
@@ -94,8 +96,8 @@ async def test_anonymous_galleries_are_limited_by_address(own_stack: StackUnderT
         await other.create_gallery()
 
 
-async def test_no_log_holds_a_secret_however_talkative(own_stack: StackUnderTest) -> None:
-    """Everything that carries a secret, in ways that work and in ways that fail."""
+async def test_no_log_contains_a_secret_at_any_level(own_stack: StackUnderTest) -> None:
+    """Sends every kind of secret, in calls that succeed and in calls that fail."""
     picture = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
     own_stack.secrets.add(PASSWORD)
     async with _phone(own_stack, "127.0.0.61") as phone:
@@ -114,7 +116,7 @@ async def test_no_log_holds_a_secret_however_talkative(own_stack: StackUnderTest
         await phone.ask("POST", "/v1/galleries", body=cut, headers={"Content-Type": "application/json"})
         await phone.ask("GET", f"/v1/galleries/{gallery.id}?key={gallery.access_key}", headers=protected)
         await phone.ask("GET", f"/v1/media/{gallery.access_key}", headers=gallery.key)
-        # A service that dies in the middle says more than one that lives.
+        # A service that crashes logs more than one that runs.
         own_stack.running.kill("media")
         await phone.ask("GET", f"/v1/media/{item['id']}/download", headers=gallery.key)
         await own_stack.running.wait_ready()
@@ -122,7 +124,7 @@ async def test_no_log_holds_a_secret_however_talkative(own_stack: StackUnderTest
     assert own_stack.leaks() == []
     logs = own_stack.running.data_dir / "logs"
     assert {path.stem for path in logs.glob("*.log")} >= {"gateway", "galleries", "media", "janitor", "store"}
-    # The search itself finds what it is meant to find.
+    # The search itself finds a planted secret.
     planted = logs / "planted.log"
     for secret in (gallery.access_key, PASSWORD, signature):
         planted.write_text(f'{{"event": "http.answered", "of": "{secret}"}}\n')

@@ -1,4 +1,4 @@
-"""What a program on the same machine may do without the deployment's secrets: nothing behind the gateway."""
+"""A program on the same machine has no access behind the gateway without the deployment's secrets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SERVICES = ("identity", "galleries", "media", "store")
 
 
 @pytest.mark.parametrize("service", _SERVICES)
-async def test_a_service_answers_nobody_but_the_other_services(
+async def test_a_service_answers_only_other_services(
     service: str, stack: StackUnderTest, phone: Phone
 ) -> None:
-    """Not its internal paths, and none of the public ones: there the gateway's limits would be missing."""
+    """Neither internal nor public paths answer: behind the gateway its limits would be missing."""
     url = stack.service_url(service)
     spoofed = {"X-Forwarded-For": "203.0.113.9", "X-Kappi-Role": "admin"}
     for headers in ({}, spoofed, {"X-Kappi-Internal": "a-secret-that-was-guessed"}):
@@ -54,45 +54,45 @@ async def test_a_service_answers_nobody_but_the_other_services(
     )
 
 
-async def test_a_client_cannot_introduce_itself_through_the_gateway(
+async def test_a_client_cannot_send_the_internal_secret_through_the_gateway(
     stack: StackUnderTest, phone: Phone
 ) -> None:
-    """What a client sends under that name goes no further, right or wrong, and the call is served as ever."""
+    """A client's value of that header is removed, right or wrong, and the call is served as usual."""
     for headers in ({"X-Kappi-Internal": "a-secret-that-was-guessed"}, stack.running.introduction):
         gallery = (await phone.ask("POST", "/v1/galleries", json={"title": "A"}, headers=headers)).ok(201)
         assert (await phone.ask("GET", f"/v1/g/{gallery['code']}", headers=headers)).status == 200
         (await phone.ask("GET", "/internal/jwks.json", headers=headers)).problem(404, "not_found")
 
 
-async def test_no_ops_port_tells_a_secret(stack: StackUnderTest, phone: Phone) -> None:
+async def test_operations_ports_show_no_secret(stack: StackUnderTest, phone: Phone) -> None:
     secrets = {
         path.read_text().strip() for path in (stack.running.data_dir / "secrets").iterdir() if path.is_file()
     }
     assert set(stack.running.introduction.values()) <= secrets
     for service in ("gateway", "janitor", *_SERVICES):
         for path in ("/healthz", "/readyz", "/metrics", "/"):
-            told = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
-            assert not [secret for secret in secrets if secret in told], (service, path)
+            text = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
+            assert not [secret for secret in secrets if secret in text], (service, path)
 
 
 @pytest.fixture
-async def stranger(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
-    """A program that found the broker's port, and knows the form of events and nothing else."""
+async def intruder(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
+    """A program that found the broker's port and has the format of events, but no secret."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.running.note.kafka_bootstrap)
     await producer.start()
     yield producer
     await producer.stop()
 
 
-async def test_forged_events_do_nothing_and_are_counted(
-    stack: StackUnderTest, phone: Phone, stranger: AIOKafkaProducer
+async def test_forged_events_are_ignored_and_counted(
+    stack: StackUnderTest, phone: Phone, intruder: AIOKafkaProducer
 ) -> None:
     ada = await sign_up(stack, phone, "ada")
     gallery = await create_gallery(phone, ada, title="Lisbon", visibility="shared")
     picture = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
     (media_id,) = await phone.upload(gallery, picture)
     await until_media_ready(phone, ada, media_id)
-    genuine = await _headers_of_a_genuine_event(stack, ada.id)
+    genuine = await _genuine_headers(stack, ada.id)
     before = await _refused(stack, phone)
     now = datetime.now(UTC)
     anonymous = await phone.create_gallery()
@@ -104,22 +104,22 @@ async def test_forged_events_do_nothing_and_are_counted(
         GalleryExpired(gallery_id=UUID(anonymous.id), expires_at=now, as_of=later, origin="operator"),
     ]
     for event in forged:
-        await _send(stranger, event)
-        await _send(stranger, event, ((MAC_HEADER, b"0" * 64),))
-        await _send(stranger, event, ((MAC_HEADER, dict(genuine)[MAC_HEADER]),))
-        await _send(stranger, event, mac=EventMac(["a-secret-that-was-guessed"]))
+        await _send(intruder, event)
+        await _send(intruder, event, ((MAC_HEADER, b"0" * 64),))
+        await _send(intruder, event, ((MAC_HEADER, dict(genuine)[MAC_HEADER]),))
+        await _send(intruder, event, mac=EventMac(["a-secret-that-was-guessed"]))
 
     async def all_were_refused() -> None:
-        # Four ways of each: media hears of the first three, galleries of the last three, the janitor of one.
+        # Four forgeries of each: media reads the first three topics, galleries the last three, janitor one.
         assert await _refused(stack, phone) == before + 4 * (3 + 3 + 1)
 
     await eventually(all_were_refused, deadline_s=30)
-    # A Traveller as before: no links.
+    # The account still has the tier Traveller: no links.
     link = await phone.ask("POST", f"/v1/media/{media_id}/links", json={"valid_for": 300}, headers=ada.key)
     link.problem(403, "links_not_in_tier")
     assert (await phone.ask("GET", f"/v1/g/{gallery.code}")).status == 200
     assert (await phone.ask("GET", f"/v1/g/{anonymous.code}")).status == 200
-    # The true one, behind them in the same partition, is acted on.
+    # The genuine event, behind the forged ones in the same partition, is processed.
     ended = await phone.ask("DELETE", "/v1/me", json={"password": ada.password}, headers=ada.key)
     assert ended.status == 204
 
@@ -143,8 +143,8 @@ async def _send(
     await producer.send_and_wait(topic, key=key, value=value, headers=[*headers, *more])
 
 
-async def _headers_of_a_genuine_event(stack: StackUnderTest, account_id: str) -> Any:
-    """Of the event that tells of the account. Any local process can read it."""
+async def _genuine_headers(stack: StackUnderTest, account_id: str) -> Any:
+    """Returns the headers of the event about the account, which any local process can read."""
     consumer = AIOKafkaConsumer(
         "AccountCreated",
         bootstrap_servers=stack.running.note.kafka_bootstrap,

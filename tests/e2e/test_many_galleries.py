@@ -1,4 +1,4 @@
-"""Ten thousand galleries at once: codes are unique because the database says so."""
+"""Ten thousand galleries created concurrently: the database guarantees unique codes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CODE = re.compile(r"[abcdefghkmnopqrstuwxyz23456789]{4,}")
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_ten_thousand_galleries_from_sixteen_clients_have_codes_of_their_own(
+async def test_ten_thousand_galleries_from_sixteen_clients_have_different_codes(
     own_stack: StackUnderTest,
 ) -> None:
-    """Growth by one on each collision is shown with a tiny alphabet in the galleries service's own tests."""
+    """The galleries service's own tests show the growth by one character with a tiny alphabet."""
     numbers = count()
     codes: list[str] = []
     keys: set[str] = set()
@@ -41,7 +41,7 @@ async def test_ten_thousand_galleries_from_sixteen_clients_have_codes_of_their_o
     assert {len(code) for code in codes} <= {4, 5}, "a third collision in a row is one in tens of thousands"
     stored = await evidence.ask_database(own_stack, "galleries", "SELECT count(DISTINCT code) FROM galleries")
     assert stored == GALLERIES
-    # 30^4 codes: among ten thousand draws some were taken, and each of those grew.
+    # 30^4 codes: some of ten thousand draws were taken, and each of those codes is longer.
     assert any(len(code) == 5 for code in codes)
 
     await own_stack.running.wait_idle(timeout_s=180)

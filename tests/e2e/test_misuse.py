@@ -1,4 +1,4 @@
-"""Uploads and repetitions that are not what they should be: nothing of them stays."""
+"""Wrong uploads and repeated calls leave no data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.stacks import StackUnderTest
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 
 
-async def test_completing_twice_is_the_same_as_once(phone: Phone) -> None:
+async def test_completing_twice_has_one_effect(phone: Phone) -> None:
     gallery = await phone.create_gallery()
     (upload,) = await phone.sign(gallery, [PICTURE])
     assert (await phone.put(upload, PICTURE.body)).status == 200
@@ -39,7 +39,7 @@ async def test_a_deleted_item_cannot_be_completed_again(phone: Phone) -> None:
     again.problem(404, "upload_not_found")
 
 
-async def test_an_idempotency_key_is_not_used_for_two_wishes(phone: Phone) -> None:
+async def test_an_idempotency_key_is_not_accepted_for_two_requests(phone: Phone) -> None:
     once = {"Idempotency-Key": secrets.token_hex(16)}
     first = await phone.ask("POST", "/v1/galleries", json={"title": "One"}, headers=once)
     repeated = await phone.ask("POST", "/v1/galleries", json={"title": "One"}, headers=once)
@@ -57,7 +57,7 @@ async def test_an_idempotency_key_is_not_used_for_two_wishes(phone: Phone) -> No
         pytest.param("image/gif", b"GIF8", id="a GIF of four bytes"),
     ],
 )
-async def test_content_that_is_not_what_was_declared_is_refused_and_removed(
+async def test_content_of_another_type_than_declared_is_refused_and_removed(
     declared: str, sent: bytes, stack: StackUnderTest, phone: Phone
 ) -> None:
     gallery = await phone.create_gallery()
@@ -68,7 +68,7 @@ async def test_content_that_is_not_what_was_declared_is_refused_and_removed(
         (await phone.ask("POST", f"{path}/complete", headers=gallery.key)).problem(422, "content_mismatch")
     state = (await phone.ask("GET", path, headers=gallery.key)).ok()
     assert (state["state"], state["rejection_reason"]) == ("rejected", "type_mismatch")
-    await _check_nothing_stays(stack, phone, gallery, upload["media_id"])
+    await _check_nothing_is_left(stack, phone, gallery, upload["media_id"])
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ async def test_content_that_is_not_what_was_declared_is_refused_and_removed(
         pytest.param("image/png", PICTURE.body[:40] + bytes(3000), id="a PNG of nothing but its header"),
     ],
 )
-async def test_a_picture_that_is_damaged_inside_has_no_place_among_the_ready(
+async def test_a_damaged_picture_is_shown_or_rejected(
     content_type: str, body: bytes, stack: StackUnderTest, phone: Phone
 ) -> None:
-    """Found out by the worker only: shown as far as it can be decoded, or rejected, never stuck."""
+    """Only the worker detects it: shown as far as it can be decoded, or rejected, but never stuck."""
     gallery = await phone.create_gallery()
     (upload,) = await phone.sign(gallery, [File("a.png", content_type, body)])
     assert (await phone.put(upload, body)).status == 200
@@ -94,12 +94,14 @@ async def test_a_picture_that_is_damaged_inside_has_no_place_among_the_ready(
         return str(item["status"])
 
     if await eventually(judged, 30) == "rejected":
-        await _check_nothing_stays(stack, phone, gallery, upload["media_id"])
+        await _check_nothing_is_left(stack, phone, gallery, upload["media_id"])
         by_code = await phone.ask("GET", f"{path}/download", headers={"X-Gallery-Code": gallery.code})
         by_code.problem(404, "media_not_found")
 
 
-async def _check_nothing_stays(stack: StackUnderTest, phone: Phone, gallery: Gallery, media_id: str) -> None:
+async def _check_nothing_is_left(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, media_id: str
+) -> None:
     async def gone() -> None:
         prefix = media_prefix(UUID(gallery.id), UUID(media_id))
         assert await evidence.objects_under(stack, prefix) == []

@@ -42,8 +42,8 @@ async def test_a_gallery_is_taken_down_and_back(stack: StackUnderTest, phone: Ph
     signing = await phone.ask("POST", f"/v1/galleries/{gallery.id}/uploads", json=files, headers=gallery.key)
     signing.problem(403, "gallery_taken_down")
     assert signing.json()["detail"] == REASON
-    told = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).ok()
-    assert told["takedown_reason"] == REASON
+    shown = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).ok()
+    assert shown["takedown_reason"] == REASON
 
     (await phone.ask("DELETE", f"/v1/admin/takedowns/{made['id']}", headers=admin.key)).ok(204)
 

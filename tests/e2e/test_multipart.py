@@ -22,7 +22,7 @@ SIDE = 4600
 
 
 def _bitmap() -> bytes:
-    """A picture of 60 MiB that nothing makes smaller: a BMP of noise."""
+    """Returns an incompressible picture of 60 MiB: a BMP of noise."""
     pixels = random.Random(60).randbytes(SIDE * SIDE * 3)
     header = struct.pack("<2sIHHI", b"BM", 54 + len(pixels), 0, 0, 54)
     return header + struct.pack("<IiiHHIIiiII", 40, SIDE, SIDE, 1, 24, 0, len(pixels), 0, 0, 0, 0) + pixels
@@ -48,7 +48,7 @@ class _App:
 
 
 @pytest.mark.timeout(240)
-async def test_sixty_megabytes_go_on_where_they_stopped(stack: StackUnderTest, phone: Phone) -> None:
+async def test_an_upload_of_sixty_megabytes_continues(stack: StackUnderTest, phone: Phone) -> None:
     body = await asyncio.to_thread(_bitmap)
     digest = hashlib.sha256(body).hexdigest()
     gallery = await phone.create_gallery()
@@ -67,7 +67,7 @@ async def test_sixty_megabytes_go_on_where_they_stopped(stack: StackUnderTest, p
     assert [each.status for each in sent] == [200, 200]
     assert all(each.headers["ETag"] for each in sent)
 
-    # The app is opened again, and knows nothing but the upload.
+    # The app is opened again, and has only the upload's id.
     path = f"/v1/uploads/{upload['id']}"
     (await app.ask("POST", f"{path}/complete")).problem(409, "upload_incomplete")
     state = (await app.ask("GET", path)).ok()["multipart"]
@@ -90,7 +90,7 @@ async def test_sixty_megabytes_go_on_where_they_stopped(stack: StackUnderTest, p
     assert (await app.ask("DELETE", f"/v1/galleries/{gallery.id}")).status == 204
 
 
-async def test_an_upload_given_up_takes_no_more(stack: StackUnderTest, phone: Phone) -> None:
+async def test_an_aborted_upload_accepts_no_parts(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery()
     app = _App(phone, gallery, stack.secrets)
     file = {"filename": "a.mp4", "size": 17 * MIB, "content_type": "video/mp4"}

@@ -1,4 +1,4 @@
-"""Posts and comments through the gateway: from a picture on a phone to what everybody sees, and its end."""
+"""Posts and comments through the gateway, from their creation to their deletion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real_servers
 TURNED = encode(quadrants(900, 600), "JPEG", shot=Shot(orientation=6, place=(48.8577, 2.295, 35.0)))
 SMALL = encode(quadrants(60, 40), "PNG")
 LARGE = encode(Image.effect_noise((3000, 2000), 80).convert("RGB"), "BMP")
-"""18 MB: larger than any other call through the API takes."""
+"""18 MB: larger than any other call through the API accepts."""
 
 
 async def used_bytes(stack: StackUnderTest, account_id: str) -> int:
@@ -33,7 +33,7 @@ async def used_bytes(stack: StackUnderTest, account_id: str) -> int:
     return used or 0
 
 
-async def test_a_post_from_its_picture_to_its_end(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_post_is_created_viewed_and_deleted(stack: StackUnderTest, phone: Phone) -> None:
     ada = await sign_up(stack, phone, "ada", display_name="Ada")
     bob = await sign_up(stack, phone, "bob", display_name="Bob")
     once = {"Idempotency-Key": secrets.token_hex(16)}
@@ -90,7 +90,7 @@ async def _nothing_left(stack: StackUnderTest, phone: Phone, post: Any, author_i
 
 
 async def test_a_picture_of_the_library_becomes_a_post(stack: StackUnderTest, phone: Phone) -> None:
-    """Its original is not copied; the post outlives the item."""
+    """The original is not copied; the post outlives the item."""
     ada = await sign_up(stack, phone, "ada")
     gallery = await create_gallery(phone, ada, visibility="private")
     (media_id,) = await phone.upload(gallery, File("a.jpg", "image/jpeg", TURNED))
@@ -105,7 +105,7 @@ async def test_a_picture_of_the_library_becomes_a_post(stack: StackUnderTest, ph
     again.problem(404, "media_not_found")
 
 
-async def test_a_large_picture_over_many_pieces(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_large_picture_is_posted_in_many_pieces(stack: StackUnderTest, phone: Phone) -> None:
     ada = await sign_up(stack, phone, "ada")
     post = (await posts.create(phone, ada, LARGE)).ok(201)
     assert post["caption"] is None
@@ -113,7 +113,9 @@ async def test_a_large_picture_over_many_pieces(stack: StackUnderTest, phone: Ph
     assert await used_bytes(stack, ada.id) > len(LARGE)
 
 
-async def test_a_client_that_leaves_in_the_middle_leaves_nothing(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_client_that_disconnects_in_the_middle_leaves_no_data(
+    stack: StackUnderTest, phone: Phone
+) -> None:
     ada = await sign_up(stack, phone, "ada")
     body, content_type = posts.form(LARGE)
     _, writer = await asyncio.open_connection("127.0.0.1", int(stack.base_url.rpartition(":")[2]))
@@ -140,25 +142,25 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing(stack: StackUnd
     await eventually(over, 60)
 
 
-async def test_with_an_account_its_posts_and_comments_go(stack: StackUnderTest, phone: Phone) -> None:
+async def test_posts_and_comments_are_deleted_with_their_account(stack: StackUnderTest, phone: Phone) -> None:
     ada, bob = await sign_up(stack, phone, "ada"), await sign_up(stack, phone, "bob")
     mine = (await posts.create(phone, ada, TURNED)).ok(201)
-    theirs = (await posts.create(phone, bob, TURNED)).ok(201)
+    other_post = (await posts.create(phone, bob, TURNED)).ok(201)
     for author in (ada, bob):
-        (await posts.comment(phone, author, theirs["id"], "Hello")).ok(201)
+        (await posts.comment(phone, author, other_post["id"], "Hello")).ok(201)
     (await phone.ask("DELETE", "/v1/me", headers=ada.key)).ok(204)
 
     async def gone() -> None:
         assert (await phone.ask("GET", f"/v1/posts/{mine['id']}")).status == 404
         assert await evidence.objects_under(stack, f"posts/{mine['id']}/") == []
-        left = (await phone.ask("GET", f"/v1/posts/{theirs['id']}")).ok()
+        left = (await phone.ask("GET", f"/v1/posts/{other_post['id']}")).ok()
         assert [comment["author"]["id"] for comment in left["last_comments"]] == [bob.id]
         assert left["comment_count"] == 1
 
     await eventually(gone, 60)
 
 
-async def test_administrators_delete_what_they_must(stack: StackUnderTest, phone: Phone) -> None:
+async def test_administrators_delete_posts_and_comments(stack: StackUnderTest, phone: Phone) -> None:
     ada, admin = await sign_up(stack, phone, "ada"), await make_admin(stack, phone)
     post = (await posts.create(phone, ada, TURNED)).ok(201)
     comment = (await posts.comment(phone, ada, post["id"], "Spam")).ok(201)
@@ -178,7 +180,7 @@ async def test_an_idempotency_key_is_for_one_post_and_one_comment(
     refused.problem(422, "idempotency_key_reused")
 
 
-async def test_a_film_and_an_item_in_work_are_no_posts(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_film_and_an_unready_item_cannot_become_posts(stack: StackUnderTest, phone: Phone) -> None:
 
     ada = await sign_up(stack, phone, "ada")
     gallery = await create_gallery(phone, ada)
@@ -189,7 +191,7 @@ async def test_a_film_and_an_item_in_work_are_no_posts(stack: StackUnderTest, ph
     refused.problem(422, "media_not_a_picture")
 
 
-async def test_who_comments_too_much_is_told_when_to_go_on(stack: StackUnderTest, phone: Phone) -> None:
+async def test_too_many_comments_are_refused_with_a_retry_after(stack: StackUnderTest, phone: Phone) -> None:
     ada = await sign_up(stack, phone, "ada")
     post = (await posts.create(phone, ada, TURNED)).ok(201)
     answers = await asyncio.gather(*(posts.comment(phone, ada, post["id"], f"{n}") for n in range(45)))
@@ -202,7 +204,7 @@ async def test_who_comments_too_much_is_told_when_to_go_on(stack: StackUnderTest
     assert shown["comment_count"] == 45 - len(refused)
 
 
-async def test_readers_miss_nothing_and_counts_stay_exact_while_many_write(
+async def test_pages_are_complete_and_counts_exact_during_many_writes(
     stack: StackUnderTest, phone: Phone
 ) -> None:
     """64 writers add and delete comments while 8 readers page through the whole list."""
@@ -234,7 +236,7 @@ async def test_readers_miss_nothing_and_counts_stay_exact_while_many_write(
         while done < len(writers) or not walks:
             seen = [post["id"] for post in await posts.listed(phone, limit=5 + number)]
             assert len(seen) == len(set(seen)), "no post is shown twice"
-            assert untouched <= set(seen), "none that did not change is missed"
+            assert untouched <= set(seen), "no unchanged post is missed"
             walks += 1
         return walks
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends: the right problem, nothing stored, nothing told."""
+"""Every refused request gets the right problem, stores nothing and shows no internals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """names: what the refusals' paths and headers may name."""
+    """names: values that the refusals' paths and headers may name."""
 
     home: Gallery
     names: Mapping[str, str]
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.real_servers
 
 @pytest.fixture(scope="module")
 def world(stack: StackUnderTest) -> World:
-    """A gallery with an item, a promise and an aborted upload; one of somebody else; a deleted one."""
+    """Builds a gallery with an item, a pending and an aborted upload; another person's; a deleted one."""
     return asyncio.run(_build(stack))
 
 
@@ -64,7 +64,7 @@ async def _build(stack: StackUnderTest) -> World:
 
 
 async def _post(stack: StackUnderTest, phone: Phone) -> dict[str, str]:
-    """A post with a comment, by the same account, and another account."""
+    """Creates a post with a comment by the same account, and another account."""
     author, stranger = await sign_up(stack, phone, "author"), await sign_up(stack, phone, "stranger")
     post = (await posts.create(phone, author, PICTURE.body)).ok(201)["id"]
     comment = (await posts.comment(phone, author, post, "First")).ok(201)["id"]
@@ -73,7 +73,7 @@ async def _post(stack: StackUnderTest, phone: Phone) -> dict[str, str]:
 
 
 async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
-    """All that a refused request could have changed."""
+    """Returns all state that a refused request could have changed."""
     return (
         await evidence.ask_database(
             stack,
@@ -96,7 +96,7 @@ async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
-async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
+async def test_a_refusal_has_its_code_and_stores_and_shows_nothing(
     refusal: Refusal, stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
     before = await _footprint(stack, world.home)
@@ -133,7 +133,7 @@ _TO_IDS = {
     [route for route in ROUTES if not route.template.startswith("/v1/l")],
     ids=lambda route: f"{route.method} {route.template}",
 )
-async def test_no_operation_takes_a_parameter_that_it_does_not_have(
+async def test_unknown_parameters_are_refused_by_every_operation(
     route: Route, stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
     path = route.template.replace("{id}", _TO_IDS.get(route.collection, UNKNOWN_ID))
@@ -160,7 +160,7 @@ _GOOD: Mapping[Credential, Mapping[str, str]] = {
 
 
 @pytest.mark.parametrize("action", ["claim", "rotate-code", "rotate-key"])
-async def test_an_operation_without_a_body_takes_no_field(
+async def test_an_operation_without_a_body_refuses_fields(
     action: str, stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
     path = f"/v1/galleries/{world.home.id}/{action}"
@@ -178,10 +178,10 @@ def _named_in(json: Any, world: World) -> Any:
     return {name: _named(value, world) if isinstance(value, str) else value for name, value in json.items()}
 
 
-async def test_a_true_grant_is_worth_nothing_at_the_front_door(
+async def test_a_genuine_grant_is_ignored_at_the_gateway(
     stack: StackUnderTest, phone: Phone, world: World
 ) -> None:
-    """Grants are the services' own business: one that leaked opens nothing, and adds nothing to a code."""
+    """Grants are internal: a leaked grant gives no access, and adds no rights to a code."""
     asked = await phone.ask(
         "POST",
         f"{stack.service_url('galleries')}/internal/grants/key",
@@ -196,7 +196,7 @@ async def test_a_true_grant_is_worth_nothing_at_the_front_door(
     foreign = {"X-Gallery-Code": world.names["foreign_code"], "X-Kappi-Grant": grant}
     mixed = await phone.ask("GET", f"/v1/media/{world.names['item']}", headers=foreign)
     mixed.problem(404, "media_not_found")
-    # At the service's own port it is worth what it says, until a bit of it changes.
+    # At the service's own port the grant is valid, until a bit of it changes.
     media_url = f"{stack.service_url('media')}/v1/media/{world.names['item']}"
     introduced = {**stack.running.introduction, "X-Kappi-Grant": grant}
     assert (await phone.ask("GET", media_url, headers=introduced)).status == 200

@@ -1,4 +1,4 @@
-"""Pictures of all kinds, seen through the gateway in the formats and shapes that apps ask for."""
+"""Pictures of all kinds, requested through the gateway in the formats and sizes that apps use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def heic() -> bytes:
     return encode(quadrants(1200, 900), "HEIF", shot=Shot(orientation=6, place=(48.1, 11.5, 520.0)))
 
 
-async def test_a_phones_photograph_in_every_format_and_shape(phone: Phone) -> None:
+async def test_a_photograph_is_served_in_every_format_and_size(phone: Phone) -> None:
     gallery = await phone.create_gallery()
     film = movie(MovieShape(width=640, height=480, rotation=-90, seconds=1))
     media_id, film_id = await phone.upload(

@@ -1,4 +1,4 @@
-"""Large files over bad links: cut, throttled, interrupted and killed, they arrive whole and go up once."""
+"""Large files over bad links: despite cuts and kills they arrive whole, and are sent only once."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from tests.e2e.stacks import StackUnderTest
 MB = 1_000_000
 LINK_BYTES_PER_SECOND = 4 * MB
 CUT_S = 5.0
-"""Each connection so long after it was opened; or all of them every so often."""
+"""Age at which a connection is cut, or interval of cuts of all connections."""
 AT_MOST = 1.15
-"""Bytes sent against the file's, over connections that are cut by age."""
+"""Maximum ratio of sent bytes to the file's size, over connections that are cut by age."""
 PARTS_AT_FIRST = 3
-"""Parts that may be on their way at the first cut. Later it is one."""
+"""Parts that may be on their way at the first cut. Later there is one."""
 _CHUNK_BYTES = 1 << 20
-# Requests to the API, and headers.
+# Bytes of requests to the API and of headers.
 _TALK_BYTES = MB // 2
 
 
 @pytest.fixture(scope="module")
 def doors() -> tuple[int, int]:
-    """Ports of the link's end on the client's side: to the API (and the local store), to S3."""
+    """Returns the ports of the link on the client's side: to the API (and the local store), to S3."""
     first, second = free_ports(2)
     return first, second
 
 
 @pytest.fixture(scope="module")
 def own_settings(doors: tuple[int, int]) -> Mapping[str, str]:
-    """Clients are told to come through the link, signed URLs and all."""
+    """Makes clients use the link, also for signed URLs."""
     return {
         "KAPPI_PUBLIC_URL": f"http://127.0.0.1:{doors[0]}",
         "KAPPI_S3_PUBLIC_ENDPOINT": f"http://127.0.0.1:{doors[1]}",
@@ -52,7 +52,7 @@ def own_settings(doors: tuple[int, int]) -> Mapping[str, str]:
 
 @pytest.fixture
 async def link(own_stack: StackUnderTest, doors: tuple[int, int]) -> AsyncIterator[RoughNetwork]:
-    """A good one, until a test makes it worse."""
+    """Yields a good link, which a test may make worse."""
     behind = {doors[0]: ("127.0.0.1", own_stack.running.port)}
     if endpoint := own_stack.s3.get("KAPPI_S3_ENDPOINT"):
         parts = urlsplit(endpoint)
@@ -69,7 +69,7 @@ def url(doors: tuple[int, int]) -> str:
 
 
 def film(path: Path, size_bytes: int) -> Path:
-    """A film that plays, and after it a box of noise that nobody plays: it does not compress."""
+    """Makes a film that plays, followed by a box of incompressible noise that players skip."""
     noise = random.Random(size_bytes)
     with path.open("wb") as file:
         file.write(movie(MovieShape(faststart=True, codec="mpeg4")))
@@ -98,7 +98,7 @@ def digests(folder: Path) -> dict[str, str]:
 async def arrived(
     stack: StackUnderTest, link: RoughNetwork, code: str, files: list[Path], home: Path
 ) -> None:
-    """That everything comes home bit for bit, each file once."""
+    """Waits until all files can be downloaded bit for bit, each once."""
     link.roughness.bytes_per_second = link.roughness.cut_after_s = link.roughness.cut_every_s = None
     got = await asyncio.to_thread(stack.kappi, "get", code, str(home))
     assert got.returncode == 0, got.stderr
@@ -117,7 +117,7 @@ class Hardship:
 async def share_over_a_link_that_is_cut(
     stack: StackUnderTest, link: RoughNetwork, url: str, folder: Path, hardship: Hardship
 ) -> float:
-    """How many seconds it took."""
+    """Shares and returns the seconds it took."""
     size_bytes = hardship.size_bytes
     path = film(folder / "film.mp4", size_bytes)
     link.roughness.bytes_per_second = LINK_BYTES_PER_SECOND
@@ -127,13 +127,13 @@ async def share_over_a_link_that_is_cut(
         document = (await process.ended(timeout_s=size_bytes / LINK_BYTES_PER_SECOND * 6 + 60)).document()
     finally:
         seconds, ratio = time.monotonic() - began, traffic.sent_bytes / size_bytes
-        print(  # noqa: T201 - the figure is what the test is for
+        print(  # noqa: T201 - the figure is the purpose of the test
             f"\n{stack.kind} {' '.join(hardship.options)}: {size_bytes / MB:.0f} MB in {seconds:.0f} s, "
             f"{traffic.outages} outages, {traffic.cuts} of {traffic.connections} connections cut, "
             f"{traffic.sent_bytes / MB:.1f} MB sent: {ratio:.3f} of the file"
         )
     stack.secrets.add(document["access_key"])
-    assert traffic.cuts >= 1, "the link was no trouble at all"
+    assert traffic.cuts >= 1, "the link was never cut"
     if link.roughness.cut_every_s is None:
         assert ratio <= AT_MOST
     else:
@@ -145,7 +145,7 @@ async def share_over_a_link_that_is_cut(
 
 
 @pytest.mark.timeout(240)
-async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
+async def test_a_film_is_uploaded_over_a_link_that_is_cut_every_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     link.roughness.cut_after_s = CUT_S
@@ -154,7 +154,7 @@ async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
 
 @pytest.mark.slow
 @pytest.mark.timeout(700)
-async def test_300_megabytes_get_through_connections_that_are_cut_after_five_seconds(
+async def test_300_megabytes_are_uploaded_over_connections_that_are_cut_after_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     link.roughness.cut_after_s = CUT_S
@@ -168,10 +168,10 @@ async def test_300_megabytes_get_through_connections_that_are_cut_after_five_sec
     [Hardship(300 * MB), Hardship(300 * MB, ("--connection", "slow"), part_bytes=5 << 20)],
     ids=["default", "slow"],
 )
-async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
+async def test_300_megabytes_are_uploaded_over_a_link_that_is_cut_every_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, hardship: Hardship
 ) -> None:
-    """All connections at once, whatever is on its way."""
+    """All connections are cut at the same time, also during transfers."""
     link.roughness.cut_every_s = CUT_S
     seconds = await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, hardship)
     assert link.traffic.outages >= 0.8 * seconds / CUT_S
@@ -179,7 +179,7 @@ async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
-async def test_stopped_at_random_moments_it_goes_on_and_sends_nothing_twice(
+async def test_an_upload_stopped_at_random_times_continues_and_sends_no_part_twice(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -197,7 +197,7 @@ async def test_stopped_at_random_moments_it_goes_on_and_sends_nothing_twice(
         assert ("same command again" in ended.errors) == (stop is signal.SIGINT)
         assert not there & set(parts_in(link.traffic.requests[before:]))
     there = await parts_there(own_stack, files[-1])
-    assert there, "nothing was left to go on with"
+    assert there, "no part was left for the next run"
     note = journal_of(own_stack)
     assert note is not None
     assert note.gallery is not None
@@ -211,7 +211,7 @@ async def test_stopped_at_random_moments_it_goes_on_and_sends_nothing_twice(
     assert not there & set(parts_in(link.traffic.requests[before:]))
     assert document["resumed_bytes"] + document["stored_bytes"] == size_bytes
     assert link.traffic.sent_bytes - sent_before <= document["stored_bytes"] + _TALK_BYTES
-    assert journal_of(own_stack) is None, "what is finished is forgotten"
+    assert journal_of(own_stack) is None, "the journal of a complete upload is deleted"
     await arrived(own_stack, link, document["code"], files, tmp_path / "home")
 
 
@@ -231,10 +231,10 @@ async def passed(link: RoughNetwork, sent_bytes: float) -> None:
 
 
 async def parts_there(stack: StackUnderTest, path: Path) -> set[int]:
-    """Numbers of the film's parts the store has whole, past the link.
+    """Returns the numbers of the film's parts that the store has whole, read without the link.
 
-    versitygw lists what had come of a part when its sender was killed as if it were all of it; the ETag, its
-    MD5, tells.
+    versitygw lists the received bytes of a part whose sender was killed as a whole part; the ETag, which is
+    the MD5 of these bytes, shows the difference.
     """
     note = journal_of(stack)
     if note is None or note.gallery is None:
@@ -258,7 +258,7 @@ def digests_of_parts(path: Path, part_bytes: int) -> list[str]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("call", ["galleries", "uploads", "complete"])
-async def test_killed_between_a_call_and_its_answer_it_makes_nothing_twice(
+async def test_a_kill_between_a_call_and_its_answer_creates_nothing_twice(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, call: str
 ) -> None:
     files = [photo(tmp_path / "a.jpg", shade=len(call)), film(tmp_path / "film.mp4", 20 * MB)]
@@ -283,7 +283,7 @@ async def test_killed_between_a_call_and_its_answer_it_makes_nothing_twice(
     assert len(made) == (2 if call == "galleries" else 1)
     if call == "complete":
         puts = [request for request in link.traffic.requests[before:] if request.startswith("PUT ")]
-        assert len(puts) <= 4, "one of the two files was whole, of the other what was missing"
+        assert len(puts) <= 4, "the other file has only its missing parts to send"
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         items = await phone.items(document["code"])
     assert sorted(item["filename"] for item in items) == ["a.jpg", "film.mp4"]
@@ -291,7 +291,7 @@ async def test_killed_between_a_call_and_its_answer_it_makes_nothing_twice(
 
 
 @pytest.mark.timeout(240)
-async def test_a_download_goes_on_over_a_bad_link_and_after_a_kill(
+async def test_a_download_continues_over_a_bad_link_and_after_a_kill(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "film.mp4", 40 * MB)
@@ -319,7 +319,7 @@ async def received(link: RoughNetwork, size_bytes: int) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_gallery_that_is_gone_is_begun_anew(
+async def test_a_share_begins_again_if_its_gallery_was_deleted(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "film.mp4", 30 * MB)
@@ -343,14 +343,14 @@ async def test_a_gallery_that_is_gone_is_begun_anew(
 
 
 @pytest.mark.timeout(120)
-async def test_new_begins_anew_though_the_other_gallery_is_there(
+async def test_the_option_new_begins_again_although_the_gallery_exists(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "film.mp4", 30 * MB)
     link.roughness.bytes_per_second = 20 * MB
     process = await SharingProcess.start(own_stack, url, path)
     await passed(link, link.traffic.sent_bytes + 10 * MB)
-    link.roughness.bytes_per_second = MB  # so that it is not over before the other begins
+    link.roughness.bytes_per_second = MB  # so that it still runs when the other begins
     meanwhile = await (await SharingProcess.start(own_stack, url, path)).ended(timeout_s=20)
     assert meanwhile.status == 1
     assert "another kappi share" in meanwhile.errors
@@ -369,7 +369,7 @@ async def test_new_begins_anew_though_the_other_gallery_is_there(
 
 
 @pytest.mark.timeout(240)
-async def test_a_tunnel_is_waited_out(
+async def test_a_share_waits_during_an_outage_of_the_network(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "film.mp4", 30 * MB)
@@ -386,7 +386,7 @@ async def test_a_tunnel_is_waited_out(
 
 
 async def refused(link: RoughNetwork, *, times: int) -> None:
-    """Until the link was tried so often in vain."""
+    """Waits until the link was tried that many times without success."""
     until = link.traffic.connections + times
     async with asyncio.timeout(60):
         while link.traffic.connections < until:  # noqa: ASYNC110 - a process comes and goes

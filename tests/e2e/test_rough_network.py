@@ -1,4 +1,4 @@
-"""The bad link counts what its clients have sent, though nobody behind it has seen it."""
+"""The bad link counts the bytes that its clients have sent, even if no server received them."""
 
 import asyncio
 import contextlib
@@ -15,20 +15,20 @@ from tests.e2e.rough_network import Roughness, rough_network
 pytestmark = pytest.mark.integration
 
 
-async def test_what_was_on_its_way_at_a_cut_is_counted() -> None:
+async def test_bytes_on_their_way_at_a_cut_are_counted() -> None:
     (port,) = free_ports(1)
     behind = await asyncio.start_server(_swallow, "127.0.0.1", 0)
     roughness = Roughness(blocked=True)
     async with behind, rough_network({port: behind.sockets[0].getsockname()}, roughness) as link:
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.setblocking(False)
-            given = await _given_until_it_takes_no_more(client)
+            given = await _sent_until_buffers_are_full(client)
             sent = given - struct.unpack("i", fcntl.ioctl(client.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
             come = link.traffic.sent_bytes
             link.cut_all()
             await link.idle()
             assert (link.traffic.cuts, link.traffic.outages) == (1, 1)
-    assert sent > come > 0, "nothing was left that the link had received and not fetched"
+    assert sent > come > 0, "no byte was received and not read by the link"
     assert link.traffic.sent_bytes == sent
 
 
@@ -38,7 +38,7 @@ async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-async def _given_until_it_takes_no_more(client: socket.socket) -> int:
+async def _sent_until_buffers_are_full(client: socket.socket) -> int:
     given, quiet = 0, 0
     while quiet < 20:
         with contextlib.suppress(BlockingIOError):

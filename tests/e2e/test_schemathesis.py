@@ -1,6 +1,6 @@
-"""Every documented operation, fed with generated requests: no 500, nothing undocumented, only problems.
+"""Every documented operation with generated requests: no 500, only documented answers, only problems.
 
-The admin panel, which no document describes, gets the hostile ones too.
+The admin panel, which no document describes, gets the hostile values too.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _each_depth = pytest.mark.parametrize("examples", [3, pytest.param(15, marks=pyt
 
 @pytest.fixture(scope="module")
 def key(stack: StackUnderTest) -> dict[str, str]:
-    """An anonymous gallery's credentials."""
+    """Returns an anonymous gallery's credentials."""
     made = _post(f"{stack.base_url}/v1/galleries", {"title": "Generated"})
     return {"X-Gallery-Key": made["access_key"], "X-Gallery-Code": made["code"]}
 
 
 @pytest.fixture(scope="module")
 def bearer(stack: StackUnderTest) -> dict[str, str]:
-    """A fresh account's access token."""
+    """Returns a new account's access token."""
     email, password = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
     _post(f"{stack.base_url}/v1/accounts", {"email": email, "password": password})
     form = f"grant_type=password&username={email.replace('@', '%40')}&password={password}".encode()
@@ -63,7 +63,7 @@ def surface(stack: StackUnderTest) -> Any:
 
 
 @_each_depth
-def test_as_nobody(surface: Any, examples: int) -> None:
+def test_without_credentials(surface: Any, examples: int) -> None:
     _exercise(surface, {}, examples=examples)
 
 
@@ -74,7 +74,7 @@ def test_with_the_key_of_a_gallery(surface: Any, key: dict[str, str], examples: 
 
 @_each_depth
 def test_as_an_account(surface: Any, bearer: dict[str, str], examples: int) -> None:
-    # Deleting the account would end what the other calls act as.
+    # Deleting the account would make the credentials of the other calls invalid.
     _exercise(surface, bearer, examples=examples, but={("DELETE", "/v1/me")})
 
 
@@ -89,7 +89,7 @@ def world(stack: StackUnderTest) -> World:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_hostile_values(operation: Operation, stack: StackUnderTest, surface: Any, world: World) -> None:
-    """In each place of it, with a credential that may do it in some gallery."""
+    """Tests each place of the operation, with a credential that permits it in some gallery."""
     caller, kind = next(
         (caller, kind) for caller in Caller for kind in operation.kinds if operation.may(caller, kind)
     )
@@ -128,7 +128,7 @@ _PANEL_FORMS = {
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("view", ["tiers", "accounts"])
 def test_hostile_values_in_the_panel(view: str, stack: StackUnderTest, world: World) -> None:
-    """In each parameter its library reads, of each of its library's routes."""
+    """Tests each parameter that the panel's library reads, on each of its routes."""
     panel = _Panel(stack.base_url, world.admin)
     routes = [route for route in BaseAdmin(secret_key="unused").routes if isinstance(route, Route)]
     targets = {
@@ -158,8 +158,8 @@ def test_hostile_values_in_forms_of_the_panel(stack: StackUnderTest, world: Worl
     _assert_refused_or_done(stack, requests, panel.credentials, only_problems=False)
 
 
-def test_hostile_values_elsewhere(stack: StackUnderTest, world: World) -> None:
-    """Pages for people, and the store behind signed URLs."""
+def test_hostile_values_in_pages_and_the_store(stack: StackUnderTest, world: World) -> None:
+    """Tests pages for people, and the store behind signed URLs."""
     names = world.named(Kind.ANONYMOUS, Caller.KEY)
     credentials = {"X-Gallery-Key": names["key"].encode()}
     signed = _ask(stack.base_url, Hostile("", "GET", f"/v1/media/{names['item']}/download", credentials), {})
@@ -184,7 +184,7 @@ def test_hostile_values_elsewhere(stack: StackUnderTest, world: World) -> None:
 
 
 class _Panel:
-    """A browser that has logged in. credentials: the headers of its requests. token: of its forms."""
+    """A logged-in browser. credentials: the headers of its requests. token: of its forms."""
 
     def __init__(self, base_url: str, admin: Person) -> None:
         self._base_url = base_url
@@ -201,7 +201,7 @@ class _Panel:
         return {"Cookie": cookies.encode(), "Origin": self._base_url.encode()}
 
     def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> int:
-        """The status of the answer."""
+        """Returns the status of the answer."""
         body = None if form is None else urlencode({"csrftoken": self.token, **form}).encode()
         headers = {"Content-Type": b"application/x-www-form-urlencoded"}
         answer = _ask(self._base_url, Hostile("", method, path, headers, body), self.credentials)
@@ -235,7 +235,7 @@ def _assert_refused_or_done(
     *,
     only_problems: bool = True,
 ) -> None:
-    """only_problems: whether whatever is refused must be so by a problem document."""
+    """only_problems: whether every refusal must be a problem document."""
     wrong = []
     for hostile in requests:
         answer = _ask(stack.base_url, hostile, credentials)
@@ -249,7 +249,7 @@ def _assert_refused_or_done(
 def _exercise(
     surface: Any, credentials: dict[str, str], *, examples: int, but: Collection[tuple[str, str]] = ()
 ) -> None:
-    """Each operation on its own, so that one that fails does not hide the others. examples: of each."""
+    """Tests each operation separately, so that a failure does not hide others. examples: per operation."""
     drawn = settings(
         max_examples=examples,
         deadline=None,
@@ -270,7 +270,7 @@ def _exercise(
 
         try:
             run()
-        except Exception as failure:  # noqa: BLE001 - told below, operation by operation
+        except Exception as failure:  # noqa: BLE001 - reported below, operation by operation
             failure.add_note(f"{operation.method.upper()} {operation.path}")
             failures.append(failure)
     if failures:

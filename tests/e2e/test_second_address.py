@@ -1,4 +1,4 @@
-"""A machine in a network has several addresses: a phone comes by another one than its owner."""
+"""A machine in a network has several addresses: a phone may use another one than the owner."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_browser_on_a_second_address_shows_every_picture(
         await page.follow("#open button")
         await page.see(f"location.pathname === '/g/{code}'")
         await page.see('document.querySelectorAll("#grid img").length > 0')
-        for _ in range(PICTURES):  # they are fetched when they come into sight
+        for _ in range(PICTURES):  # pictures are loaded when they become visible
             await page.ask("window.scrollBy(0, innerHeight / 2)")
             await asyncio.sleep(0.05)
         await page.see(_ALL_SHOWN)
@@ -65,7 +65,7 @@ async def test_a_browser_on_a_second_address_shows_every_picture(
 
 
 @pytest.mark.timeout(120)
-async def test_every_url_leads_back_by_the_address_it_was_asked_at(own_stack: StackUnderTest) -> None:
+async def test_every_url_has_the_address_of_its_request(own_stack: StackUnderTest) -> None:
     base_url = by_second_address(own_stack)
     async with Phone(base_url, secrets=own_stack.secrets) as phone:
         gallery = await phone.create_gallery()

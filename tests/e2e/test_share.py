@@ -1,4 +1,4 @@
-"""The main job: thirty photographs from one phone to another by a short link."""
+"""The main feature: thirty photographs from one phone to another by a short link."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CODE = re.compile(r"[abcdefghkmnopqrstuwxyz23456789]{4,}")
 
 
 @pytest.mark.timeout(240)
-async def test_thirty_photographs_travel_by_a_short_link(
+async def test_thirty_photographs_are_shared_by_a_short_link(
     stack: StackUnderTest, phone: Phone, photos: list[Path], tmp_path: Path
 ) -> None:
     shared = await asyncio.to_thread(stack.kappi, "share", "--title", "Journey", *map(str, photos))
@@ -50,14 +50,14 @@ async def test_thirty_photographs_travel_by_a_short_link(
         assert rendition.status == 200
         await asyncio.to_thread(check_rendition, path, rendition.body)
 
-    # Another phone has nothing but the link.
+    # Another phone has only the link.
     home = tmp_path / "home"
     got = await asyncio.to_thread(stack.kappi, "get", f"{stack.base_url}/g/{code}", str(home))
     assert got.returncode == 0, got.stderr
     assert _digests(home) == {path.name: _sha256(path) for path in photos}
 
 
-async def test_an_original_is_served_as_it_came_in_parts_and_under_its_name(
+async def test_an_original_is_served_unchanged_in_ranges_and_under_its_name(
     stack: StackUnderTest, phone: Phone
 ) -> None:
     picture = File("Blick auf 東京 «nachts».png", "image/png", encode(quadrants(64, 48), "PNG"))
@@ -93,7 +93,7 @@ async def test_an_original_is_served_as_it_came_in_parts_and_under_its_name(
     assert expires_at - datetime.now(UTC) > timedelta(minutes=9)
 
 
-async def test_the_page_is_paged_cached_and_found_however_the_code_is_typed(phone: Phone) -> None:
+async def test_the_list_is_paged_cached_and_found_with_any_spelling_of_the_code(phone: Phone) -> None:
     gallery = await phone.create_gallery(title="Pages")
     files = [File(f"{n}.png", "image/png", encode(quadrants(40 + n, 30), "PNG")) for n in range(7)]
     media_ids = await phone.upload(gallery, *files)
@@ -104,7 +104,7 @@ async def test_the_page_is_paged_cached_and_found_however_the_code_is_typed(phon
 
     first = await phone.ask("GET", f"/v1/g/{gallery.code}")
     known = await phone.ask("GET", f"/v1/g/{gallery.code}", headers={"If-None-Match": first.headers["ETag"]})
-    if known.status == 200:  # its URLs were signed anew in between: then the tag must have changed with them
+    if known.status == 200:  # its URLs were signed again in between, which changes the tag
         assert known.headers["ETag"] != first.headers["ETag"]
     else:
         assert (known.status, known.body) == (304, b"")
@@ -112,7 +112,7 @@ async def test_the_page_is_paged_cached_and_found_however_the_code_is_typed(phon
         "PATCH", f"/v1/galleries/{gallery.id}", json={"title": "Renamed"}, headers=gallery.key
     )
     assert renamed.ok()["title"] == "Renamed"
-    # Whoever changed it sees the change at once, cached grants or not.
+    # The client that changed it sees the change at once, despite cached grants.
     after = await phone.ask("GET", f"/v1/g/{gallery.code}", headers={"If-None-Match": first.headers["ETag"]})
     assert after.ok()["gallery"]["title"] == "Renamed"
 
@@ -148,7 +148,7 @@ async def test_an_item_is_described_and_deleted(stack: StackUnderTest, phone: Ph
     assert [item["id"] for item in await phone.items(gallery.code)] == [other_id]
     await stack.running.wait_idle()
 
-    async def purged() -> None:  # beside the stream, which may be quiet already
+    async def purged() -> None:  # purging happens outside the stream, which may be quiet already
         left = await evidence.objects_under(stack, gallery_prefix(UUID(gallery.id)))
         assert {key.split("/")[2] for key in left} == {other_id}
 

@@ -1,4 +1,4 @@
-"""Files posted through the gateway, and galleries that keep from their viewers where pictures were taken."""
+"""Files posted through the gateway, and galleries that hide places from their viewers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.e2e.phone import Answer, File, Gallery, Phone
 
 PLACED = encode(quadrants(320, 240), "JPEG", shot=Shot(make="Kappi", place=(48.8577, 2.295, 35.0)))
 LARGE = encode(Image.effect_noise((1600, 1200), 80).convert("RGB"), "JPEG", options={"quality": 97})
-"""Larger than JSON may be elsewhere."""
+"""Larger than the limit of JSON."""
 BOUNDARY = "kappi7MA4YWxk"
 
 
@@ -64,19 +64,21 @@ async def test_a_form_and_a_json_document_become_pictures(phone: Phone) -> None:
     assert unquote(disposition.rpartition("UTF-8''")[2]) == "Grüße 🏔.jpg"
 
 
-async def test_fifteen_megabytes_are_too_many(phone: Phone) -> None:
+async def test_a_file_of_fifteen_megabytes_is_refused(phone: Phone) -> None:
     gallery = await phone.create_gallery()
     refused = await post_form(phone, gallery, PLACED + bytes(15 << 20), "a.jpg")
     refused.problem(413, "file_too_large")
     assert await phone.items(gallery.code) == []
 
 
-async def tells_place(body: bytes) -> bool:
+async def has_place(body: bytes) -> bool:
     return bool(await find_location(BytesSource(body)))
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-async def test_viewers_of_a_gallery_without_places_never_get_one(phone: Phone, from_the_start: bool) -> None:
+async def test_viewers_of_a_gallery_without_places_never_see_a_place(
+    phone: Phone, from_the_start: bool
+) -> None:
     fields: dict[str, Any] = {"location_free": True} if from_the_start else {}
     gallery = await phone.create_gallery(**fields)
     await phone.upload(gallery, File("placed.jpg", "image/jpeg", PLACED))
@@ -107,14 +109,14 @@ async def test_viewers_of_a_gallery_without_places_never_get_one(phone: Phone, f
     with zipfile.ZipFile(io.BytesIO(archive.body)) as opened:
         bodies.append(opened.read("placed.jpg"))
     for body in bodies:
-        assert not await tells_place(body)
+        assert not await has_place(body)
         assert (len(body), body[-1000:]) == (len(PLACED), PLACED[-1000:])
         assert 0x010F not in Image.open(io.BytesIO(body)).getexif()
     managed = (await phone.ask("GET", path, headers=gallery.key)).ok()
     assert (await phone.ask("GET", managed["url"])).body == PLACED
 
 
-async def test_ten_posts_at_once(phone: Phone) -> None:
+async def test_ten_concurrent_posts_succeed(phone: Phone) -> None:
     gallery = await phone.create_gallery()
     answers = await asyncio.gather(*(post_form(phone, gallery, PLACED, f"{n}.jpg") for n in range(10)))
     assert len({answer.ok(201)["id"] for answer in answers}) == 10

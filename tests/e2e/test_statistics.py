@@ -1,4 +1,4 @@
-"""What is looked at and taken home is counted, told to those it concerns, and tells nobody who it was."""
+"""Views and downloads are counted and shown to owner and administrators, without data about persons."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _until_counted(phone: Phone, gallery: Gallery, kinds: Mapping[str, int
 
 
 async def _look_at_everything(phone: Phone, gallery: Gallery, media_id: str, link: str) -> None:
-    """Each kind of access once, the view five times."""
+    """Makes each kind of access once, and the view five times."""
     by_code = {**VIEWER, "X-Gallery-Code": gallery.code}
     for _ in range(5):
         (await phone.ask("GET", f"/v1/g/{gallery.code}", headers=VIEWER)).ok()
@@ -56,7 +56,7 @@ async def _look_at_everything(phone: Phone, gallery: Gallery, media_id: str, lin
     assert (await phone.ask("GET", link, headers=VIEWER)).status == 302
 
 
-async def test_every_access_is_counted_and_told_to_the_owner(stack: StackUnderTest, phone: Phone) -> None:
+async def test_every_access_is_counted_and_shown_to_the_owner(stack: StackUnderTest, phone: Phone) -> None:
     owner, admin = await sign_up(stack, phone, "owner"), await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Enterprise")
     gallery = await create_gallery(phone, owner, title="Lisbon")
@@ -75,7 +75,7 @@ async def test_every_access_is_counted_and_told_to_the_owner(stack: StackUnderTe
 
     async def counted() -> Any:
         found = await _stats(phone, gallery)
-        # The owner looked at the item until it was ready.
+        # The owner requested the item until it was ready.
         kinds = {**found["totals"]["kinds"], "item_view": 1}
         assert kinds == each
         return found
@@ -84,7 +84,7 @@ async def test_every_access_is_counted_and_told_to_the_owner(stack: StackUnderTe
     today = datetime.now(UTC).date()
     assert date_of(found["to"]) in {today, today - timedelta(days=1)}
     if found["to"] == datetime.now(UTC).date().isoformat():
-        assert found["totals"]["languages"] == {"other": 5}, "told when the day is over"
+        assert found["totals"]["languages"] == {"other": 5}, "shown when the day is over"
     assert sum(day["count"] for day in found["days"]) == found["totals"]["count"]
     (item,) = found["items"]
     assert item["media_id"] == media_id
@@ -126,7 +126,7 @@ async def _check_the_totals(phone: Phone, admin: Mapping[str, str]) -> None:
 
 
 async def _check_it_is_nowhere_else(stack: StackUnderTest, gallery: Gallery) -> None:
-    """No event says where an access came from."""
+    """Checks that no event contains the origin of an access."""
     async with evidence.database(stack, "media") as connection:
         payloads = await connection.fetch(
             "SELECT convert_from(payload, 'UTF8') FROM outbox WHERE topic = 'MediaAccessed' AND key = $1",
@@ -136,14 +136,14 @@ async def _check_it_is_nowhere_else(stack: StackUnderTest, gallery: Gallery) -> 
     assert not [text for (text,) in payloads if "127.0" in text or "Mozilla" in text]
 
 
-async def test_the_role_is_that_of_a_good_token(stack: StackUnderTest, phone: Phone) -> None:
+async def test_the_role_is_read_from_a_valid_token(stack: StackUnderTest, phone: Phone) -> None:
     gallery, visitor = await phone.create_gallery(), await sign_up(stack, phone, "visitor")
     for token in (visitor.access_token, "no.token.at-all"):
         for _ in range(5):
             headers = {"Authorization": f"Bearer {token}", "X-Kappi-Role": "admin"}
             (await phone.ask("GET", f"/v1/g/{gallery.code}", headers=headers)).ok()
     await _until_counted(phone, gallery, {"view": 10})
-    # An owner is told of it when the day is over.
+    # An owner sees the roles when the day is over.
     async with evidence.database(stack, "galleries") as connection:
         rows = await connection.fetch(
             "SELECT value, sum(count) FROM access_trait_days "
@@ -153,7 +153,7 @@ async def test_the_role_is_that_of_a_good_token(stack: StackUnderTest, phone: Ph
     assert dict(rows) == {"user": 5, "anonymous": 5}
 
 
-async def test_an_account_is_told_what_it_stores(stack: StackUnderTest, phone: Phone) -> None:
+async def test_an_account_sees_its_stored_bytes(stack: StackUnderTest, phone: Phone) -> None:
     owner = await sign_up(stack, phone, "owner")
     gallery = await create_gallery(phone, owner)
     for _ in range(2):
@@ -185,8 +185,8 @@ async def test_an_account_is_told_what_it_stores(stack: StackUnderTest, phone: P
 
 
 @pytest.mark.slow
-async def test_a_kill_loses_at_most_what_was_not_written_down(own_stack: StackUnderTest) -> None:
-    """Two views may be lost: those after the last flush. What a flush wrote may not, nor count twice."""
+async def test_a_kill_loses_at_most_unflushed_views(own_stack: StackUnderTest) -> None:
+    """The views after the last flush may be lost. Flushed views are neither lost nor counted twice."""
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         gallery, probe = await phone.create_gallery(), await phone.create_gallery()
         await _view(phone, gallery, 7)
@@ -194,7 +194,7 @@ async def test_a_kill_loses_at_most_what_was_not_written_down(own_stack: StackUn
         await _view(phone, gallery, 2)
         assert own_stack.running.kill("media")
         await own_stack.running.wait_ready(timeout_s=60)
-        # When a later view is counted, so is whatever was written before the kill.
+        # Once a later view is counted, all views flushed before the kill are counted.
         await _view(phone, probe, 1)
         await _until_counted(phone, probe, {"view": 1})
         found = (await _stats(phone, gallery))["totals"]["kinds"]["view"]
@@ -202,7 +202,7 @@ async def test_a_kill_loses_at_most_what_was_not_written_down(own_stack: StackUn
 
 
 @pytest.mark.slow
-async def test_a_clean_stop_loses_nothing(own_stack: StackUnderTest) -> None:
+async def test_an_orderly_stop_loses_no_views(own_stack: StackUnderTest) -> None:
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         gallery = await phone.create_gallery()
         await _view(phone, gallery, 9)

@@ -1,4 +1,4 @@
-"""Signed URLs in the wrong hands: the store itself refuses, and keeps nothing."""
+"""Misused signed URLs: the store itself refuses, and stores nothing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.real_servers
 
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 GIB, MIB = 1 << 30, 1 << 20
-# What the kernel buffers on the way, of two connections where the gateway is between.
+# Bytes that kernels buffer, of two connections because of the gateway.
 _MAY_BE_SENT_BYTES = 32 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A PUT about to be spoiled."""
+    """A PUT request that a test modifies."""
 
     url: str
     headers: Mapping[str, str]
@@ -51,7 +51,7 @@ def _digest(body: bytes) -> str:
 
 
 def _other_digit(url: str) -> str:
-    """The last digit of the signature changed, whatever the store calls it."""
+    """Returns the signature with its last digit changed, under any name of the parameter."""
     start = max(url.find("signature="), url.find("X-Amz-Signature="))
     at = url.index("=", start) + 8
     return url[:at] + ("0" if url[at] != "0" else "1") + url[at + 1 :]
@@ -85,7 +85,7 @@ async def test_an_upload_other_than_the_signed_one_is_refused(
     answer = await phone.ask("PUT", put.url, body=put.body, headers=put.headers)
     _check_refused(stack, answer)
     await _check_nothing_stored(stack, phone, gallery, upload)
-    # The true one still goes through: nobody can burn another's URL by misusing it.
+    # The correct request still succeeds: a misuse does not make the URL invalid.
     assert (await phone.put(upload, PICTURE.body)).status == 200
 
 
@@ -110,7 +110,7 @@ async def test_an_expired_url_is_refused_in_both_directions(stack: StackUnderTes
     _check_refused(stack, await phone.ask("GET", fresh.url.split("?")[0]))
 
 
-async def test_a_url_is_good_for_its_own_method_and_object_only(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_url_is_valid_only_for_its_method_and_object(stack: StackUnderTest, phone: Phone) -> None:
     gallery, upload = await _promised(phone)
     _, other = await _promised(phone)
     assert (await phone.put(upload, PICTURE.body)).status == 200
@@ -128,7 +128,7 @@ async def test_a_url_is_good_for_its_own_method_and_object_only(stack: StackUnde
     assert (await phone.ask("GET", url)).body == PICTURE.body
 
 
-async def test_what_was_completed_cannot_be_replaced(stack: StackUnderTest, phone: Phone) -> None:
+async def test_a_completed_upload_cannot_be_replaced(stack: StackUnderTest, phone: Phone) -> None:
     gallery, upload = await _promised(phone, digest=False)
     assert (await phone.put(upload, PICTURE.body)).status == 200
     assert (await phone.put(upload, PICTURE.body[::-1])).status == 412, "not even before it is completed"
@@ -140,8 +140,8 @@ async def test_what_was_completed_cannot_be_replaced(stack: StackUnderTest, phon
     assert (await phone.ask("GET", item["original"]["url"])).body == PICTURE.body
 
 
-async def test_what_was_deleted_does_not_come_back(stack: StackUnderTest, phone: Phone) -> None:
-    """A folder refuses it; a bucket lets it in, where it belongs to no item and is removed again."""
+async def test_a_valid_url_cannot_restore_a_deleted_item(stack: StackUnderTest, phone: Phone) -> None:
+    """The local store refuses it; a bucket accepts it, and it is deleted again as it belongs to no item."""
     gallery, upload = await _promised(phone)
     assert (await phone.put(upload, PICTURE.body)).status == 200
     await phone.complete(gallery, upload)
@@ -163,7 +163,7 @@ async def test_what_was_deleted_does_not_come_back(stack: StackUnderTest, phone:
     assert answer.status == 404, answer.body
     assert (await phone.ask("GET", path, headers=gallery.key)).status == 404
     assert await phone.items(gallery.code) == []
-    # As the janitor does by itself when the URL is dead.
+    # The janitor does this by itself when the URL has expired.
     ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", "+21m", "--yes")
     assert ticked.returncode == 0, ticked.stderr
     await eventually(purged)
@@ -184,7 +184,7 @@ async def test_two_gigabytes_declared_as_two_kilobytes_are_cut_off_early(
         headers["content-length"] = str(2 * GIB if framing == "an honest length" else 2048)
     status, sent_bytes = await _pour(single["url"], headers, chunked="transfer-encoding" in headers)
     assert sent_bytes < _MAY_BE_SENT_BYTES, "it should have stopped reading long ago"
-    # A store that hangs up at once may take its answer along; ours, behind the gateway, does not.
+    # A store that closes at once may lose its answer; the local store behind the gateway does not.
     expected = {400, 403, 411, 413} if stack.kind == "embedded" else {None, 400, 403, 411, 413}
     assert status in expected, status
     await _check_nothing_stored(stack, phone, gallery, upload)
@@ -199,9 +199,9 @@ async def _promised(phone: Phone, *, digest: bool = True) -> tuple[Gallery, dict
 
 def _check_refused(stack: StackUnderTest, answer: Answer) -> None:
     assert 400 <= answer.status < 500, (answer.status, answer.body[:300])
-    told = answer.body.decode(errors="replace")
-    assert str(stack.running.data_dir) not in told
-    assert "Traceback" not in told
+    text = answer.body.decode(errors="replace")
+    assert str(stack.running.data_dir) not in text
+    assert "Traceback" not in text
 
 
 async def _check_nothing_stored(
@@ -216,7 +216,7 @@ async def _check_nothing_stored(
 
 
 async def _pour(url: str, headers: Mapping[str, str], *, chunked: bool) -> tuple[int | None, int]:
-    """Send two gigabytes, or until somebody says stop. (status if one came, bytes that were taken)."""
+    """Sends two gigabytes or until refused. Returns the status, if one was received, and the bytes sent."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -244,4 +244,4 @@ async def _blocks(*, chunked: bool) -> AsyncIterator[bytes]:
     block = b"10000\r\n" + body + b"\r\n" if chunked else body
     for _ in range(2 * GIB // len(body)):
         yield block
-        await asyncio.sleep(0)  # lets an answer be seen
+        await asyncio.sleep(0)  # lets the answer arrive

@@ -1,4 +1,4 @@
-"""The public surface: documented as it is, every operation works, nothing of the inside shows."""
+"""The public surface: every documented operation works, and no internals are shown."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.e2e.stacks import StackUnderTest
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
-# These take an account, or a tier that only accounts have: test_authorisation.py asks for them, and for all
-# those of the accounts themselves.
-OF_ACCOUNTS = {
+# These need an account, or a tier that only accounts have. test_authorisation.py calls them, and all
+# operations on accounts.
+ACCOUNT_OPERATIONS = {
     "GET /v1/admin/stats",
     "GET /v1/media",
     "GET /v1/media/places",
@@ -54,7 +54,7 @@ async def test_the_committed_openapi_is_the_running_one(stack: StackUnderTest, p
 
 
 async def test_every_operation_of_the_document_works(stack: StackUnderTest, phone: Phone) -> None:
-    """One gallery's life, by every call there is; each answers with a status it is documented with."""
+    """Calls every operation on one gallery; each answers with a documented status."""
     document = (await phone.ask("GET", "/openapi.json")).ok()
     walked: set[str] = set()
 
@@ -110,7 +110,7 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)
-    assert again.status in {304, 200}, "200 where its URLs were signed anew in between"
+    assert again.status in {304, 200}, "200 if its URLs were signed again in between"
     archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
     assert archive.headers["Content-Type"] == "application/zip"
     stats = await call("GET /v1/galleries/{id}/stats", f"{gallery}/stats", 200, headers=key)
@@ -130,7 +130,7 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert walked == _anonymous(document)
 
 
-async def test_pages_for_people_need_nothing_from_elsewhere(stack: StackUnderTest, phone: Phone) -> None:
+async def test_pages_load_nothing_from_other_origins(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery()
     for path in ("/", "/docs", f"/g/{gallery.code}"):
         page = await phone.ask("GET", path)
@@ -153,12 +153,12 @@ async def test_pages_for_people_need_nothing_from_elsewhere(stack: StackUnderTes
 
 
 @pytest.mark.timeout(180)
-async def test_operators_see_what_happened(stack: StackUnderTest, phone: Phone) -> None:
+async def test_metrics_and_logs_show_the_events(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery()
     before = {service: await _metrics(stack, phone, service) for service in stack.running.note.services}
     await phone.upload(gallery, PICTURE)
     await phone.until_ready(gallery, 1)
-    await stack.running.wait_idle()  # what is ready must be counted before its gallery is gone
+    await stack.running.wait_idle()  # ready items must be counted before their gallery is deleted
     answer = await phone.ask("DELETE", f"/v1/galleries/{gallery.id}", headers=gallery.key)
     assert answer.status == 204
     await stack.running.wait_idle()
@@ -217,7 +217,7 @@ async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: s
         declared = set(_declared(module))
         assert declared
         assert declared <= families, (service, declared - families)
-    # The service's own port has the service's own business only.
+    # The service's own port has no operations endpoints.
     for path in ("/metrics", "/healthz", "/readyz"):
         if service in {"galleries", "media", "gateway"}:
             url, headers = stack.service_url(service) + path, stack.running.introduction
@@ -225,14 +225,14 @@ async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: s
 
 
 def _declared(module: str) -> Iterator[str]:
-    """Families of the metrics a module declares, as they are exposed."""
+    """Returns the families of the metrics that a module declares, as they are exposed."""
     for metric in vars(importlib.import_module(module)).values():
         if isinstance(metric, (Counter, Gauge, Histogram)):
             yield from (family.name for family in metric.describe())
 
 
 async def _metrics(stack: StackUnderTest, phone: Phone, service: str) -> Mapping[str, float]:
-    """Samples by name and labels."""
+    """Returns samples by name and labels."""
     text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
     return {
         f"{sample.name}{{{','.join(f'{k}={v}' for k, v in sorted(sample.labels.items()))}}}": sample.value
@@ -242,10 +242,10 @@ async def _metrics(stack: StackUnderTest, phone: Phone, service: str) -> Mapping
 
 
 def _anonymous(document: Mapping[str, Any]) -> set[str]:
-    """Every operation there is for people without an account; posts have tests of their own."""
+    """Returns the operations for people without an account; posts have other tests."""
     return {
         f"{method.upper()} {path}"
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
         if operation["tags"] not in (["Accounts"], ["Posts"])
-    } - OF_ACCOUNTS
+    } - ACCOUNT_OPERATIONS

@@ -1,4 +1,4 @@
-"""What a file really shows, by Pillow and PyAV and without any code of the product."""
+"""The displayed content of a file, read by Pillow and PyAV without any code of the product."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def truth_of(path: Path) -> Truth:
 
 
 def check_rendition(path: Path, rendition: bytes, *, height: int = 400) -> None:
-    """That a JPEG shows the file upright, at most so high, and says nothing of where it was taken."""
+    """Asserts that a JPEG shows the file upright, within the height, and contains no place."""
     shown = Image.open(io.BytesIO(rendition))
     assert shown.format == "JPEG"
     exif = shown.getexif()
-    assert exif.get(0x0112, 1) == 1, "it must not depend on a viewer that turns it"
+    assert exif.get(0x0112, 1) == 1, "it must not depend on a viewer that rotates it"
     assert not exif.get_ifd(0x8825), "no place in a rendition"
     truth = truth_of(path)
     assert shown.height == min(height, truth.height)
@@ -50,7 +50,7 @@ def check_rendition(path: Path, rendition: bytes, *, height: int = 400) -> None:
     turned = min(
         _difference(picture, reference.transpose(turn)) for reference in references for turn in _TURNS
     )
-    assert upright < turned, f"{path.name} lies on its side"
+    assert upright < turned, f"{path.name} is not upright"
 
 
 def _upright(path: Path) -> Image.Image:
@@ -68,11 +68,11 @@ def _frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _glance(picture: Image.Image) -> Image.Image:
-    """A square thumbnail: grain and codecs do not matter, and turning it costs nothing."""
+    """Returns a square thumbnail: grain and codecs do not matter in it, and it is cheap to rotate."""
     return picture.convert("RGB").resize((48, 48), reducing_gap=2)
 
 
 def _difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference of the channels, 0 to 255."""
+    """Returns the mean difference of the channels, 0 to 255."""
     means = ImageStat.Stat(ImageChops.difference(one, other)).mean
     return sum(means) / len(means)

@@ -28,7 +28,7 @@ _FIELD = re.compile(r"files\.(\d+)(?:\.|$)")
 
 
 class Results(Protocol):
-    """Takes what becomes of each file."""
+    """Receives the result of each file."""
 
     def add(self, file: LocalFile, known: Known) -> None: ...
 
@@ -37,7 +37,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """upload None: an earlier run completed it. begun: by an earlier run."""
+    """upload: None if an earlier run completed it. begun: an earlier run began it."""
 
     file: LocalFile
     known: Known
@@ -46,7 +46,7 @@ class _Task:
 
 
 class BatchUploader:
-    """Uploads batches of files into one gallery, and continues what is in the journal.
+    """Uploads batches of files into one gallery, and continues what the journal lists as unfinished.
 
     connection: what is declared to the server; None is `normal`, and `slow` after a cut.
     """

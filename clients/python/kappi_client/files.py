@@ -50,7 +50,7 @@ class Found:
 def find_files(given: Iterable[Path]) -> Found:
     """Finds the given files, and photos and videos in the given folders, each file once.
 
-    A given file is taken whatever its name, since the server decides by content. Raises OSError for a file
+    A given file is included whatever its name, since the server decides by content. Raises OSError for a file
     that cannot be read.
     """
     files: dict[Path, LocalFile] = {}

@@ -64,7 +64,7 @@ class Logins:
     async def log_out(self, base_url: str) -> Login | None:
         """Ends the log-in and returns it, if there was one.
 
-        Raises OSError. ApiError and Unreachable come after the file has forgotten the log-in.
+        Raises OSError. ApiError and Unreachable are raised after the log-in was removed from the file.
         """
         async with self._held(), Api(base_url) as api:
             before = self.find(base_url)

@@ -1,4 +1,4 @@
-"""Why the server does not take a file, in plain words."""
+"""Reasons why the server refuses a file, in plain words."""
 
 from __future__ import annotations
 

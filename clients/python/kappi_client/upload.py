@@ -114,7 +114,7 @@ class Upload:
     async def send(self) -> Gallery:
         """Uploads all files into the gallery, which it returns. Raises as `run` does."""
         gallery = self.result.gallery = await self._find_gallery()
-        # The service was there a moment ago: when it does not answer now, the network is the likely cause.
+        # The service answered shortly before, so the network is the likely cause if it does not answer now.
         self._api.timeout_s = DEADLINE_S
         self._progress.started(gallery)
         await self._send_files(gallery)

@@ -1,5 +1,5 @@
-"""The function at the store: writes what an original shows on the original, and tells Kappi that it arrived.
+"""The function at the object store: it tags an original with its metadata, and notifies Kappi of its upload.
 
-Runs on AWS Lambda, packed by `build_function.py` with the parts of `kappi_media` that need the standard
-library only. botocore comes with the runtime.
+It runs on AWS Lambda, packed by `build_function.py` with the parts of `kappi_media` that need the standard
+library only. botocore is part of the runtime.
 """

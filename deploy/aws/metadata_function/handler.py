@@ -1,10 +1,10 @@
-"""What Lambda calls with an S3 event.
+"""The handler that Lambda calls with an S3 event.
 
-Doing it twice is the same as once. A failure of any record is raised at the end, so that Lambda sends the
-event again and, in the end, puts it aside for an operator: what was done for the other records is found done.
+It is idempotent. A failure of any record is raised at the end, so that Lambda sends the event again and
+finally moves it to a queue for an operator. The other records are then found done.
 
-Environment: KAPPI_STORE_EVENTS_URL, where the media service listens, empty to write tags only;
-KAPPI_STORE_EVENTS_SECRET, ARN of the secret that holds its token.
+Environment: KAPPI_STORE_EVENTS_URL is the address of the media service, empty to write tags only;
+KAPPI_STORE_EVENTS_SECRET is the ARN of the secret that contains its token.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"
 
 
 class Unfinished(Exception):
-    """Something of an event was not done: it is to come again."""
+    """A part of an event was not processed, so Lambda must send the event again."""
 
 
 def handle(event: Any, _context: object) -> dict[str, int]:
-    """How many originals the event told of, and how many were tagged now. Raises Unfinished."""
+    """Returns the numbers of originals in the event and of those tagged now. Raises Unfinished."""
     try:
         message = understand(event)
     except UnreadableStoreEvent as error:
@@ -50,7 +50,7 @@ def handle(event: Any, _context: object) -> dict[str, int]:
 
 
 def _tag(bucket: str, key: str) -> str:
-    """What became of one original. Only `failed` is worth another attempt."""
+    """Returns the outcome for one original. Only `failed` is worth another attempt."""
     try:
         stored = _originals().open(bucket, key)
         facts = _originals().facts(stored)
@@ -58,7 +58,7 @@ def _tag(bucket: str, key: str) -> str:
     except ObjectGone:
         outcome = "gone"
     except Rejected as rejected:
-        # Kappi itself refuses it when it is told of it.
+        # Kappi itself refuses the file when it is notified.
         log("original.rejected", key=key, reason=rejected.reason.value)
         return "rejected"
     except TagsUnreadable as error:
@@ -75,7 +75,10 @@ def _tag(bucket: str, key: str) -> str:
 
 
 def _failures(outcomes: list[str], event: Any) -> Iterator[str]:
-    """Tells Kappi, whatever became of the tags: a picture is worth more than its size in advance."""
+    """Notifies Kappi and yields the failures.
+
+    Kappi is notified even if tagging failed: an item without tags is better than no item.
+    """
     if failed := outcomes.count("failed"):
         yield f"{failed} of {len(outcomes)} originals"
     webhook = _webhook()
@@ -99,7 +102,7 @@ def _originals() -> Originals:
 
 @functools.cache
 def _webhook() -> Webhook | None:
-    """None where only tags are wanted."""
+    """Returns the webhook, or None if the function only writes tags."""
     url, secret = (os.environ.get(f"KAPPI_STORE_EVENTS_{name}", "") for name in ("URL", "SECRET"))
     if not url:
         return None

@@ -1,4 +1,4 @@
-"""One JSON line for each thing worth knowing. Never a token, never an object's content."""
+"""Writes JSON log lines. They never contain a token or an object's content."""
 
 from __future__ import annotations
 

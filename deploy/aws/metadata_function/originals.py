@@ -1,4 +1,4 @@
-"""What an original shows, from a few ranged reads of it, and its tags."""
+"""Reads the facts of an original in a few ranged requests, and writes its tags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EMPTY = "InvalidRange"
 
 
 class ObjectGone(Exception):
-    """It was deleted since it was told of."""
+    """The object was deleted after the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class StoredObject:
 
 
 class ObjectSource:
-    """A `RangedSource`. The probe is asynchronous for the service's sake; nothing else waits here."""
+    """A `RangedSource`. The probe is asynchronous because the service needs it so; these calls block."""
 
     def __init__(self, client: S3Client, stored: StoredObject) -> None:
         self._client = client
@@ -59,13 +59,13 @@ class ObjectSource:
 
 
 class Originals:
-    """Raises ClientError and BotoCoreError where S3 cannot, ObjectGone."""
+    """Reads and tags originals. Raises ObjectGone; ClientError and BotoCoreError for other errors of S3."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
 
     def open(self, bucket: str, key: str) -> StoredObject:
-        """Raises ProbeRejected for an object without a byte."""
+        """Opens an original. Raises ProbeRejected for an empty object."""
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{BLOCK_BYTES - 1}")
         except ClientError as error:
@@ -82,7 +82,7 @@ class Originals:
         )
 
     def facts(self, stored: StoredObject) -> TaggedFacts:
-        """Raises ProbeRejected: the file is not what it is declared as, or not one Kappi takes."""
+        """Returns the facts. Raises ProbeRejected if the format is not accepted or not the declared one."""
         fmt = identify(stored.content_type, stored.head[:SNIFF_BYTES])
         try:
             return TaggedFacts.of(asyncio.run(probe(ObjectSource(self._client, stored), fmt)))
@@ -90,7 +90,7 @@ class Originals:
             raise _translated(error) from error
 
     def tag(self, stored: StoredObject, facts: TaggedFacts) -> bool:
-        """Whether the tags had to be written. Raises TagsUnreadable when others' leave no room."""
+        """Returns whether tags had to be written. Raises TagsUnreadable if other tags leave no room."""
         try:
             found = self._client.get_object_tagging(Bucket=stored.bucket, Key=stored.key)["TagSet"]
             wanted = with_facts({tag["Key"]: tag["Value"] for tag in found}, facts)

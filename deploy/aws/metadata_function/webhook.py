@@ -1,4 +1,4 @@
-"""Telling Kappi of what arrived: the same message, to the media service's endpoint for it."""
+"""Notifies Kappi of uploads: sends the unchanged message to the media service's endpoint."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ TOKEN_HOLDS_S: Final = 300.0
 
 
 class DeliveryFailed(Exception):
-    """Kappi did not take it. The message has no secret in it."""
+    """Kappi did not accept the message. The text of this error contains no secret."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to somebody else."""
+    """Refuses redirects, because a redirect would send the token to another host."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
 class Webhook:
-    """read_token: asked when the token is first needed, when it is old, and when it is refused."""
+    """Sends messages. read_token: called for the first message, and when the token is old or refused."""
 
     def __init__(self, url: str, *, read_token: Callable[[], str]) -> None:
         self._url = url
@@ -36,10 +36,10 @@ class Webhook:
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def send(self, message: object) -> None:
-        """Returns once Kappi has done what there was to do. Raises DeliveryFailed."""
+        """Returns once Kappi has processed the message. Raises DeliveryFailed."""
         body = json.dumps(message).encode()
         if self._status(body) == http.client.UNAUTHORIZED:
-            self._read_at = float("-inf")  # it was changed meanwhile
+            self._read_at = float("-inf")  # the token may have been replaced
             if self._status(body) == http.client.UNAUTHORIZED:
                 raise DeliveryFailed("the token is refused")
 
@@ -58,7 +58,7 @@ class Webhook:
                     return error.code
             raise DeliveryFailed(f"answered {error.code}") from None
         except (OSError, http.client.HTTPException) as error:
-            # Not its text: some name the request they failed with.
+            # The text of the error is left out, because it may contain the request with its token.
             raise DeliveryFailed(f"no answer ({type(error).__name__})") from None
 
     def _current_token(self) -> str:

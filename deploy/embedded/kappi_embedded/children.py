@@ -54,7 +54,7 @@ class Child:
 
 
 def start_forkserver() -> None:
-    """Start the forkserver if none runs. It imports while the caller continues.
+    """Starts the forkserver if none runs. It imports while the caller continues.
 
     Must be called by a thread that lives as long as this process: the kernel ends the forkserver with it.
     """
@@ -64,7 +64,7 @@ def start_forkserver() -> None:
 
 
 async def start_child(name: str, module: str, *, env: Mapping[str, str], log: ChildLog) -> Child:
-    """Start a process that runs module.main() with its output in log.
+    """Starts a process that runs module.main() with its output in log.
 
     When the forkserver ends, its children end with it, with status 255, and the next start uses a new one.
     A process that cannot be started ends at once with that status, and log has the reason.
@@ -101,7 +101,7 @@ def _report_end(process: ForkServerProcess, ended: asyncio.Future[Ended]) -> Non
 
 
 def run_module(name: str, module: str, env: dict[str, str], output: Connection) -> None:
-    """Run in the child: become a process of its own and run the module's `main()`."""
+    """Runs in the child: makes it a process of its own and runs the module's `main()`."""
     from kappi_embedded.preload import FORKSERVER_PID, SIGNALS  # was imported before the fork
 
     os.setsid()
@@ -120,7 +120,7 @@ def run_module(name: str, module: str, env: dict[str, str], output: Connection) 
 
 
 def _end_with(forkserver_pid: int) -> None:
-    """End this process with the forkserver (Linux), elsewhere with the supervisor."""
+    """Ends this process with the forkserver (Linux), elsewhere with the supervisor."""
     if sys.platform == "linux":
         die_with(forkserver_pid)
     elif (supervisor := multiprocessing.parent_process()) is not None:

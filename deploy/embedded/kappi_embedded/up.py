@@ -141,7 +141,7 @@ def _welcome(plan: Plan, console: Console) -> None:
           {plan.public_url}/       see a gallery by its code
   Paste   {curl}
           {kappi} share PHOTO...   a gallery from your files, with its link
-          {kappi} admin create EMAIL   whoever may use {plan.public_url}/admin
+          {kappi} admin create EMAIL   an administrator of {plan.public_url}/admin
   Stop    Ctrl-C. Data and logs stay in {shown(plan.data_dir)}
 """)
     _invite_phones(plan, console)

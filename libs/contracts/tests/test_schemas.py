@@ -29,14 +29,14 @@ def test_generated_documents_are_committed() -> None:
     assert not stale, "run `make schemas` and commit the result"
 
 
-def test_nothing_committed_is_orphaned() -> None:
+def test_every_committed_file_belongs_to_a_model() -> None:
     expected = {f"{version.topic_name()}.v{version.version}.json" for version in VERSIONS}
     for folder in ("schemas", "released", "examples"):
         assert {path.name for path in (HOME / folder).iterdir()} == expected, folder
 
 
 @pytest.mark.parametrize("event", VERSIONS, ids=lambda event: event.ce_type())
-def test_models_still_honour_their_release(event: type[Event]) -> None:
+def test_models_are_compatible_with_their_release(event: type[Event]) -> None:
     released = json.loads(_file(event, "released").read_text())
     assert breaking_changes(released, json.loads(json.dumps(json_schema(event)))) == []
 
@@ -114,12 +114,12 @@ BASE = {
         ({"required": []}, True),
     ],
 )
-def test_what_breaks_and_what_does_not(change: dict[str, Any], broken: bool) -> None:
+def test_breaking_changes_are_recognised(change: dict[str, Any], broken: bool) -> None:
     assert bool(breaking_changes(BASE, {**BASE, **change})) is broken
 
 
 @pytest.mark.parametrize("event", VERSIONS, ids=lambda event: event.ce_type())
-def test_an_envelope_survives_kafka(event: type[Event]) -> None:
+def test_an_envelope_is_unchanged_after_kafka(event: type[Event]) -> None:
     data = msgspec.json.decode(_file(event, "examples").read_bytes(), type=event)
     sent = Envelope(
         id=msgspec.convert("01936d2e-7c00-7a11-9b5e-2f6c1d0a4b99", type=UUID),

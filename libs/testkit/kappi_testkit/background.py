@@ -30,7 +30,7 @@ class Background:
         return task
 
     async def stop(self, task: asyncio.Task[None]) -> None:
-        """Ends one task early without any cleanup of its own, like a crash."""
+        """Cancels one task early, without its own cleanup, as a crash does."""
         self._tasks.remove(task)
         task.cancel()
         await asyncio.wait([task])

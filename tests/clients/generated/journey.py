@@ -1,4 +1,4 @@
-"""Uploads a picture and views it by the client that was generated. Arguments: the address, the picture."""
+"""Uploads a picture and views it with the generated client. Arguments: the address, the picture."""
 
 import sys
 import time

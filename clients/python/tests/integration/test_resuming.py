@@ -1,4 +1,4 @@
-"""Large files against a store that cuts, stalls, forgets and refuses."""
+"""Uploads of large files to a store that cuts, stalls, loses parts and refuses."""
 
 import asyncio
 import contextlib
@@ -30,13 +30,13 @@ from kappi_client.upload import Upload, UploadResult
 pytestmark = pytest.mark.integration
 
 PART_BYTES = 400_000
-BODY = bytes(range(256)) * 10_000  # six parts and a bit
+BODY = bytes(range(256)) * 10_000  # six whole parts and a rest
 PARTS = 7
 URLS_AT_ONCE = 3
 
 
 class Watcher(UploadProgress):
-    """Keeps what it is called with."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.on_the_way = 0
@@ -220,7 +220,7 @@ async def share(api: Api, film: LocalFile, watcher: Watcher, **more: Any) -> Upl
     return upload.result
 
 
-async def test_a_file_goes_up_in_parts_with_more_urls_as_they_are_needed(
+async def test_a_file_is_uploaded_in_parts_and_urls_are_requested_as_needed(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     watcher = Watcher()
@@ -233,7 +233,7 @@ async def test_a_file_goes_up_in_parts_with_more_urls_as_they_are_needed(
     assert store.declared[0]["connection"] == "normal"
 
 
-async def test_only_what_is_missing_is_sent(
+async def test_only_missing_parts_are_sent(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     note = tmp_path / "note"
@@ -243,7 +243,7 @@ async def test_only_what_is_missing_is_sent(
         if number <= 3:
             return None
         await hang.wait()
-        return web.Response(status=503)  # and nothing is kept: its client has left
+        return web.Response(status=503)  # and keeps nothing, because its client has disconnected
 
     store.on_part = stop
     task = asyncio.create_task(share(api, film, Watcher(), note=note))
@@ -267,10 +267,10 @@ async def test_only_what_is_missing_is_sent(
     assert (store.seen, third.before, third.there) == ([], len(BODY), 0)
 
 
-async def test_a_part_that_only_seems_to_be_there_is_sent_again(
+async def test_a_part_that_is_listed_but_incomplete_is_sent_again(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
-    """Some stores keep the bytes that arrived of a part of a killed sender, and list the part as whole."""
+    """Some stores keep the received bytes of a part whose sender was killed, and list the part as whole."""
     store.on_part = refusing_after(store, 4)
     first = sharing(api, film, Watcher(), note=tmp_path / "note")
     first.deadline._deadline_s = 0.1
@@ -287,7 +287,7 @@ async def test_a_part_that_only_seems_to_be_there_is_sent_again(
     assert watcher.before == 4 * PART_BYTES
 
 
-async def test_parts_that_were_noted_are_relied_on_whatever_their_etags_are(
+async def test_acknowledged_parts_are_reliable_with_any_etag(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ETags of an encrypted bucket are no digests of bytes that the client has."""
@@ -323,7 +323,7 @@ def refusing_after(store: PartStore, kept: int) -> Callable[[web.Request, int], 
     return refuse
 
 
-async def test_a_lost_answer_to_a_declaration_is_asked_for_again(
+async def test_a_declaration_is_repeated_if_its_answer_was_lost(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     task: asyncio.Task[UploadResult] | None = None
@@ -344,7 +344,7 @@ async def test_a_lost_answer_to_a_declaration_is_asked_for_again(
     assert store.declared[0] == store.declared[1]
 
 
-async def test_a_cut_part_is_sent_again_on_a_connection_of_its_own(
+async def test_a_part_is_sent_again_on_a_new_connection_after_a_cut(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     cuts = [3, 5]
@@ -368,10 +368,10 @@ async def test_a_cut_part_is_sent_again_on_a_connection_of_its_own(
     assert (watcher.there, watcher.on_the_way) == (len(BODY), 0)
     assert len(watcher.waits) == 2
     assert len(calm) >= 2
-    assert len(set(calm)) == len(calm), "none is used twice"
+    assert len(set(calm)) == len(calm), "no URL is used twice"
 
 
-async def test_dead_urls_are_replaced_together(store: PartStore, api: Api, film: LocalFile) -> None:
+async def test_expired_urls_are_replaced_together(store: PartStore, api: Api, film: LocalFile) -> None:
     dead: set[str] = set()
 
     def expired(request: web.Request, number: int) -> web.Response | None:
@@ -390,7 +390,7 @@ async def test_dead_urls_are_replaced_together(store: PartStore, api: Api, film:
     assert store.calls.count("POST /v1/uploads/u/parts") <= 3
 
 
-async def test_parts_the_store_lost_are_sent_again(store: PartStore, api: Api, film: LocalFile) -> None:
+async def test_parts_that_the_store_lost_are_sent_again(store: PartStore, api: Api, film: LocalFile) -> None:
     lost = [2]
 
     def lose(_: web.Request, number: int) -> None:
@@ -405,7 +405,7 @@ async def test_parts_the_store_lost_are_sent_again(store: PartStore, api: Api, f
     assert store.seen.count(2) == 2
 
 
-async def test_a_connection_that_stands_still_is_given_up(
+async def test_a_stalled_connection_is_closed(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stalls = [4]
@@ -430,7 +430,7 @@ async def test_a_connection_that_stands_still_is_given_up(
 async def test_a_slow_connection_is_not_a_stalled_one(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def dawdle(request: web.Request, number: int) -> web.StreamResponse:
+    async def read_slowly(request: web.Request, number: int) -> web.StreamResponse:
         body = b""
         while chunk := await request.content.read(64 * 1024):
             if number == 1:
@@ -439,7 +439,7 @@ async def test_a_slow_connection_is_not_a_stalled_one(
         store.parts[number] = body
         return web.Response(headers={"ETag": '"x"'})
 
-    store.on_part = dawdle
+    store.on_part = read_slowly
     watcher = Watcher()
     upload = sharing(api, film, watcher)
     monkeypatch.setattr(upload.store, "_stalled_s", 2.0)
@@ -448,7 +448,7 @@ async def test_a_slow_connection_is_not_a_stalled_one(
     assert watcher.waits == []
 
 
-async def test_a_file_that_is_written_to_meanwhile_is_refused_and_given_up(
+async def test_a_file_that_changes_during_its_upload_is_refused_and_aborted(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     def write(_: web.Request, number: int) -> None:
@@ -465,7 +465,7 @@ async def test_a_file_that_is_written_to_meanwhile_is_refused_and_given_up(
     assert watcher.there == 0
 
 
-async def test_what_was_there_of_a_file_that_is_refused_is_taken_back(
+async def test_the_progress_of_a_refused_file_is_subtracted(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     store.on_part = refusing_after(store, 2)
@@ -480,7 +480,7 @@ async def test_what_was_there_of_a_file_that_is_refused_is_taken_back(
     assert (watcher.before, watcher.there, watcher.on_the_way) == (0, 0, 0)
 
 
-async def test_a_file_that_changed_since_is_begun_anew(
+async def test_the_upload_of_a_changed_file_begins_again(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     store.on_part = lambda request, number: web.Response(status=400)
@@ -511,7 +511,7 @@ async def test_a_file_that_changed_since_is_begun_anew(
     assert store.body == BODY[::-1]
 
 
-async def test_a_full_disk_costs_nothing_of_what_is_in_the_store(
+async def test_a_full_local_disk_loses_no_stored_part(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = tmp_path / "note"
@@ -538,7 +538,7 @@ async def test_a_full_disk_costs_nothing_of_what_is_in_the_store(
     assert not sent_before & set(store.seen)
 
 
-async def test_an_upload_that_was_swept_is_declared_anew(
+async def test_an_upload_that_was_swept_is_declared_again(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     note = tmp_path / "note"
@@ -578,7 +578,7 @@ async def test_the_upload_ends_at_the_deadline_and_the_journal_stays(
 
 
 class Clock:
-    """A clock that only a test moves."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -612,7 +612,7 @@ async def cut(request: web.Request) -> None:
 async def test_a_part_that_takes_longer_than_the_deadline_is_sent_again_after_a_cut(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every attempt of the third part takes longer, and moves bytes all the while."""
+    """Every attempt of the third part takes longer than the deadline, and moves bytes all the time."""
     monkeypatch.setattr(file_upload, "BUFFERED_BYTES", 128 * 1024)
     clock = Clock()
     cuts = [1, 2, 3, 4]
@@ -630,9 +630,7 @@ async def test_a_part_that_takes_longer_than_the_deadline_is_sent_again_after_a_
     assert store.body == BODY
 
 
-async def test_a_network_that_takes_only_what_buffers_hold_is_given_up(
-    store: PartStore, api: Api, film: LocalFile
-) -> None:
+async def test_an_upload_ends_if_bytes_only_fill_buffers(store: PartStore, api: Api, film: LocalFile) -> None:
     """A load balancer without a server behind it accepts connections and closes them."""
     clock = Clock()
 
@@ -650,7 +648,7 @@ def s3_error(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=body, content_type="application/xml")
 
 
-async def test_a_store_that_got_no_body_in_time_counts_as_a_cut(
+async def test_a_request_timeout_of_the_store_counts_as_a_cut(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     times = [1, 2]
@@ -673,7 +671,7 @@ async def test_a_store_that_got_no_body_in_time_counts_as_a_cut(
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "RequestExpired"])
-async def test_a_url_whose_credentials_ended_is_replaced(
+async def test_a_url_whose_credentials_expired_is_replaced(
     store: PartStore, api: Api, film: LocalFile, code: str
 ) -> None:
     dead: set[str] = set()
@@ -690,11 +688,13 @@ async def test_a_url_whose_credentials_ended_is_replaced(
     assert store.state == "completed"
 
 
-async def test_an_upload_the_store_refuses_is_given_up(store: PartStore, api: Api, film: LocalFile) -> None:
+async def test_an_upload_that_the_store_refuses_is_aborted(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
     store.on_part = lambda request, number: s3_error(400, "EntityTooLarge") if number == 3 else None
     outcome = await share(api, film, Watcher())
     assert outcome.rejected[0][1] == "the object store did not take it: EntityTooLarge it is."
-    assert store.state == "aborted", "its parts would stay for days"
+    assert store.state == "aborted", "otherwise its parts would stay for days"
 
 
 @pytest.mark.parametrize(
@@ -707,7 +707,7 @@ async def test_an_upload_the_store_refuses_is_given_up(store: PartStore, api: Ap
         (429, "TooManyRequests"),
     ],
 )
-async def test_a_part_the_store_wants_again_is_sent_again(
+async def test_a_part_is_sent_again_after_a_temporary_error(
     store: PartStore, api: Api, film: LocalFile, status: int, code: str
 ) -> None:
     times = [1, 2]
@@ -720,7 +720,7 @@ async def test_a_part_the_store_wants_again_is_sent_again(
     assert store.seen.count(3) == 3
 
 
-async def test_bytes_that_are_damaged_again_and_again_are_refused(
+async def test_a_part_that_is_damaged_repeatedly_is_refused(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     store.on_part = lambda request, number: s3_error(400, "BadDigest") if number == 3 else None
@@ -730,7 +730,7 @@ async def test_bytes_that_are_damaged_again_and_again_are_refused(
     assert store.state == "aborted"
 
 
-async def test_a_store_that_does_not_know_a_pending_upload_for_a_while_is_asked_again(
+async def test_a_pending_upload_that_the_store_briefly_reports_missing_continues(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     times = [404] * (2 * ATTEMPTS)
@@ -740,7 +740,7 @@ async def test_a_store_that_does_not_know_a_pending_upload_for_a_while_is_asked_
     assert store.body == BODY
 
 
-async def test_a_store_that_knows_a_pending_upload_no_more_is_given_up_at_last_and_the_upload_stays(
+async def test_a_pending_upload_that_the_store_lost_ends_with_an_error_and_stays(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     store.on_part = lambda request, number: s3_error(404, "NoSuchUpload")
@@ -751,12 +751,12 @@ async def test_a_store_that_knows_a_pending_upload_no_more_is_given_up_at_last_a
     assert store.state == "pending"
 
 
-async def test_a_url_is_asked_for_when_its_part_is_next(
+async def test_a_url_is_requested_when_its_part_is_next(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A URL that waits for its part can expire, since one part is sent at a time."""
     shared = sharing(api, film, Watcher())
-    shared.slots.cut()  # four parts wait, one of them goes
+    shared.slots.cut()  # four parts wait, and one of them is sent
     dead: set[str] = set()
     flying: list[SignedPut] = []
     too_early: list[SignedPut] = []
@@ -790,10 +790,10 @@ async def test_a_url_is_asked_for_when_its_part_is_next(
     assert too_early == []
 
 
-async def test_a_part_is_refused_for_dead_urls_only_if_they_are_so_in_a_row(
+async def test_a_part_is_refused_only_for_consecutive_expired_urls(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each new URL meets a cut, and has expired when the connection is back."""
+    """Each new URL meets a cut, and has expired when the connection is restored."""
     monkeypatch.setattr(file_upload, "BUFFERED_BYTES", 128 * 1024)
     clock = Clock()
     left = [403, None] * 8
@@ -814,7 +814,7 @@ async def test_a_part_is_refused_for_dead_urls_only_if_they_are_so_in_a_row(
     assert store.body == BODY
 
 
-async def test_a_file_whose_fresh_urls_are_dead_too_is_refused(
+async def test_a_file_whose_new_urls_are_expired_too_is_refused(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     store.on_part = lambda request, number: web.Response(status=403) if number == 3 else None
@@ -824,7 +824,7 @@ async def test_a_file_whose_fresh_urls_are_dead_too_is_refused(
     assert store.state == "aborted"
 
 
-async def test_parts_of_one_file_are_on_their_way_at_once(
+async def test_parts_of_one_file_are_sent_at_the_same_time(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     """The first part is sent alone. The others arrive only when two are on their way."""
@@ -849,7 +849,7 @@ async def test_parts_of_one_file_are_on_their_way_at_once(
     assert raise_first.is_set()
 
 
-async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Api, film: LocalFile) -> None:
+async def test_invalid_credentials_end_the_upload(store: PartStore, api: Api, film: LocalFile) -> None:
     async def forbidden(_: web.Request) -> web.StreamResponse:
         return web.json_response({"code": "gallery_key_wrong", "detail": "no"}, status=403)
 

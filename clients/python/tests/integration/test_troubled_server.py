@@ -27,8 +27,8 @@ BODY = bytes(range(256)) * 2_000
 MEDIA_ID = "0190a5b0-0000-7000-8000-000000000001"
 
 
-class Quiet(UploadProgress, DownloadProgress):
-    """Keeps what it is called with."""
+class Recorder(UploadProgress, DownloadProgress):
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -51,8 +51,8 @@ class Quiet(UploadProgress, DownloadProgress):
         self.refused.append(reason)
 
 
-class Troubled:
-    """An API and a store. Their next answers are the errors in `troubles`, and then they work."""
+class TroubledServer:
+    """An API and a store. Their next answers are the errors in `troubles`; later answers are correct."""
 
     def __init__(self) -> None:
         self.troubles: list[int] = []
@@ -156,9 +156,9 @@ class Troubled:
 
 
 @pytest.fixture
-async def troubled(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Troubled]:
+async def troubled(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TroubledServer]:
     monkeypatch.setattr(retry, "_FIRST_PAUSE_S", 0.001)
-    server = Troubled()
+    server = TroubledServer()
     runner = web.AppRunner(server.app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -169,7 +169,7 @@ async def troubled(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Troubled]:
 
 
 @pytest.fixture
-async def api(troubled: Troubled) -> AsyncIterator[Api]:
+async def api(troubled: TroubledServer) -> AsyncIterator[Api]:
     async with Api(troubled.url) as api:
         yield api
 
@@ -185,7 +185,7 @@ def new_journal() -> Journal:
 
 
 async def share(
-    api: Api, quiet: Quiet, files: list[LocalFile], *, journal: Journal | None = None
+    api: Api, quiet: Recorder, files: list[LocalFile], *, journal: Journal | None = None
 ) -> UploadResult:
     gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
     upload = Upload(api, files, gallery=gallery, journal=journal or new_journal(), progress=quiet)
@@ -193,13 +193,13 @@ async def share(
     return upload.result
 
 
-async def test_a_call_is_repeated_as_the_same_call(troubled: Troubled, api: Api) -> None:
+async def test_a_call_is_repeated_with_the_same_idempotency_key(troubled: TroubledServer, api: Api) -> None:
     troubled.troubles = [503, 429, 502]
     await api.call("POST", "/v1/galleries", json={}, headers={"Idempotency-Key": "once"})
     assert troubled.keys == ["once"] * 4
 
 
-async def test_what_will_not_change_is_not_repeated(troubled: Troubled, api: Api) -> None:
+async def test_permanent_errors_are_not_repeated(troubled: TroubledServer, api: Api) -> None:
     troubled.troubles = [422]
     with pytest.raises(ApiError, match="later") as caught:
         await api.call("POST", "/v1/galleries", json={})
@@ -207,7 +207,7 @@ async def test_what_will_not_change_is_not_repeated(troubled: Troubled, api: Api
     assert len(troubled.keys) == 1
 
 
-async def test_a_server_that_stays_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_error_names_a_server_that_stays_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "_FIRST_PAUSE_S", 0.001)
     async with Api("http://127.0.0.1:9") as api:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
@@ -215,56 +215,56 @@ async def test_a_server_that_stays_away_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("troubles", [[503], [0], [500, 503], [403]])
-async def test_an_upload_gets_through_trouble(
-    troubled: Troubled, api: Api, photos: list[LocalFile], troubles: list[int]
+async def test_an_upload_succeeds_after_errors(
+    troubled: TroubledServer, api: Api, photos: list[LocalFile], troubles: list[int]
 ) -> None:
     troubled.troubles = list(troubles)
-    quiet = Quiet()
+    quiet = Recorder()
     outcome = await share(api, quiet, photos)
     assert not outcome.rejected
     assert [hashlib.sha256(body).hexdigest() for body in troubled.puts] == [outcome.uploaded[0].sha256]
     assert quiet.bytes == len(BODY)
 
 
-async def test_bytes_that_arrived_though_the_answer_did_not_are_not_refused(
-    troubled: Troubled, api: Api, photos: list[LocalFile]
+async def test_a_stored_file_whose_answer_was_lost_is_accepted(
+    troubled: TroubledServer, api: Api, photos: list[LocalFile]
 ) -> None:
     troubled.troubles = [412]
     troubled.puts.append(BODY)
-    assert not (await share(api, Quiet(), photos)).rejected
+    assert not (await share(api, Recorder(), photos)).rejected
 
 
-async def test_a_file_that_arrived_before_the_kill_is_only_completed(
-    troubled: Troubled, api: Api, photos: list[LocalFile]
+async def test_a_file_that_was_stored_before_a_kill_is_only_completed(
+    troubled: TroubledServer, api: Api, photos: list[LocalFile]
 ) -> None:
     journal = new_journal()
     known = journal.remember(photos[0], hashlib.sha256(BODY).hexdigest())
     known.upload_id, known.media_id = "u", MEDIA_ID
     troubled.puts.append(BODY)
-    quiet = Quiet()
+    quiet = Recorder()
     outcome = await share(api, quiet, photos, journal=journal)
     assert [each.media_id for each in outcome.uploaded] == [MEDIA_ID]
     assert len(troubled.puts) == 1, "it was sent again"
     assert (quiet.there_before, quiet.bytes) == (len(BODY), 0)
 
 
-async def test_a_file_that_had_not_arrived_is_sent(
-    troubled: Troubled, api: Api, photos: list[LocalFile]
+async def test_a_file_that_was_not_stored_is_sent(
+    troubled: TroubledServer, api: Api, photos: list[LocalFile]
 ) -> None:
     journal = new_journal()
     known = journal.remember(photos[0], hashlib.sha256(BODY).hexdigest())
     known.upload_id, known.media_id = "u", MEDIA_ID
-    quiet = Quiet()
+    quiet = Recorder()
     await share(api, quiet, photos, journal=journal)
     assert troubled.puts == [BODY]
     assert (quiet.there_before, quiet.bytes) == (0, len(BODY))
 
 
-async def test_the_files_of_a_batch_that_are_refused_are_left_out(
-    troubled: Troubled, api: Api, photos: list[LocalFile], tmp_path: Path
+async def test_refused_files_of_a_batch_are_left_out(
+    troubled: TroubledServer, api: Api, photos: list[LocalFile], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.dat").write_bytes(b"x")
-    quiet = Quiet()
+    quiet = Recorder()
     outcome = await share(api, quiet, [*find_files([tmp_path / "bad.dat"]).files, *photos])
     assert [file.path.name for file, _ in outcome.rejected] == ["bad.dat"]
     assert [each.path.name for each in outcome.uploaded] == ["a.jpg"]
@@ -272,15 +272,15 @@ async def test_the_files_of_a_batch_that_are_refused_are_left_out(
 
 
 async def test_a_file_that_shrinks_while_it_is_read_is_refused(
-    troubled: Troubled, api: Api, photos: list[LocalFile]
+    troubled: TroubledServer, api: Api, photos: list[LocalFile]
 ) -> None:
     shrunk = replace(photos[0], size_bytes=photos[0].size_bytes + 10)
-    outcome = await share(api, Quiet(), [shrunk])
+    outcome = await share(api, Recorder(), [shrunk])
     assert "shorter" in outcome.rejected[0][1]
     assert troubled.puts == []
 
 
-def item(troubled: Troubled, **more: object) -> dict[str, Any]:
+def item(troubled: TroubledServer, **more: object) -> dict[str, Any]:
     return {
         "id": MEDIA_ID,
         "filename": "a.jpg",
@@ -290,8 +290,8 @@ def item(troubled: Troubled, **more: object) -> dict[str, Any]:
     }
 
 
-async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api: Api, tmp_path: Path) -> None:
-    quiet = Quiet()
+async def test_an_interrupted_download_continues(troubled: TroubledServer, api: Api, tmp_path: Path) -> None:
+    quiet = Recorder()
     known = item(troubled, sha256=hashlib.sha256(BODY).hexdigest())
     outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([known])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
@@ -300,16 +300,18 @@ async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api:
     assert quiet.bytes == len(BODY)
 
 
-async def test_a_url_that_died_is_replaced(troubled: Troubled, api: Api, tmp_path: Path) -> None:
+async def test_an_expired_url_is_replaced(troubled: TroubledServer, api: Api, tmp_path: Path) -> None:
     troubled.troubles = [403]
-    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Recorder()).get(
+        [item(troubled)]
+    )
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
 
 
-async def test_bytes_that_are_not_the_originals_are_not_kept(
-    troubled: Troubled, api: Api, tmp_path: Path
+async def test_bytes_that_differ_from_the_original_are_not_kept(
+    troubled: TroubledServer, api: Api, tmp_path: Path
 ) -> None:
-    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Recorder()).get(
         [item(troubled, sha256="0" * 64)]
     )
     assert outcome.saved == []
@@ -317,18 +319,20 @@ async def test_bytes_that_are_not_the_originals_are_not_kept(
     assert list((tmp_path / "got").iterdir()) == []
 
 
-async def test_an_item_without_an_original_is_reported(troubled: Troubled, api: Api, tmp_path: Path) -> None:
-    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+async def test_an_item_without_an_original_is_reported(
+    troubled: TroubledServer, api: Api, tmp_path: Path
+) -> None:
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Recorder()).get(
         [item(troubled, original=None)]
     )
     assert outcome.unready == [MEDIA_ID]
     withheld = item(troubled, original=None, status="ready")
-    outcome = await Download(api, {}, tmp_path / "got", Quiet()).get([withheld])
+    outcome = await Download(api, {}, tmp_path / "got", Recorder()).get([withheld])
     assert (outcome.unready, outcome.withheld) == ([], [MEDIA_ID])
 
 
-async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
-    troubled: Troubled, api: Api, tmp_path: Path
+async def test_a_download_continues_only_if_the_file_is_unchanged(
+    troubled: TroubledServer, api: Api, tmp_path: Path
 ) -> None:
     home = tmp_path / "got"
     home.mkdir()
@@ -336,18 +340,18 @@ async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
     (home / f".{MEDIA_ID}.kappi-etag").write_text('"another"')
     troubled.etag = '"this"'
     troubled.ranges.append("")  # no cut this time
-    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, home, Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, home, Recorder()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.if_ranges == ['"another"']
     assert [path.name for path in home.iterdir()] == ["a.jpg"]
 
 
-async def test_a_line_that_breaks_again_and_again_gets_there(
-    troubled: Troubled, api: Api, tmp_path: Path
+async def test_a_download_completes_after_repeated_cuts(
+    troubled: TroubledServer, api: Api, tmp_path: Path
 ) -> None:
     troubled.etag = '"this"'
     troubled.breaks_after = 30_000
-    quiet = Quiet()
+    quiet = Recorder()
     outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert len(troubled.ranges) > 2 * ATTEMPTS
@@ -355,10 +359,12 @@ async def test_a_line_that_breaks_again_and_again_gets_there(
     assert quiet.bytes == len(BODY)
 
 
-async def test_a_store_that_refuses_is_not_asked_for_ever(
-    troubled: Troubled, api: Api, tmp_path: Path
+async def test_requests_to_a_store_that_refuses_end(
+    troubled: TroubledServer, api: Api, tmp_path: Path
 ) -> None:
     troubled.troubles = [500] * 50
-    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Recorder()).get(
+        [item(troubled)]
+    )
     assert "HTTP status 500" in outcome.failed[0][1]
     assert len(troubled.ranges) == ATTEMPTS

@@ -24,18 +24,18 @@ def test_an_address_may_lack_its_scheme(typed: str, address: str) -> None:
     "typed",
     ["", "http://", "ftp://a", "http://a:99999", "http://[::1", "http://a?b", "http://a\n"[:8] + "#c"],
 )
-def test_what_is_no_address_is_explained(typed: str) -> None:
+def test_the_error_for_an_invalid_address_has_an_example(typed: str) -> None:
     with pytest.raises(BadAddress, match="http://localhost:8000"):
         base_url(typed)
 
 
 @given(st.text(max_size=60))
-def test_no_text_surprises(typed: str) -> None:
+def test_any_text_is_accepted_or_raises_a_typed_error(typed: str) -> None:
     for read in (base_url, parse_code):
         try:
             read(typed)
         except (BadAddress, NotACode) as error:
-            assert str(error)  # noqa: PT017 - what else it might raise is what is looked for
+            assert str(error)  # noqa: PT017 - the test finds other exceptions
 
 
 def test_a_link_without_a_scheme_is_a_link() -> None:

@@ -29,7 +29,7 @@ async def test_a_missing_file_is_an_error_before_any_call(client: Client, tmp_pa
         await client.upload(tmp_path / "none.jpg", gallery=NewGallery())
 
 
-async def test_an_id_needs_an_account(client: Client, tmp_path: Path) -> None:
+async def test_a_download_by_id_requires_an_account(client: Client, tmp_path: Path) -> None:
     with pytest.raises(LoggedOut):
         await client.download("0190a5b0-0000-7000-8000-000000000001", tmp_path / "got")
 

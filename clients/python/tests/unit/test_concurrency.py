@@ -8,7 +8,7 @@ def arrive(slots: PartSlots, count: int) -> None:
         slots.arrived()
 
 
-def test_each_round_of_parts_adds_one_up_to_the_most() -> None:
+def test_each_round_of_parts_adds_one_slot_up_to_the_maximum() -> None:
     slots = PartSlots(4)
     limits = []
     for _ in range(8):
@@ -17,7 +17,7 @@ def test_each_round_of_parts_adds_one_up_to_the_most() -> None:
     assert limits == [1, 2, 2, 3, 3, 3, 4, 4]
 
 
-def test_a_cut_leaves_one_part_at_a_time_on_new_connections() -> None:
+def test_after_a_cut_one_part_at_a_time_is_sent_on_new_connections() -> None:
     slots = PartSlots(4)
     arrive(slots, 6)
     assert (slots.limit, slots.has_been_cut) == (4, False)
@@ -26,7 +26,7 @@ def test_a_cut_leaves_one_part_at_a_time_on_new_connections() -> None:
     assert (slots.limit, slots.has_been_cut) == (1, True)
 
 
-def test_after_a_cut_eight_parts_in_a_row_add_one_and_never_as_many_as_were_cut() -> None:
+def test_after_a_cut_eight_parts_add_one_slot_below_the_number_that_was_cut() -> None:
     slots = PartSlots(4)
     arrive(slots, 3)
     assert slots.limit == 3
@@ -41,7 +41,7 @@ def test_after_a_cut_eight_parts_in_a_row_add_one_and_never_as_many_as_were_cut(
     assert slots.limit == 2
 
 
-async def test_slots_are_given_in_order_and_never_more_than_the_limit() -> None:
+async def test_slots_are_given_in_order_up_to_the_limit() -> None:
     slots = PartSlots(2)
     slots.arrived()
     release = asyncio.Event()
@@ -58,7 +58,7 @@ async def test_slots_are_given_in_order_and_never_more_than_the_limit() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert running == [0, 1]
-    tasks[2].cancel()  # it does not keep its place
+    tasks[2].cancel()  # a cancelled task leaves the queue
     release.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert ended == [0, 1, 3]

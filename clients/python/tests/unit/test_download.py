@@ -12,13 +12,13 @@ from kappi_client.addresses import NotACode, parse_code
         ("https://example.org/photos/g/abcd?x=1", ("https://example.org/photos", "abcd")),
     ],
 )
-def test_codes_and_links(text: str, parsed: tuple[str | None, str]) -> None:
+def test_codes_and_links_are_accepted(text: str, parsed: tuple[str | None, str]) -> None:
     assert parse_code(text) == parsed
 
 
 @pytest.mark.parametrize(
     "text", ["", "a/b", "../x", "http://localhost:8000/v1/abcd", "file:///g/abcd", "a b"]
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(NotACode):
         parse_code(text)

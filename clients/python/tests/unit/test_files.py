@@ -30,7 +30,7 @@ def test_names_are_made_safe(wanted: str, name: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_no_name_leaves_its_folder(wanted: str) -> None:
+def test_a_safe_name_stays_in_its_folder(wanted: str) -> None:
     name = safe_name(wanted)
     assert name
     assert name not in {".", ".."}
@@ -42,7 +42,7 @@ def test_no_name_leaves_its_folder(wanted: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["a.jpg", "A.jpg", "a (2).jpg", "b", "../a.jpg"]), max_size=12))
-def test_every_item_gets_a_name_of_its_own(wanted: list[str]) -> None:
+def test_every_item_gets_a_different_name(wanted: list[str]) -> None:
     book = NameBook()
     names = [book.take(each).casefold() for each in wanted]
     assert len(set(names)) == len(names)
@@ -57,7 +57,7 @@ def test_duplicates_are_numbered() -> None:
     ]
 
 
-def test_folders_are_searched_and_files_taken_at_their_word(tmp_path: Path) -> None:
+def test_folders_are_filtered_by_type_and_given_files_are_not(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.mov", ".git/d.jpg"):
         path = tmp_path / "trip" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def test_folders_are_searched_and_files_taken_at_their_word(tmp_path: Path) -> N
     assert found.files[-1].size_bytes == 2
 
 
-def test_the_content_says_the_type_and_a_name_only_where_the_content_tells_nothing(tmp_path: Path) -> None:
+def test_the_type_is_read_from_the_content_and_otherwise_from_the_name(tmp_path: Path) -> None:
     for name, content in (
         ("a.jpg", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"),
         ("b", b"\xff\xd8\xff\xe0"),
@@ -92,19 +92,19 @@ def test_the_content_says_the_type_and_a_name_only_where_the_content_tells_nothi
     assert [path.name for path in found.skipped] == ["d.txt"]
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_opening_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(OSError, match="neither a file nor a folder"):
         find_files([tmp_path / "pipe.jpg"])
     assert find_files([tmp_path]).files == []
 
 
-def test_a_name_of_any_bytes_is_told_as_text(tmp_path: Path) -> None:
+def test_a_name_of_any_bytes_is_declared_as_text(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe.jpg")
     assert declared_name(path) == "\ufffd\ufffd.jpg"
 
 
-def test_a_file_is_shared_once_however_often_it_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_named_twice_is_shared_once(tmp_path: Path) -> None:
     path = tmp_path / "trip" / "a.jpg"
     path.parent.mkdir()
     path.write_bytes(b"x")
@@ -114,25 +114,25 @@ def test_a_file_is_shared_once_however_often_it_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"shor", "shorter"), (b"longer", "longer"), (b"other", "changed")]
+    ("content", "reason"), [(b"shor", "shorter"), (b"longer", "longer"), (b"other", "changed")]
 )
-def test_a_file_that_was_written_to_is_not_what_it_was(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_file_that_was_changed_is_recognised(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"photo")
     (file,) = find_files([path]).files
     file.must_be_unchanged(path.stat())
     path.write_bytes(content)
     os.utime(path, ns=(0, file.modified_ns + 1))
-    with pytest.raises(FileChanged, match=told):
+    with pytest.raises(FileChanged, match=reason):
         file.must_be_unchanged(path.stat())
 
 
-def test_a_missing_file_is_told_before_anything_is_uploaded(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_before_any_upload(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         find_files([tmp_path / "nothing.jpg"])
 
 
-def test_sha256_tells_its_progress(tmp_path: Path) -> None:
+def test_sha256_reports_its_progress(tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(b"z" * 2_500_000)
     seen: list[int] = []

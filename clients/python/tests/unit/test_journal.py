@@ -29,7 +29,7 @@ def journal(path: Path, clock: float = 0.0) -> Journal:
     return Journal(path, Note(begun_at="then", creation_key="once"), clock=lambda: clock)
 
 
-def test_what_is_noted_is_read_again(tmp_path: Path, photo: LocalFile) -> None:
+def test_a_saved_note_is_read_again(tmp_path: Path, photo: LocalFile) -> None:
     first = journal(tmp_path / "note")
     first.note.gallery = {"id": "g", "code": "abcd", "url": "u", "access_key": "k"}
     first.remember(photo, "ab" * 32)
@@ -57,7 +57,7 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_a_file_that_changed_is_not_the_one_that_is_known(tmp_path: Path, photo: LocalFile) -> None:
+def test_a_changed_file_is_not_a_known_file(tmp_path: Path, photo: LocalFile) -> None:
     noted = journal(tmp_path / "note")
     known = noted.remember(photo, "ab" * 32)
     assert noted.known(photo) is known
@@ -69,7 +69,7 @@ def test_a_file_that_changed_is_not_the_one_that_is_known(tmp_path: Path, photo:
     assert noted.changed(again) is known
 
 
-def test_completions_are_saved_now_and_then(tmp_path: Path, photo: LocalFile) -> None:
+def test_completions_are_saved_once_a_second_at_most(tmp_path: Path, photo: LocalFile) -> None:
     now = [0.0]
     noted = Journal(tmp_path / "note", Note(begun_at="then", creation_key="once"), clock=lambda: now[0])
     known = noted.remember(photo, "ab" * 32)
@@ -87,7 +87,7 @@ def saved(path: Path) -> list[Known]:
     return list(note.files.values())
 
 
-def test_two_processes_do_not_share_the_same_files(tmp_path: Path) -> None:
+def test_two_processes_cannot_share_the_same_files_at_once(tmp_path: Path) -> None:
     journals = Journals(tmp_path)
     with journals.held(IDENTITY), pytest.raises(UploadRunning), Journals(tmp_path).held(IDENTITY):
         pass
@@ -98,7 +98,7 @@ def test_two_processes_do_not_share_the_same_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_forgetting_takes_the_drafts_of_killed_processes_along(tmp_path: Path) -> None:
+def test_deleting_removes_drafts_of_killed_processes(tmp_path: Path) -> None:
     noted = journal(tmp_path / "note")
     noted.save()
     (tmp_path / ".note.4711").write_text("{")
@@ -109,7 +109,7 @@ def test_forgetting_takes_the_drafts_of_killed_processes_along(tmp_path: Path) -
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"version": 2}', '{"version": 1}', '{"version": 1, "files": {}}']
 )
-def test_a_note_that_cannot_be_understood_is_none(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_note_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "note").write_text(text)
     assert read_note(tmp_path / "note") is None
     assert read_note(tmp_path / "nothing") is None
@@ -125,7 +125,7 @@ def test_a_note_that_cannot_be_understood_is_none(tmp_path: Path, text: str) -> 
         Identity("http://x", ("/a",), None, 3600),
     ],
 )
-def test_another_command_has_another_note(other: Identity) -> None:
+def test_different_commands_have_different_notes(other: Identity) -> None:
     assert other.name != IDENTITY.name
     assert Identity("http://x", ("/a",), None, None).name == IDENTITY.name
 
@@ -139,5 +139,5 @@ def test_another_command_has_another_note(other: Identity) -> None:
         ({"HOME": "/home/me"}, "/home/me/.local/state/kappi/shares"),
     ],
 )
-def test_where_notes_are_kept(environ: Mapping[str, str], folder: str) -> None:
+def test_the_folder_of_notes_follows_the_environment(environ: Mapping[str, str], folder: str) -> None:
     assert journals_folder(environ) == Path(folder)

@@ -30,12 +30,12 @@ def md5(body: bytes) -> str:
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
-def test_what_was_acknowledged_or_has_its_digest_is_there(photo: LocalFile) -> None:
+def test_acknowledged_parts_and_parts_with_their_digest_are_reliable(photo: LocalFile) -> None:
     found = reliable_parts(photo, listed({1: md5(b"abcd"), 2: "opaque", 3: "other"}), noted({"2": "opaque"}))
     assert found == {1: 4, 2: 4}
 
 
-def test_parts_that_the_store_has_joined_are_all_there(photo: LocalFile) -> None:
+def test_parts_that_the_store_has_joined_are_reliable(photo: LocalFile) -> None:
     """An earlier completion made the object, and its answer was lost. All parts have that ETag."""
     joined = f"{md5(b'of all')}-{len(BODIES)}"
     assert reliable_parts(photo, listed(dict.fromkeys(BODIES, joined)), noted({})) == {1: 4, 2: 4, 3: 2}

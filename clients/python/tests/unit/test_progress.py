@@ -10,7 +10,7 @@ class Clock:
         return self.now
 
 
-def test_what_was_there_before_is_way_made_but_not_speed() -> None:
+def test_bytes_of_an_earlier_run_count_as_done_and_not_for_the_speed() -> None:
     clock = Clock()
     meter = Meter(300_000_000, clock=clock)
     meter.resumed_bytes = 60_000_000
@@ -24,7 +24,7 @@ def test_what_was_there_before_is_way_made_but_not_speed() -> None:
     assert meter.line() == "100.0 of 300.0 MB, 60.0 MB were there before, 4.0 MB/s, 0:00:50 left"
 
 
-def test_the_speed_is_that_of_the_last_while() -> None:
+def test_the_speed_is_measured_over_the_last_seconds() -> None:
     clock = Clock()
     meter = Meter(1_000_000_000, clock=clock)
     meter.moved(500_000_000)
@@ -37,7 +37,7 @@ def test_the_speed_is_that_of_the_last_while() -> None:
     assert "left" not in meter.line()
 
 
-def test_bytes_that_turn_out_to_be_missing_are_taken_back() -> None:
+def test_missing_bytes_are_subtracted() -> None:
     clock = Clock()
     meter = Meter(10_000_000, clock=clock)
     clock.now += 1
@@ -58,9 +58,9 @@ def test_bytes_that_turn_out_to_be_missing_are_taken_back() -> None:
         (5e15, "5000.0 TB"),
     ],
 )
-def test_sizes(count: float, text: str) -> None:
+def test_sizes_are_shown_in_decimal_units(count: float, text: str) -> None:
     assert size(count) == text
 
 
-def test_times() -> None:
+def test_times_are_shown_as_hours_minutes_seconds() -> None:
     assert [clock_time(each) for each in (0, 59.6, 3_725)] == ["0:00:00", "0:01:00", "1:02:05"]

@@ -11,7 +11,7 @@ from kappi_client.refusals import duration, in_words, refusal
         ("It has 12 bytes.", "It has 12 bytes."),
     ],
 )
-def test_limits_are_told_in_words(text: str, said: str) -> None:
+def test_limits_are_written_in_words(text: str, said: str) -> None:
     assert in_words(text) == said
 
 
@@ -19,7 +19,7 @@ def test_limits_are_told_in_words(text: str, said: str) -> None:
     ("seconds", "said"),
     [(0, "0 seconds"), (1, "1 second"), (90, "90 seconds"), (120, "2 minutes"), (86_400, "1 day")],
 )
-def test_a_duration_is_said_in_the_largest_unit_that_fits(seconds: int, said: str) -> None:
+def test_a_duration_is_written_in_the_largest_unit_that_divides_it(seconds: int, said: str) -> None:
     assert duration(seconds) == said
 
 

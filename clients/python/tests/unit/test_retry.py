@@ -1,4 +1,4 @@
-"""The deadline of requests to an object store that does not take them."""
+"""The deadline of requests that an object store does not accept."""
 
 import pytest
 from kappi_client import retry
@@ -35,7 +35,9 @@ async def test_time_before_the_first_failure_does_not_count(deadline: RetryDeadl
         await deadline.wait_unanswered(3, reason="refused")
 
 
-async def test_moving_bytes_extend_it_though_no_part_arrives(deadline: RetryDeadline, clock: Clock) -> None:
+async def test_moving_bytes_extend_the_deadline_without_a_stored_part(
+    deadline: RetryDeadline, clock: Clock
+) -> None:
     for attempt in range(1, 20):
         deadline.bytes_moved()
         clock.now += 2 * DEADLINE_S
@@ -50,9 +52,7 @@ async def test_any_answer_ends_the_time_without_answers(deadline: RetryDeadline,
     await deadline.wait_unanswered(3, reason="cut")
 
 
-async def test_a_store_that_refuses_for_too_long_is_given_up_though_bytes_move(
-    deadline: RetryDeadline, clock: Clock
-) -> None:
+async def test_refusals_end_at_the_deadline_even_if_bytes_move(deadline: RetryDeadline, clock: Clock) -> None:
     for attempt in range(1, ATTEMPTS):
         deadline.bytes_moved()
         await deadline.wait_refused(attempt, reason="busy")
@@ -61,7 +61,7 @@ async def test_a_store_that_refuses_for_too_long_is_given_up_though_bytes_move(
         await deadline.wait_refused(ATTEMPTS, reason="busy")
 
 
-async def test_refusals_between_cuts_without_bytes_count(deadline: RetryDeadline, clock: Clock) -> None:
+async def test_refusals_count_across_cuts_without_bytes(deadline: RetryDeadline, clock: Clock) -> None:
     for attempt in range(1, ATTEMPTS):
         await deadline.wait_refused(attempt, reason="busy")
         await deadline.wait_unanswered(attempt, reason="cut")
@@ -70,7 +70,7 @@ async def test_refusals_between_cuts_without_bytes_count(deadline: RetryDeadline
         await deadline.wait_refused(ATTEMPTS, reason="busy")
 
 
-async def test_bytes_before_a_cut_end_the_refusals(deadline: RetryDeadline, clock: Clock) -> None:
+async def test_bytes_before_a_cut_reset_the_refusals(deadline: RetryDeadline, clock: Clock) -> None:
     await deadline.wait_refused(1, reason="dead URL")
     clock.now += 10 * DEADLINE_S
     deadline.bytes_moved()
@@ -79,7 +79,7 @@ async def test_bytes_before_a_cut_end_the_refusals(deadline: RetryDeadline, cloc
     await deadline.wait_refused(ATTEMPTS + 1, reason="dead URL")
 
 
-async def test_a_part_that_arrives_ends_the_refusals(deadline: RetryDeadline, clock: Clock) -> None:
+async def test_a_stored_part_resets_the_refusals(deadline: RetryDeadline, clock: Clock) -> None:
     await deadline.wait_refused(1, reason="busy")
     clock.now += 2 * DEADLINE_S
     deadline.stored()

@@ -76,7 +76,9 @@ def test_an_administrator_is_made(embedded_stack: EmbeddedStack) -> None:
     assert ask(embedded_stack, "/v1/admin/tiers", token=tokens["access_token"])[0] == 200
 
 
-def test_whoever_has_the_address_becomes_one_with_the_new_password(embedded_stack: EmbeddedStack) -> None:
+def test_an_existing_account_becomes_an_administrator_with_the_new_password(
+    embedded_stack: EmbeddedStack,
+) -> None:
     make_admin(embedded_stack, "ada@example.com")
     make_admin(embedded_stack, "ADA@example.com", OTHER_PASSWORD)
     assert logged_in(embedded_stack, "ada@example.com", OTHER_PASSWORD)[0] == 200
@@ -93,7 +95,7 @@ def test_whoever_has_the_address_becomes_one_with_the_new_password(embedded_stac
     ],
     ids=["a common password", "no password", "no address"],
 )
-def test_what_makes_no_administrator_is_explained(
+def test_the_error_for_an_administrator_that_cannot_be_created_is_explained(
     embedded_stack: EmbeddedStack, email: str, typed: str, explained: str
 ) -> None:
     done = kappi(embedded_stack, "admin", "create", email, "--password-stdin", typed=typed)
@@ -108,7 +110,7 @@ def test_a_password_is_not_prompted_for_without_a_terminal(embedded_stack: Embed
     assert "--password-stdin" in done.stderr
 
 
-async def test_keys_are_rotated_and_nobody_is_logged_out(embedded_stack: EmbeddedStack) -> None:
+async def test_keys_are_rotated_and_log_ins_stay_valid(embedded_stack: EmbeddedStack) -> None:
     make_admin(embedded_stack, "keys@example.com")
     old = logged_in(embedded_stack, "keys@example.com")[1]["access_token"]
     announced = kappi(embedded_stack, "keys", "rotate")
@@ -133,7 +135,7 @@ def published(stack: EmbeddedStack) -> set[str]:
     return {key["kid"] for key in keys}
 
 
-def test_the_seal_of_the_keys_stays_over_restarts(embedded_stack: EmbeddedStack) -> None:
+def test_the_secret_of_the_keys_is_kept_over_restarts(embedded_stack: EmbeddedStack) -> None:
     make_admin(embedded_stack, "stays@example.com")
     token = logged_in(embedded_stack, "stays@example.com")[1]["access_token"]
     secret = DataDir(embedded_stack.data_dir).identity_key_secret()
@@ -187,7 +189,7 @@ def picture(path: Path) -> Path:
     return path
 
 
-def test_a_log_in_is_kept_for_its_user_alone_and_its_password_is_not(
+def test_a_log_in_is_stored_privately_without_its_password(
     embedded_stack: EmbeddedStack, tmp_path: Path
 ) -> None:
     sign_up(embedded_stack, "kept@example.com")
@@ -215,7 +217,9 @@ def test_a_wrong_password_is_explained(embedded_stack: EmbeddedStack, tmp_path: 
     assert "look at both and try again" in done.stderr
 
 
-def test_what_an_account_shares_is_its_own(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+def test_a_gallery_shared_after_a_log_in_belongs_to_the_account(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
     account_id = sign_up(embedded_stack, "owner@example.com")
     give_originals(embedded_stack, account_id)
     log_in(embedded_stack, "owner@example.com", tmp_path)
@@ -265,7 +269,7 @@ def test_tokens_are_refreshed_by_processes_in_turn(embedded_stack: EmbeddedStack
     assert after != before
 
 
-def test_a_log_in_that_was_ended_elsewhere_is_explained(
+def test_a_log_in_that_was_ended_by_another_client_is_explained(
     embedded_stack: EmbeddedStack, tmp_path: Path
 ) -> None:
     sign_up(embedded_stack, "ended@example.com")

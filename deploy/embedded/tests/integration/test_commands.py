@@ -56,7 +56,7 @@ def shared(stack: EmbeddedStack, *arguments: str | Path) -> dict[str, str]:
     return document
 
 
-def test_what_is_shared_comes_back_bit_for_bit(
+def test_shared_files_are_downloaded_bit_for_bit(
     embedded_stack: EmbeddedStack, trip: Path, tmp_path: Path
 ) -> None:
     done = kappi(embedded_stack, "share", trip, "--title", "Lisboa")
@@ -80,7 +80,7 @@ def test_what_is_shared_comes_back_bit_for_bit(
     assert "3 were here already" in again.stdout
 
 
-def test_a_download_goes_on_where_it_stopped(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+def test_a_download_continues(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     original = tmp_path / "noise.png"
     Image.effect_noise((700, 500), 80).save(original)
     gallery = shared(embedded_stack, original)
@@ -99,7 +99,7 @@ def test_a_download_goes_on_where_it_stopped(embedded_stack: EmbeddedStack, tmp_
     assert [path.name for path in folder.iterdir()] == ["noise.png"]
 
 
-def test_a_file_of_ones_own_is_not_overwritten(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+def test_an_existing_other_file_is_not_overwritten(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     gallery = shared(embedded_stack, photo(tmp_path / "a.jpg", shade=1))
     folder = tmp_path / "got"
     folder.mkdir()
@@ -109,7 +109,7 @@ def test_a_file_of_ones_own_is_not_overwritten(embedded_stack: EmbeddedStack, tm
     assert (folder / "a (2).jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
 
 
-def test_what_is_refused_is_listed_with_its_reason(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+def test_refused_files_are_listed_with_their_reason(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     good = photo(tmp_path / "good.jpg", shade=40)
     program, empty, text = tmp_path / "photo.png", tmp_path / "empty.jpg", tmp_path / "notes.txt"
     program.write_bytes(b"MZ" + bytes(2_000))
@@ -127,7 +127,7 @@ def test_what_is_refused_is_listed_with_its_reason(embedded_stack: EmbeddedStack
         assert reason in line
 
 
-def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack, trip: Path) -> None:
+def test_a_tick_with_a_future_time_removes_everything(embedded_stack: EmbeddedStack, trip: Path) -> None:
     gallery = shared(embedded_stack, trip, "--expires-in", "2d")
     objects = DataDir(embedded_stack.data_dir).objects / "galleries" / gallery["id"]
     assert list(DataDir(embedded_stack.data_dir).objects.rglob("*original*"))
@@ -144,7 +144,7 @@ def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack
     assert not objects.exists() or not any(objects.rglob("*"))
 
 
-async def test_a_tick_that_is_not_waited_for_works_too(embedded_stack: EmbeddedStack, trip: Path) -> None:
+async def test_a_tick_without_waiting_has_the_same_effect(embedded_stack: EmbeddedStack, trip: Path) -> None:
     gallery = shared(embedded_stack, trip, "--expires-in", "2d")
     sent = kappi(embedded_stack, "tick", "--at", "+3d", "--no-wait", "--yes")
     assert (sent.returncode, sent.stdout.count("sent.")) == (0, 1), sent.stdout + sent.stderr
@@ -156,7 +156,7 @@ async def test_a_tick_that_is_not_waited_for_works_too(embedded_stack: EmbeddedS
     await embedded_stack.wait_idle()
 
 
-def test_a_bad_moment_is_explained(embedded_stack: EmbeddedStack) -> None:
+def test_an_invalid_time_is_explained(embedded_stack: EmbeddedStack) -> None:
     done = kappi(embedded_stack, "tick", "--at", "soon")
     assert done.returncode == 1
     assert "+31d" in done.stderr
@@ -165,7 +165,7 @@ def test_a_bad_moment_is_explained(embedded_stack: EmbeddedStack) -> None:
 async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedStack) -> None:
     assert kappi(embedded_stack, "dlq", "list").returncode == 0
     connection = embedded_stack.connection()
-    await bury_something(connection)
+    await add_dead_letter(connection)
     listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "300"})
     assert listed.returncode == 1
     assert "MediaReady" in listed.stdout
@@ -180,7 +180,7 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
 
 
-async def test_a_dead_letter_of_a_stranger_is_told_of_and_not_sent_back(
+async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
     embedded_stack: EmbeddedStack,
 ) -> None:
     """A client that can write to the broker may be able to write to the dead-letter topics, too."""
@@ -196,7 +196,7 @@ async def test_a_dead_letter_of_a_stranger_is_told_of_and_not_sent_back(
     assert f"{waiting} dead letter" in kappi(embedded_stack, "dlq", "replay").stdout
 
 
-async def bury_something(connection: KafkaConnection) -> None:
+async def add_dead_letter(connection: KafkaConnection) -> None:
     producer = Producer(connection, source="/test")
     signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
     record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
@@ -225,7 +225,7 @@ def test_events_are_sent_again_and_change_nothing(embedded_stack: EmbeddedStack,
     ("arguments", "explained"),
     [(("--topic", "Nothing"), "MediaReady"), (("--service", "nobody"), "identity, galleries, media")],
 )
-def test_what_cannot_be_replayed_is_explained(
+def test_a_replay_of_unknown_names_is_explained(
     embedded_stack: EmbeddedStack, arguments: tuple[str, ...], explained: str
 ) -> None:
     done = kappi(embedded_stack, "replay", *arguments)
@@ -233,7 +233,7 @@ def test_what_cannot_be_replayed_is_explained(
     assert explained in done.stderr
 
 
-def test_the_doctor_says_what_runs(embedded_stack: EmbeddedStack) -> None:
+def test_the_doctor_lists_what_runs(embedded_stack: EmbeddedStack) -> None:
     done = kappi(embedded_stack, "doctor")
     for what in ("supervisor", "gateway", "database media", "broker", "object store", "PostgreSQL 18"):
         assert what in done.stdout
@@ -254,7 +254,7 @@ def test_the_doctor_says_what_runs(embedded_stack: EmbeddedStack) -> None:
         "keys rotate",
     ],
 )
-def test_without_a_stack_the_way_to_one_is_told(tmp_path: Path, command: str) -> None:
+def test_without_a_stack_the_next_step_is_explained(tmp_path: Path, command: str) -> None:
     path = photo(tmp_path / "photo.jpg", shade=1)
     nowhere = tmp_path / "nowhere"
     env = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")}
@@ -274,7 +274,7 @@ def test_another_deployment_is_reached_by_its_url(embedded_stack: EmbeddedStack,
     assert "does not answer" in silent.stderr
 
 
-async def test_uploads_survive_the_death_of_everything(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+async def test_uploads_survive_a_kill_of_all_processes(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     for number in range(12):
         photo(tmp_path / "many" / f"{number}.jpg", shade=number, size=(900, 700))
     gallery = shared(embedded_stack, "--no-wait", tmp_path / "many")
@@ -305,7 +305,7 @@ async def test_a_lost_topic_is_sent_again(embedded_stack: EmbeddedStack) -> None
     await eventually(closed, 20)
 
 
-async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_stack: EmbeddedStack) -> None:
+async def test_the_settled_time_is_stored_when_no_work_is_pending(embedded_stack: EmbeddedStack) -> None:
     kappi(embedded_stack, "dlq", "replay")
     data = DataDir(embedded_stack.data_dir)
     data.settled.unlink(missing_ok=True)
@@ -315,7 +315,7 @@ async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_s
         assert timedelta(minutes=1) < age < timedelta(minutes=5)
 
     if "1 dead letter" in kappi(embedded_stack, "dlq", "list").stdout:
-        embedded_stack.restart()  # the broker loses it
+        embedded_stack.restart()  # the broker loses its records
     await eventually(noted, 40)
 
 
@@ -344,7 +344,7 @@ async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_s
         (("login", "nobody@example.com"), "--password-stdin"),
     ],
 )
-def test_nothing_that_is_typed_ends_in_a_traceback(
+def test_invalid_arguments_never_end_in_a_traceback(
     embedded_stack: EmbeddedStack, tmp_path: Path, arguments: tuple[str, ...], explained: str
 ) -> None:
     path = photo(tmp_path / "photo.jpg", shade=3)
@@ -366,9 +366,7 @@ def test_an_address_needs_no_scheme(embedded_stack: EmbeddedStack, tmp_path: Pat
     assert got.returncode == 0, got.stderr
 
 
-def test_where_all_files_are_refused_no_gallery_is_left(
-    embedded_stack: EmbeddedStack, tmp_path: Path
-) -> None:
+def test_no_gallery_stays_if_all_files_are_refused(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("a text")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
     done = kappi(embedded_stack, "share", "--json", tmp_path / "notes.txt", tmp_path / "cut.png")
@@ -383,7 +381,7 @@ def test_where_all_files_are_refused_no_gallery_is_left(
     assert "Link" not in said
 
 
-def test_the_content_says_what_a_file_is(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+def test_the_type_of_a_file_is_read_from_its_content(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     picture = photo(tmp_path / "picture.png", shade=7)
     picture.rename(tmp_path / "picture.jpg")
     photo(tmp_path / "other.jpg", shade=8).rename(tmp_path / "other")
@@ -391,7 +389,7 @@ def test_the_content_says_what_a_file_is(embedded_stack: EmbeddedStack, tmp_path
     assert "2 items, 2 ready, 0 refused." in done.stdout, done.stdout + done.stderr
 
 
-def test_a_tick_that_ends_galleries_early_lists_them_and_asks(
+def test_a_tick_that_deletes_galleries_early_lists_them_and_asks(
     embedded_stack: EmbeddedStack, tmp_path: Path
 ) -> None:
     gallery = shared(
@@ -402,7 +400,7 @@ def test_a_tick_that_ends_galleries_early_lists_them_and_asks(
     line = next(line for line in asked.stderr.splitlines() if gallery["code"] in line)
     assert line.startswith(f"  {gallery['code']} A [red] trip: 1 item, until ")
     assert "--yes" in asked.stderr
-    assert kappi(embedded_stack, "tick", "--at", "+1d").returncode == 0, "nothing would go"
+    assert kappi(embedded_stack, "tick", "--at", "+1d").returncode == 0, "no gallery would be deleted"
     told = kappi(embedded_stack, "tick", "--at", "+3d", "--yes")
     assert told.returncode == 0
     assert "1 gallery found due\n  1 gallery deleted" in told.stdout

@@ -39,7 +39,7 @@ def _is_embedded(request: pytest.FixtureRequest, bootstrap: str) -> bool:
     return bool(request.getfixturevalue("embedded_broker").bootstrap == bootstrap)
 
 
-async def test_databases_and_broker_are_the_given_ones(given_stack: EmbeddedStack) -> None:
+async def test_the_stack_uses_the_given_databases_and_broker(given_stack: EmbeddedStack) -> None:
     note = given_stack.note
     assert (note.embedded_postgres, note.embedded_broker) == (False, False)
     assert note.postgres_pid is None
@@ -54,7 +54,7 @@ async def test_databases_and_broker_are_the_given_ones(given_stack: EmbeddedStac
     assert found["gallery"]["title"] == "given"
 
 
-async def test_a_service_that_died_catches_up(given_stack: EmbeddedStack) -> None:
+async def test_a_killed_service_processes_the_events_it_missed(given_stack: EmbeddedStack) -> None:
     given_stack.kill("janitor")
     async with Api(given_stack.base_url) as api:
         created = await api.call("POST", "/v1/galleries", json={})
@@ -64,7 +64,7 @@ async def test_a_service_that_died_catches_up(given_stack: EmbeddedStack) -> Non
     await given_stack.wait_ready()
     await given_stack.wait_idle()
 
-    def told() -> None:
+    def janitor_is_ready() -> None:
         assert "janitor is ready again" in given_stack.output.read_text()
 
-    await eventually(told)
+    await eventually(janitor_is_ready)

@@ -55,7 +55,7 @@ def second_up(stack: EmbeddedStack, **env: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_it_says_what_to_open_and_what_to_paste_works(embedded_stack: EmbeddedStack) -> None:
+def test_the_printed_address_and_command_work(embedded_stack: EmbeddedStack) -> None:
     text = embedded_stack.output.read_text()
     assert f"{embedded_stack.base_url}/docs" in text
     for page in ("/docs", "/"):
@@ -67,7 +67,7 @@ def test_it_says_what_to_open_and_what_to_paste_works(embedded_stack: EmbeddedSt
     assert json.loads(done.stdout)["access_key"]
 
 
-def test_everything_in_the_folder_is_for_its_owner_only(embedded_stack: EmbeddedStack) -> None:
+def test_only_the_owner_can_read_the_folder(embedded_stack: EmbeddedStack) -> None:
     data = DataDir(embedded_stack.data_dir)
     create_gallery(embedded_stack, "Kept")
     found = [data.root, *data.root.rglob("*")]
@@ -89,7 +89,7 @@ def test_no_secret_is_shown(embedded_stack: EmbeddedStack) -> None:
         assert secret.read_text().strip() not in text
 
 
-def test_a_second_one_on_the_folder_is_refused(embedded_stack: EmbeddedStack) -> None:
+def test_a_second_stack_on_the_folder_is_refused(embedded_stack: EmbeddedStack) -> None:
     done = second_up(embedded_stack)
     assert done.returncode == 1
     assert "already runs" in done.stdout
@@ -109,7 +109,7 @@ def test_a_bad_setting_is_named(embedded_stack: EmbeddedStack) -> None:
 
 
 @pytest.mark.parametrize("service", ["identity", "galleries", "media", "janitor", "gateway", "store"])
-async def test_a_killed_service_is_started_again_alone(embedded_stack: EmbeddedStack, service: str) -> None:
+async def test_only_the_killed_service_is_restarted(embedded_stack: EmbeddedStack, service: str) -> None:
     before = embedded_stack.note
     killed = embedded_stack.kill(service)
 
@@ -126,7 +126,7 @@ async def test_a_killed_service_is_started_again_alone(embedded_stack: EmbeddedS
     assert f"{service} was ended by SIGKILL" in embedded_stack.output.read_text()
 
 
-async def test_a_killed_forkserver_takes_the_services_along_and_all_come_back(
+async def test_all_services_restart_after_a_kill_of_the_forkserver(
     embedded_stack: EmbeddedStack,
 ) -> None:
     before = embedded_stack.note
@@ -142,7 +142,7 @@ async def test_a_killed_forkserver_takes_the_services_along_and_all_come_back(
     assert title_of(embedded_stack, create_gallery(embedded_stack, "after")["code"]) == "after"
 
 
-async def test_a_killed_database_server_is_started_again(embedded_stack: EmbeddedStack) -> None:
+async def test_a_killed_database_server_is_restarted(embedded_stack: EmbeddedStack) -> None:
     created = create_gallery(embedded_stack, "before the crash")
     before = embedded_stack.note
     assert before.postgres_pid is not None
@@ -157,7 +157,7 @@ async def test_a_killed_database_server_is_started_again(embedded_stack: Embedde
     assert title_of(embedded_stack, created["code"]) == "before the crash"
 
 
-async def test_a_killed_supervisor_leaves_nothing_and_its_successor_continues(
+async def test_a_killed_supervisor_leaves_no_process_and_the_next_one_continues(
     embedded_stack: EmbeddedStack,
 ) -> None:
     created = create_gallery(embedded_stack, "kept")
@@ -168,7 +168,7 @@ async def test_a_killed_supervisor_leaves_nothing_and_its_successor_continues(
     await embedded_stack.wait_idle()
 
 
-def test_stopping_drains_everything_and_says_so(embedded_stack: EmbeddedStack) -> None:
+def test_stopping_drains_everything_and_reports_it(embedded_stack: EmbeddedStack) -> None:
     note = embedded_stack.note
     assert embedded_stack.stop() == 0
     assert not any(is_alive(service.pid) for service in note.services.values())

@@ -1,6 +1,4 @@
-"""The broker loses its records and the outboxes do not: more than a page of events is sent again, in
-pages.
-"""
+"""The embedded broker loses its records at a crash: more than a page of events is sent again, in pages."""
 
 import asyncio
 import json
@@ -44,12 +42,12 @@ async def replayed(stack: EmbeddedStack, count: int) -> None:
     """Waits until so many events of the galleries were replayed; the stack is ready before that."""
     log = stack.data_dir / "logs" / "replayer.log"
 
-    def told() -> None:
+    def count_is_logged() -> None:
         lines = log.read_text().splitlines() if log.exists() else []
         entries = [json.loads(line) for line in lines if "replayer.replayed" in line]
         assert [entry["events"] for entry in entries if entry["database"] == "galleries"][-1:] == [count]
 
-    await eventually(told, 60)
+    await eventually(count_is_logged, 60)
 
 
 async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: EmbeddedStack) -> None:
@@ -63,7 +61,7 @@ async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: Embe
     assert await ask(embedded_stack, "galleries", "SELECT count(*) FROM outbox") == GALLERIES
 
 
-async def test_what_was_settled_is_not_sent_again(embedded_stack: EmbeddedStack) -> None:
+async def test_settled_events_are_not_sent_again(embedded_stack: EmbeddedStack) -> None:
     settled = embedded_stack.data_dir / "settled-until"
     embedded_stack.stop()
     settled.write_text(datetime.now(UTC).isoformat())

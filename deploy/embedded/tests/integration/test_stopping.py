@@ -48,7 +48,7 @@ async def test_a_service_that_hangs_is_killed_after_a_while(stack: EmbeddedStack
     assert not is_alive(note.services["media"].pid)
 
 
-async def test_a_setting_a_service_refuses_is_shown_and_ends_the_start(tmp_path: Path) -> None:
+async def test_a_setting_that_a_service_refuses_is_shown_and_ends_the_start(tmp_path: Path) -> None:
     stack = EmbeddedStack(tmp_path / "data", settings={"KAPPI_MEDIA_WORKER_CONCURRENCY": "none"})
     with pytest.raises(RuntimeError):
         stack.start()

@@ -11,7 +11,7 @@ def test_every_consumer_of_the_registry_is_counted_once() -> None:
     assert counted == registered
 
 
-def test_groups_are_those_the_services_read_under() -> None:
+def test_groups_have_the_names_that_the_services_use() -> None:
     from kappi_galleries import consumers as galleries
     from kappi_janitor import consumers as janitor
     from kappi_media import consumers as media

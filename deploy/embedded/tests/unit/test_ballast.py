@@ -41,7 +41,7 @@ def ballast(disk: Disk, said: io.StringIO) -> Ballast:
     return Ballast(disk.path, console=Console(said))
 
 
-async def test_with_room_it_is_kept_and_nothing_is_said(
+async def test_with_free_space_the_ballast_is_kept_silently(
     ballast: Ballast, disk: Disk, said: io.StringIO
 ) -> None:
     ballast.keep()
@@ -53,7 +53,7 @@ async def test_with_room_it_is_kept_and_nothing_is_said(
     assert said.getvalue() == ""
 
 
-async def test_a_full_disk_takes_it_and_says_what_to_do(
+async def test_on_a_full_disk_the_ballast_is_removed_and_the_next_step_is_explained(
     ballast: Ballast, disk: Disk, said: io.StringIO
 ) -> None:
     ballast.keep()
@@ -66,7 +66,7 @@ async def test_a_full_disk_takes_it_and_says_what_to_do(
         assert part in said.getvalue()
 
 
-async def test_without_one_it_waits_for_room(
+async def test_without_a_ballast_the_start_waits_for_space(
     ballast: Ballast, disk: Disk, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_S", 0.01)
@@ -80,7 +80,7 @@ async def test_without_one_it_waits_for_room(
     assert "waits for room" in said.getvalue()
 
 
-def test_it_is_made_again_only_where_as_much_stays_free(ballast: Ballast, disk: Disk) -> None:
+def test_the_ballast_is_created_again_only_with_enough_free_space(ballast: Ballast, disk: Disk) -> None:
     disk.others_left_bytes = 2 * BALLAST_BYTES - 1
     ballast.keep()
     assert not disk.path.exists()
@@ -89,7 +89,7 @@ def test_it_is_made_again_only_where_as_much_stays_free(ballast: Ballast, disk: 
     assert disk.path.exists()
 
 
-def test_one_that_cannot_be_filled_leaves_nothing(
+def test_a_ballast_that_cannot_be_filled_leaves_no_file(
     ballast: Ballast, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_room(_: int) -> None:
@@ -105,5 +105,5 @@ def test_one_that_cannot_be_filled_leaves_nothing(
     ("disk_bytes", "most", "kept"),
     [(400 * MIB, "32MB", "32MB"), (2 << 30, "128MB", "80MB"), (1 << 40, "512MB", "80MB")],
 )
-def test_postgres_log_fits_the_disk(disk_bytes: int, most: str, kept: str) -> None:
+def test_the_log_of_postgresql_fits_the_disk(disk_bytes: int, most: str, kept: str) -> None:
     assert log_sizes(disk_bytes) == {"max_wal_size": most, "min_wal_size": kept}

@@ -47,12 +47,12 @@ async def read_to_the_end(log: ChildLog) -> None:
     await eventually(read)
 
 
-async def test_lines_are_kept_however_they_arrive(log: ChildLog) -> None:
+async def test_lines_are_kept_in_any_chunks(log: ChildLog) -> None:
     await fed(log, b"one\ntw", b"o\nthree")
     assert log.path.read_bytes() == b"one\ntwo\nthree\n"
 
 
-async def test_two_processes_do_not_share_a_line(log: ChildLog) -> None:
+async def test_lines_of_two_processes_are_not_mixed(log: ChildLog) -> None:
     first = await log.open_pipe()
     await asyncio.to_thread(os.write, first, b"half")
     await fed_beside(log, b"whole\n")
@@ -93,7 +93,7 @@ async def test_a_line_without_end_does_not_fill_the_memory(log: ChildLog) -> Non
     await read_to_the_end(log)
 
 
-async def test_lines_a_full_disk_does_not_take_are_dropped_counted_and_told_of(
+async def test_lines_are_dropped_and_counted_on_a_full_disk_and_the_count_is_logged(
     log: ChildLog, shown: list[str]
 ) -> None:
     log.path.symlink_to("/dev/full")
@@ -110,10 +110,10 @@ async def test_lines_a_full_disk_does_not_take_are_dropped_counted_and_told_of(
     assert (entry["event"], entry["lines"], entry["service"]) == ("log.lines_dropped", 1_001, "media")
 
 
-async def test_a_line_there_is_half_room_for_is_not_left_torn(
+async def test_a_line_that_fits_only_in_part_is_not_written(
     log: ChildLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system writes its last bytes in a short write."""
+    """A file system may write only its last free bytes, in a short write."""
     await fed(log, b"whole\n")
     real, room = open, [8]
 
@@ -138,7 +138,7 @@ async def test_a_line_there_is_half_room_for_is_not_left_torn(
     assert json.loads(gap)["lines"] == 1
 
 
-async def test_logs_take_a_small_part_of_a_small_disk(log: ChildLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_logs_use_a_small_part_of_a_small_disk(log: ChildLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_log, "disk_space", lambda _: DiskSpace(0, 40_000))
     await fed(log, *[b"x" * 60 + b"\n"] * 5)
     assert log.path.with_suffix(".log.1").stat().st_size == 122

@@ -26,7 +26,7 @@ assert isinstance(ROOT, TyperGroup)
 
 
 @pytest.mark.parametrize("path", _commands(ROOT), ids=" ".join)
-def test_help_fits_a_narrow_terminal_and_loses_nothing(path: tuple[str, ...]) -> None:
+def test_help_fits_a_narrow_terminal_completely(path: tuple[str, ...]) -> None:
     narrow, wide = (
         CliRunner().invoke(cli.app, [*path, "--help"], prog_name="kappi", terminal_width=columns).stdout
         for columns in (38, 198)
@@ -35,7 +35,7 @@ def test_help_fits_a_narrow_terminal_and_loses_nothing(path: tuple[str, ...]) ->
     assert "".join(narrow.split()) == "".join(wide.split())
 
 
-def test_the_width_of_the_terminal_is_minded() -> None:
+def test_help_uses_the_width_of_the_terminal() -> None:
     told = call_kappi("--help", env={**ENV, "COLUMNS": "40"}).stdout
     assert max(map(len, told.splitlines())) <= 40
     assert call_kappi("--help", env={**ENV, "COLUMNS": "1"}).returncode == 0
@@ -54,7 +54,7 @@ def test_the_version_is_an_option_and_a_command() -> None:
     assert call_kappi("version", env=ENV).stdout == expected
 
 
-def test_what_nothing_foresaw_is_a_sentence(
+def test_an_unexpected_error_is_printed_as_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(**_: object) -> None:

@@ -16,12 +16,12 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
-def test_a_picture_is_declared_as_what_the_server_finds(fmt: str) -> None:
+def test_the_client_and_the_server_find_the_same_type_of_a_picture(fmt: str) -> None:
     _agree(encode(quadrants(40, 30), fmt))
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov"])
-def test_a_movie_is_declared_as_what_the_server_finds(container: Literal["mp4", "mov"]) -> None:
+def test_the_client_and_the_server_find_the_same_type_of_a_movie(container: Literal["mp4", "mov"]) -> None:
     _agree(movie(MovieShape(container=container, seconds=0.3)))
 
 
@@ -44,7 +44,7 @@ def test_a_movie_is_declared_as_what_the_server_finds(container: Literal["mp4", 
         b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroskaB\x87\x81\x04" + bytes(40),
     ],
 )
-def test_a_container_is_declared_as_what_the_server_finds(head: bytes) -> None:
+def test_the_client_and_the_server_find_the_same_type_of_a_container(head: bytes) -> None:
     _agree(head)
 
 
@@ -67,7 +67,7 @@ def test_a_file_of_another_format_is_unknown_to_both(head: bytes) -> None:
     assert content_type_of(head) is None
 
 
-def test_the_accepted_formats_are_those_of_the_server() -> None:
+def test_the_client_and_the_server_accept_the_same_formats() -> None:
     assert ACCEPTED == TAKEN
 
 

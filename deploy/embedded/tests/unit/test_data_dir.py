@@ -33,7 +33,7 @@ def mode_of(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_are_private(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "a folder")
     with data.held():
         first, other, key = data.secret("store"), data.secret("media-idempotency"), data.grant_key()
@@ -47,7 +47,7 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     assert {mode_of(path) for path in (data.secrets, data.objects, data.logs)} == {0o700}
 
 
-def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
+def test_a_folder_is_held_by_one_supervisor(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     with data.held():
         assert data.in_use()
@@ -56,7 +56,7 @@ def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
     assert not data.in_use()
 
 
-def test_asking_whether_it_is_in_use_does_not_keep_anybody_out(tmp_path: Path) -> None:
+def test_checking_whether_a_folder_is_in_use_does_not_block_a_start(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     with data.held():
         pass
@@ -65,7 +65,7 @@ def test_asking_whether_it_is_in_use_does_not_keep_anybody_out(tmp_path: Path) -
         assert data.in_use()
 
 
-def test_the_note_is_read_while_its_writer_lives_only(tmp_path: Path) -> None:
+def test_the_note_is_valid_only_while_its_writer_runs(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     with data.held():
         assert data.read_note() is None
@@ -76,10 +76,10 @@ def test_the_note_is_read_while_its_writer_lives_only(tmp_path: Path) -> None:
     data.write_note(NOTE)  # as a killed supervisor leaves it
     assert data.read_note() is None
     with data.held():
-        assert data.read_note() is None, "the successor's, before it is up"
+        assert data.read_note() is None, "the next supervisor holds the folder and is not ready"
 
 
-def test_a_note_of_one_that_was_killed_is_nothing_though_its_successor_holds_the_folder(
+def test_the_note_of_a_killed_supervisor_is_invalid_while_the_next_one_starts(
     tmp_path: Path,
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
@@ -90,13 +90,13 @@ def test_a_note_of_one_that_was_killed_is_nothing_though_its_successor_holds_the
         assert data.read_note() is None
 
 
-def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_explained(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DataDirUnusable, match="KAPPI_DATA_DIR"), DataDir(tmp_path / "data").held():
         pytest.fail("held a file")
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_draft(
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_draft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "note"

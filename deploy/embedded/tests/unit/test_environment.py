@@ -28,7 +28,7 @@ def environments(tmp_path: Path, environ: dict[str, str]) -> dict[str, dict[str,
     return {service.name: builder.of_service(service, ADDRESSES) for service in plan.services}
 
 
-def test_a_service_gets_no_secret_of_another(tmp_path: Path) -> None:
+def test_a_service_gets_no_secrets_of_other_services(tmp_path: Path) -> None:
     found = environments(tmp_path, {"KAPPI_GALLERIES_SOMETHING": "x", "PATH": "/bin"})
     media = found["media"]
     assert media["KAPPI_MEDIA_DATABASE_URL"] == ADDRESSES.databases["media"]
@@ -40,11 +40,11 @@ def test_a_service_gets_no_secret_of_another(tmp_path: Path) -> None:
     gateways = {name for name in found["gateway"] if "SECRET" in name or "DATABASE" in name or "KEY" in name}
     assert gateways == {"KAPPI_INTERNAL_SECRET", "KAPPI_EVENT_SECRET"}
     assert "KAPPI_INTERNAL_SECRET" not in found["janitor"], "it neither calls nor is called"
-    assert "KAPPI_EVENT_SECRET" not in found["store"], "it has no part in events"
+    assert "KAPPI_EVENT_SECRET" not in found["store"], "it neither sends nor reads events"
     assert not [name for name in found["galleries"] if name.startswith("KAPPI_LOCAL_STORE_")]
 
 
-def test_what_the_caller_sets_wins(tmp_path: Path) -> None:
+def test_variables_of_the_caller_replace_defaults(tmp_path: Path) -> None:
     found = environments(tmp_path, {"KAPPI_MEDIA_DATABASE_POOL_SIZE": "3", FETCH_WAIT: "200"})
     assert found["media"]["KAPPI_MEDIA_DATABASE_POOL_SIZE"] == "3"
     assert {env[FETCH_WAIT] for env in found.values()} == {"200"}
@@ -57,7 +57,7 @@ def test_the_janitor_asks_the_embedded_broker_less_often(tmp_path: Path) -> None
     assert FETCH_WAIT not in with_kafka["janitor"]
 
 
-def test_only_the_gateway_is_for_outside_and_its_operations_are_not(tmp_path: Path) -> None:
+def test_only_the_public_port_of_the_gateway_is_open_to_other_machines(tmp_path: Path) -> None:
     found = environments(tmp_path, {"KAPPI_HOST": "0.0.0.0", "KAPPI_PORT": "8080"})
     assert found["gateway"]["KAPPI_GATEWAY_HOST"] == "0.0.0.0"
     assert found["gateway"]["KAPPI_GATEWAY_PORT"] == "8080"
@@ -87,7 +87,7 @@ def test_an_s3_replaces_the_local_store(tmp_path: Path, addressing: str, origin:
         assert not [key for key in env if key.startswith("KAPPI_LOCAL_STORE_") or key.endswith("_STORE_URL")]
 
 
-def test_a_given_broker_is_not_treated_as_the_forgetful_one(tmp_path: Path) -> None:
+def test_a_given_broker_has_no_settings_of_the_embedded_one(tmp_path: Path) -> None:
     given = environments(tmp_path, {"KAPPI_KAFKA_BOOTSTRAP": "kafka:9092"})["media"]
     assert "KAPPI_GAP_SIGNAL_DIR" not in given
     assert "KAPPI_KAFKA_CREATE_TOPICS" not in given
@@ -95,13 +95,13 @@ def test_a_given_broker_is_not_treated_as_the_forgetful_one(tmp_path: Path) -> N
     assert Path(embedded["KAPPI_GAP_SIGNAL_DIR"]) == tmp_path / "signals"
 
 
-def test_a_grant_key_of_the_callers_own_is_used(tmp_path: Path) -> None:
+def test_a_grant_key_of_the_caller_is_used(tmp_path: Path) -> None:
     env = environments(tmp_path, {"KAPPI_GALLERIES_GRANT_KEY": "pem"})["galleries"]
     assert env["KAPPI_GALLERIES_GRANT_KEY"] == "pem"
     assert "KAPPI_GALLERIES_GRANT_KEY_FILE" not in env
 
 
-def test_identity_is_found_by_those_who_ask_it(tmp_path: Path) -> None:
+def test_services_that_call_identity_know_its_address(tmp_path: Path) -> None:
     found = environments(tmp_path, {})
     url = ADDRESSES.url("identity")
     assert found["gateway"]["KAPPI_GATEWAY_IDENTITY_URL"] == url
@@ -113,7 +113,7 @@ def test_identity_is_found_by_those_who_ask_it(tmp_path: Path) -> None:
     assert not [name for name, env in found.items() if name != "identity" and secret in env.values()]
 
 
-def test_an_smtp_server_takes_the_place_of_the_folder(tmp_path: Path) -> None:
+def test_an_smtp_server_replaces_the_mail_folder(tmp_path: Path) -> None:
     given = {
         "KAPPI_IDENTITY_SMTP_HOST": "mail.example",
         "KAPPI_IDENTITY_KEY_SECRET": "their own, and long",
@@ -124,5 +124,5 @@ def test_an_smtp_server_takes_the_place_of_the_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "secrets" / "identity-key").exists()
 
 
-def test_every_service_is_found_by_name() -> None:
+def test_every_service_is_listed_by_name() -> None:
     assert {name: service.name for name, service in BY_NAME.items()} == {name: name for name in BY_NAME}

@@ -2,7 +2,7 @@ from kappi_client import ApiError
 from kappi_embedded.commands.hints import HINTS, explained
 
 
-def test_an_error_says_what_to_do_next() -> None:
+def test_an_error_has_the_next_step() -> None:
     busy = ApiError(429, {"code": "too_many_galleries", "detail": "Slow down."}, retry_after_s=120.0)
     assert explained(busy) == "Slow down. (too_many_galleries): try again in 2 minutes"
     unknown = ApiError(404, {"code": "gallery_not_found", "detail": "None."})

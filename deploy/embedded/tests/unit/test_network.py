@@ -25,11 +25,13 @@ def in_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"KAPPI_PUBLIC_URL": "https://kappi.example/photos"}, "https://kappi.example/photos"),
     ],
 )
-def test_what_to_open_on_a_phone(given: dict[str, str], url: str | None) -> None:
+def test_the_address_for_a_phone_depends_on_host_and_public_url(
+    given: dict[str, str], url: str | None
+) -> None:
     assert phone_url(read_plan(given)) == url
 
 
-def test_an_address_is_found_without_asking_anybody() -> None:
+def test_the_address_is_found_without_sending_packets() -> None:
     address = network_address()
     assert address is None or (address.count(".") == 3 and not address.startswith("127."))
 
@@ -48,7 +50,7 @@ def test_the_terminal_shows_the_address_and_its_code_on_forty_columns() -> None:
     assert max(map(len, shown)) <= 40
 
 
-def test_it_tells_how_to_let_phones_in_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_explains_how_to_admit_phones_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "network_address", lambda: None)
     assert "KAPPI_HOST=0.0.0.0" in said({})
     assert "no network" in said({"KAPPI_HOST": "0.0.0.0"})

@@ -4,7 +4,7 @@ import pytest
 from kappi_embedded.plan import SERVICES, BadSetting, data_dir_from, read_plan
 
 
-def test_nothing_set_means_everything_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_settings_all_servers_are_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     plan = read_plan({})
     assert plan.data_dir == tmp_path / "data"
@@ -14,7 +14,7 @@ def test_nothing_set_means_everything_embedded(monkeypatch: pytest.MonkeyPatch, 
     assert plan.services == SERVICES
 
 
-def test_each_piece_is_replaced_alone() -> None:
+def test_each_server_is_replaced_separately() -> None:
     with_kafka = read_plan({"KAPPI_KAFKA_BOOTSTRAP": "kafka:9092"})
     assert not with_kafka.needs_broker
     assert with_kafka.needs_postgres
@@ -23,7 +23,7 @@ def test_each_piece_is_replaced_alone() -> None:
     assert with_s3.needs_broker
 
 
-def test_postgres_runs_until_every_service_has_a_database_of_its_own() -> None:
+def test_postgres_runs_unless_every_service_has_a_given_database() -> None:
     some = {"KAPPI_MEDIA_DATABASE_URL": "postgresql://a/media"}
     every = {
         **some,
@@ -37,7 +37,7 @@ def test_postgres_runs_until_every_service_has_a_database_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "80 00", "٨٠"])
-def test_a_port_that_is_none_is_named(text: str) -> None:
+def test_an_invalid_port_is_named(text: str) -> None:
     with pytest.raises(BadSetting, match="KAPPI_PORT"):
         read_plan({"KAPPI_PORT": text})
 
@@ -65,14 +65,14 @@ def test_the_public_url_follows_host_and_port_unless_given() -> None:
         ({"KAPPI_PUBLIC_URL": "http://localhost:8000/kappi"}, False),
     ],
 )
-def test_any_address_will_do_where_no_proxy_is_in_front(given: dict[str, str], direct: bool) -> None:
+def test_without_a_proxy_any_address_of_the_machine_is_accepted(given: dict[str, str], direct: bool) -> None:
     assert read_plan(given).has_no_other_name is direct
 
 
 @pytest.mark.parametrize(
     "public_url", ["kappi.example", "https://kappi.example/v1", "https://kappi.example/?a", "https:///kappi"]
 )
-def test_a_public_url_that_cannot_be_one_is_refused_with_a_sentence(public_url: str) -> None:
+def test_an_invalid_public_url_is_refused_with_a_sentence(public_url: str) -> None:
     with pytest.raises(BadSetting, match=r"KAPPI_PUBLIC_URL: .* \w+") as refused:
         read_plan({"KAPPI_PUBLIC_URL": public_url})
     assert public_url in str(refused.value)
@@ -83,7 +83,7 @@ def test_a_relative_data_dir_is_made_absolute(monkeypatch: pytest.MonkeyPatch, t
     assert data_dir_from({"KAPPI_DATA_DIR": "my photos/data"}) == tmp_path / "my photos" / "data"
 
 
-def test_a_reserve_that_is_no_number_is_named() -> None:
+def test_an_invalid_reserve_is_named() -> None:
     assert read_plan({}).store_reserve_bytes is None
     assert read_plan({"KAPPI_LOCAL_STORE_RESERVE_BYTES": "1000"}).store_reserve_bytes == 1000
     with pytest.raises(BadSetting, match="KAPPI_LOCAL_STORE_RESERVE_BYTES"):

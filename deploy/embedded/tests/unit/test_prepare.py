@@ -8,7 +8,7 @@ from kappi_embedded.plan import WITH_DATABASE, ServiceSpec
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE, ids=lambda service: service.name)
-def test_it_agrees_with_alembic(service: ServiceSpec) -> None:
+def test_the_newest_revisions_are_those_of_alembic(service: ServiceSpec) -> None:
     from alembic.script import ScriptDirectory
     from kappi_chassis.db.migrations import alembic_config
 

@@ -23,7 +23,7 @@ NOTE = RunNote(
 )
 
 
-def test_what_runs_here_has_another_address_for_others(tmp_path: Path) -> None:
+def test_a_local_stack_has_another_address_for_other_machines(tmp_path: Path) -> None:
     data, environ = DataDir(tmp_path), {"KAPPI_DATA_DIR": str(tmp_path)}
     with data.held():
         data.write_note(NOTE)
@@ -41,7 +41,7 @@ def test_what_runs_here_has_another_address_for_others(tmp_path: Path) -> None:
         (None, None),
     ],
 )
-def test_a_link_is_printed_as_others_reach_it(url: str | None, shown: str | None) -> None:
+def test_a_printed_link_has_the_address_for_other_machines(url: str | None, shown: str | None) -> None:
     gallery = Gallery("1", "sato", url, None)
     assert Links(LOCAL, PHONE).seen_from_elsewhere(gallery).url == shown
     assert Links(LOCAL, LOCAL).seen_from_elsewhere(gallery).url == url

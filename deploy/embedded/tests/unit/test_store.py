@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 MIB = 1 << 20
 
 
-async def test_it_is_said_once_that_uploads_are_refused_and_that_they_are_not(tmp_path: Path) -> None:
+async def test_refusing_and_accepting_uploads_is_logged_once_each(tmp_path: Path) -> None:
     free_bytes = [500 * MIB]
     times = iter(range(100))
     space = LocalSpace(

@@ -13,7 +13,7 @@ from kappi_embedded.console import Console
 from kappi_embedded.store_folder import prepare_store_folder
 
 
-async def test_objects_of_an_older_version_become_plain_files_and_it_is_said(tmp_path: Path) -> None:
+async def test_objects_of_an_older_version_become_plain_files_and_this_is_reported(tmp_path: Path) -> None:
     old = tmp_path / "objects" / "posts" / "original%."
     old.parent.mkdir(parents=True)
     told = {"content_type": "image/png", "etag": "a" * 32, "sha256": None}
@@ -28,7 +28,7 @@ async def test_objects_of_an_older_version_become_plain_files_and_it_is_said(tmp
     await store.close()
 
 
-async def test_a_folder_of_this_version_is_left_alone(tmp_path: Path) -> None:
+async def test_a_folder_of_this_version_is_unchanged(tmp_path: Path) -> None:
     said = io.StringIO()
     await prepare_store_folder(tmp_path, Console(said))
     assert said.getvalue() == ""

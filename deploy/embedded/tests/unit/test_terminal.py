@@ -21,7 +21,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_without_a_terminal_it_is_a_line_now_and_then(
+def test_without_a_terminal_progress_is_a_line_every_ten_seconds(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ShareBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
@@ -39,7 +39,7 @@ def test_without_a_terminal_it_is_a_line_now_and_then(
     assert lines[1].endswith(" left")
 
 
-def test_what_is_only_on_its_way_is_not_stored(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bytes_on_their_way_do_not_count_as_stored(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with ShareBars(files=1, size_bytes=60 * MB, clock=clock) as bars:
         bars.moved(50 * MB)
         clock.now = 20.0
@@ -50,13 +50,13 @@ def test_what_is_only_on_its_way_is_not_stored(clock: Clock, capsys: pytest.Capt
     )
 
 
-def test_a_refused_file_is_not_waited_for(clock: Clock) -> None:
+def test_a_refused_file_does_not_count_as_missing(clock: Clock) -> None:
     with ShareBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
         bars.rejected(FILM, "the file is empty")
     assert bars.meter.total_bytes == 40 * MB
 
 
-def test_on_a_terminal_it_is_a_bar_that_says_what_is_on_its_way(
+def test_on_a_terminal_progress_is_a_bar_with_the_bytes_on_their_way(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -73,5 +73,5 @@ async def test_an_event_that_is_sent_again_is_counted_once() -> None:
     assert (report.events["ObjectsPurged"], report.objects) == (1, 3)
 
 
-async def test_where_nothing_came_nothing_is_waited_for() -> None:
+async def test_without_new_records_collecting_ends_at_once() -> None:
     assert (await collected()).purged == set()

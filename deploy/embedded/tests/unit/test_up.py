@@ -52,7 +52,7 @@ async def run(
         return await up._run(plan, DataDir(folder), console=Console(said), environ={})
 
 
-async def test_a_start_that_failed_for_want_of_room_begins_anew(
+async def test_a_start_that_failed_on_a_full_disk_is_repeated(
     tmp_path: Path, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(failures=2)
@@ -62,7 +62,7 @@ async def test_a_start_that_failed_for_want_of_room_begins_anew(
     assert "media ended with status 1" in said.getvalue()
 
 
-async def test_one_that_failed_for_another_reason_ends(
+async def test_a_start_that_failed_for_another_reason_ends(
     tmp_path: Path, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(failures=1)

@@ -38,7 +38,7 @@ def _consumer(bootstrap: str, topic: str, *, group: str) -> AIOKafkaConsumer:
     )
 
 
-async def test_what_was_produced_is_consumed_in_order_with_its_headers(
+async def test_records_are_consumed_in_order_with_their_headers(
     every_broker: BrokerUnderTest, topic_prefix: str
 ) -> None:
     topic = f"{topic_prefix}UploadCompleted"
@@ -56,7 +56,7 @@ async def test_what_was_produced_is_consumed_in_order_with_its_headers(
     assert len({record.partition for record in records}) == 1
 
 
-async def test_a_group_goes_on_from_its_committed_offset(
+async def test_a_group_continues_at_its_committed_offset(
     every_broker: BrokerUnderTest, topic_prefix: str
 ) -> None:
     topic, group = f"{topic_prefix}MediaReady", f"{topic_prefix}galleries"
@@ -115,7 +115,7 @@ async def test_a_topic_has_the_partitions_it_was_made_with(
         await producer.stop()
 
 
-async def test_an_interrupted_broker_comes_back_with_its_records(topic_prefix: str) -> None:
+async def test_an_interrupted_broker_keeps_its_records(topic_prefix: str) -> None:
     topic = f"{topic_prefix}GalleryDeleted"
     with EmbeddedBroker() as broker:
         port = int(broker.bootstrap.rpartition(":")[2])
@@ -136,7 +136,7 @@ async def test_an_interrupted_broker_comes_back_with_its_records(topic_prefix: s
             await consumer.stop()
 
 
-def test_a_closed_broker_is_gone_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_broker_refuses_calls(capfd: pytest.CaptureFixture[str]) -> None:
     broker = EmbeddedBroker()
     port = int(broker.bootstrap.rpartition(":")[2])
     assert accepts_tcp(port)
@@ -154,7 +154,9 @@ def test_a_closed_broker_is_gone_and_says_so(capfd: pytest.CaptureFixture[str]) 
 @pytest.mark.skipif(
     not kafka_server.runnable(Path.cwd()), reason="Apache Kafka is not installed (make real-servers)"
 )
-async def test_apache_kafka_keeps_what_it_acknowledged_over_kill_9(tmp_path: Path, topic_prefix: str) -> None:
+async def test_apache_kafka_keeps_acknowledged_records_after_kill_9(
+    tmp_path: Path, topic_prefix: str
+) -> None:
     topic = f"{topic_prefix}ObjectsPurged"
     server = KafkaServer(root=Path.cwd(), folder=tmp_path)
     server.start()

@@ -109,7 +109,7 @@ async def test_order_per_key_is_kept(
         assert sequences == list(range(1, 21))
 
 
-async def test_the_relay_sends_again_what_it_could_not_mark(
+async def test_the_relay_sends_unmarked_events_again(
     url: str, outbox: Outbox, producer: Producer, make_consumer: ConsumerMaker, running: Background
 ) -> None:
     """Crash window: acknowledged by the broker, process gone before the row was marked."""
@@ -146,7 +146,7 @@ async def test_the_relay_sends_again_what_it_could_not_mark(
     assert effects == {1: 1, 2: 1}
 
 
-async def test_a_crash_between_effect_and_offset_repeats_nothing(
+async def test_a_crash_between_effect_and_offset_does_not_repeat_the_effect(
     outbox: Outbox, relay: Relay, make_consumer: ConsumerMaker, running: Background
 ) -> None:
     """The first consumer dies after its effect was committed and before its offset was."""
@@ -232,7 +232,7 @@ async def test_a_transient_failure_waits_and_keeps_order(
 
 
 @pytest.mark.parametrize("error", [Poison("never"), ZeroDivisionError("a bug")], ids=["poison", "bug"])
-async def test_poison_becomes_a_dead_letter_and_the_next_record_flows(
+async def test_poison_becomes_a_dead_letter_and_the_next_record_is_handled(
     error: Exception,
     outbox: Outbox,
     relay: Relay,
@@ -296,11 +296,11 @@ async def test_a_record_that_is_no_event_becomes_a_dead_letter(
 async def test_a_consumer_that_cannot_write_a_dead_letter_stops(
     connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker
 ) -> None:
-    class NoGrave:
+    class FailingDeadLetters:
         async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
             raise OSError(f"no dead letters for {record.topic}, {group}, {error}")
 
-    consumer: Consumer = make_consumer(Seen(), dead_letters=NoGrave())
+    consumer: Consumer = make_consumer(Seen(), dead_letters=FailingDeadLetters())
     await producer.send(connection.topic("GalleryDeleted"), key=b"k", value=b"not json", headers=())
     with pytest.raises(ExceptionGroup) as stopped:
         async with asyncio.timeout(30):
@@ -308,7 +308,7 @@ async def test_a_consumer_that_cannot_write_a_dead_letter_stops(
     assert stopped.group_contains(OSError, match="no dead letters")
 
 
-async def test_replay_delivers_everything_again_once(
+async def test_replay_delivers_every_event_once_more(
     url: str, outbox: Outbox, relay: Relay, make_consumer: ConsumerMaker, running: Background
 ) -> None:
     seen, galleries = Seen(), [uuid4() for _ in range(7)]
@@ -340,7 +340,7 @@ async def test_replay_delivers_everything_again_once(
     await eventually(twice, deadline_s=30)
 
 
-async def test_two_relays_send_once(
+async def test_two_relays_send_each_event_once(
     url: str, outbox: Outbox, producer: Producer, make_consumer: ConsumerMaker, running: Background
 ) -> None:
     seen, galleries = Seen(), [uuid4() for _ in range(50)]

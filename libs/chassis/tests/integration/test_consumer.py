@@ -1,4 +1,4 @@
-"""The consumer's life cycle: rebalances, outages, failures, gaps, and its end."""
+"""The life cycle of a consumer: rebalances, outages, failures, gaps, and its end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def maker(kafka: KafkaConnection, sender: Producer) -> Maker:
 async def publish(
     sender: Producer, count: int, *, first: int = 1, key: str | None = None, topic: str = TOPIC
 ) -> None:
-    """Events numbered in `sequence`, each under a key of its own unless one is given."""
+    """Publishes events numbered by `sequence`, each under its own key unless one is given."""
     for number in range(first, first + count):
         event = GalleryDeleted(
             gallery_id=uuid4(), owner_id=None, reason="requested", deleted_at=datetime.now(UTC)
@@ -108,7 +108,7 @@ class Seen:
         return True
 
 
-async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_nothing(
+async def test_a_consumer_reports_that_a_silent_broker_sends_nothing(
     sender: Producer, running: Background
 ) -> None:
     silent = socket.create_server(("127.0.0.1", 0))
@@ -116,7 +116,7 @@ async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_not
     consumer = maker(nowhere, sender)(Seen())
     running.start(consumer.run())
 
-    def told() -> None:
+    def reported() -> None:
         groups = [
             sample.labels["group"]
             for metric in metrics.CONSUMER_ASSIGNED.collect()
@@ -126,10 +126,10 @@ async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_not
         assert nowhere.topic(GROUP) in groups
 
     with silent:
-        await eventually(told, deadline_s=5)
+        await eventually(reported, deadline_s=5)
 
 
-async def test_nothing_is_skipped_when_others_join_and_leave(
+async def test_no_record_is_skipped_when_members_join_and_leave(
     every_broker: BrokerUnderTest, topic_prefix: str, running: Background
 ) -> None:
     """Two rebalances while queues are busy: every record is handled, and is committed only then."""
@@ -168,7 +168,7 @@ async def test_nothing_is_skipped_when_others_join_and_leave(
     await sender.close()
 
 
-async def test_an_offset_is_never_committed_beyond_what_is_processed(
+async def test_an_offset_is_never_committed_beyond_the_processed_records(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
     seen, release = Seen(), asyncio.Event()
@@ -198,7 +198,7 @@ async def test_an_offset_is_never_committed_beyond_what_is_processed(
     await eventually(done, deadline_s=30)
 
 
-async def test_a_broker_outage_is_waited_out(
+async def test_a_consumer_continues_after_a_broker_outage(
     broker: EmbeddedBroker, kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
     seen = Seen()
@@ -222,7 +222,7 @@ async def test_a_broker_outage_is_waited_out(
     await eventually(lambda: arrived(10), deadline_s=60)
 
 
-async def test_it_ends_in_bounded_time_while_the_broker_is_away(
+async def test_a_consumer_stops_in_bounded_time_during_a_broker_outage(
     broker: EmbeddedBroker, sender: Producer, make: Maker
 ) -> None:
     begun = asyncio.Event()
@@ -246,15 +246,15 @@ async def test_it_ends_in_bounded_time_while_the_broker_is_away(
 async def test_a_queue_that_fails_ends_the_consumer_at_once(
     broker: EmbeddedBroker, sender: Producer, make: Maker
 ) -> None:
-    """It does not wait for the broker's answer to the poll."""
+    """The consumer does not wait for the broker's answer to the poll."""
     release = asyncio.Event()
 
-    class NoGrave:
+    class FailingDeadLetters:
         async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
             await release.wait()
             raise RuntimeError("no dead letters")
 
-    consumer = make(Seen(), dead_letters=NoGrave())
+    consumer = make(Seen(), dead_letters=FailingDeadLetters())
     running = asyncio.create_task(consumer.run())
     await sender.send(TOPIC, key=b"k", value=b"not json", headers=())
 
@@ -271,7 +271,7 @@ async def test_a_queue_that_fails_ends_the_consumer_at_once(
     assert failure.group_contains(RuntimeError, match="no dead letters")
 
 
-async def test_lag_and_share_are_told(
+async def test_lag_and_assigned_partitions_are_metrics(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
     release = asyncio.Event()
@@ -304,14 +304,14 @@ async def test_lag_and_share_are_told(
     await eventually(caught_up, deadline_s=30)
 
 
-async def test_records_the_broker_dropped_are_told(
+async def test_records_that_the_broker_dropped_are_reported(
     sender: Producer, make: Maker, running: Background
 ) -> None:
     """The in-process broker keeps 5 MB of a partition; the first records of this group are dropped."""
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_gap(topic: str) -> None:
-        told.append(topic)
+        reported.append(topic)
 
     for _ in range(14):
         await sender.send(TOPIC, key=b"k", value=bytes(900_000), headers=())
@@ -323,19 +323,17 @@ async def test_records_the_broker_dropped_are_told(
     running.start(make(Seen(), dead_letters=DeadLettersOfTest(), on_gap=on_gap).run())
 
     def noticed() -> None:
-        assert told == [TOPIC]
+        assert reported == [TOPIC]
 
     await eventually(noticed, deadline_s=30)
 
 
-async def test_a_hole_in_the_offsets_alone_is_no_gap(
-    sender: Producer, make: Maker, running: Background
-) -> None:
+async def test_missing_offsets_alone_are_no_gap(sender: Producer, make: Maker, running: Background) -> None:
     """Transactions and compaction leave holes; so does a rebalance whose first batch begins later."""
-    told: list[str] = []
+    reported: list[str] = []
 
     async def on_gap(topic: str) -> None:
-        told.append(topic)
+        reported.append(topic)
 
     seen = Seen()
     consumer = make(seen, on_gap=on_gap)
@@ -351,14 +349,14 @@ async def test_a_hole_in_the_offsets_alone_is_no_gap(
     await publish(sender, 1, first=4, key="k")
     await eventually(lambda: arrived(4), deadline_s=30)
     await eventually(lambda: _idle(consumer), deadline_s=30)
-    assert told == []
+    assert reported == []
 
 
 def _idle(consumer: Consumer) -> None:
     assert len(consumer._asides) == 1  # the committing one; no task examines a gap any more
 
 
-async def test_a_partition_with_too_much_open_is_paused_and_resumed(
+async def test_a_partition_with_too_many_open_records_is_paused_and_resumed(
     sender: Producer, make: Maker, running: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kappi_chassis.bus.partition_queue.DEPTH", 10)

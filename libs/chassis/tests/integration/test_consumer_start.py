@@ -59,7 +59,7 @@ def tried(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) 
     return check
 
 
-async def test_a_broker_that_is_away_is_waited_out(
+async def test_a_consumer_waits_for_its_broker(
     broker: EmbeddedBroker, connection: KafkaConnection, consumer: Consumer, seen: list[Any], tried: Any
 ) -> None:
     async with Background() as running:
@@ -76,7 +76,7 @@ async def test_a_broker_that_is_away_is_waited_out(
         await eventually(delivered, 30)
 
 
-async def test_waiting_can_be_called_off(consumer: Consumer, tried: Any) -> None:
+async def test_waiting_can_be_cancelled(consumer: Consumer, tried: Any) -> None:
     task = asyncio.create_task(consumer.run())
     await eventually(tried)
 

@@ -89,7 +89,7 @@ async def _fetch(server: EmbeddedPostgres, *, database: str, query: str) -> obje
         await connection.close()
 
 
-async def test_is_postgresql_18_in_utf8_with_a_locale_that_knows_every_script(
+async def test_it_is_postgresql_18_in_utf8_with_a_locale_for_every_script(
     server: EmbeddedPostgres,
 ) -> None:
     assert str(await _fetch(server, database="postgres", query="SHOW server_version")).startswith("18.")
@@ -97,7 +97,7 @@ async def test_is_postgresql_18_in_utf8_with_a_locale_that_knows_every_script(
     assert await _fetch(server, database="postgres", query="SELECT lower('ÄΣЖ')") == "äσж"
 
 
-async def test_making_a_database_twice_is_the_same_as_once(server: EmbeddedPostgres) -> None:
+async def test_creating_an_existing_database_changes_nothing(server: EmbeddedPostgres) -> None:
     await server.create_database("galleries")
     await server.create_database("galleries")
 
@@ -105,12 +105,14 @@ async def test_making_a_database_twice_is_the_same_as_once(server: EmbeddedPostg
 
 
 @pytest.mark.parametrize("name", ["", "Galleries", 'a"; DROP DATABASE postgres; --', "9lives", "x" * 64])
-async def test_a_name_that_is_none_is_refused(server: EmbeddedPostgres, name: str) -> None:
+async def test_an_invalid_database_name_is_refused(server: EmbeddedPostgres, name: str) -> None:
     with pytest.raises(ValueError, match="not a database name"):
         await server.create_database(name)
 
 
-async def test_the_password_is_needed_and_private(server: EmbeddedPostgres, data_dir: Path) -> None:
+async def test_the_password_is_required_and_its_file_is_private(
+    server: EmbeddedPostgres, data_dir: Path
+) -> None:
     password = (data_dir / "password").read_text()
     assert len(password) >= 32
     assert (data_dir / "password").stat().st_mode & 0o077 == 0
@@ -136,7 +138,7 @@ async def test_data_survives_stop_and_start(data_dir: Path) -> None:
         server.stop()
 
 
-async def test_kill_9_of_the_owner_leaves_no_server_and_loses_nothing(
+async def test_kill_9_of_the_owner_ends_the_server_and_keeps_data(
     owner: subprocess.Popen[str], data_dir: Path
 ) -> None:
     pid = _pid_from(owner)
@@ -153,7 +155,7 @@ async def test_kill_9_of_the_owner_leaves_no_server_and_loses_nothing(
         assert await _fetch(server, database="kept", query="SELECT text FROM note") == "committed"
 
 
-async def test_starting_again_at_once_waits_for_the_orphan(
+async def test_an_immediate_restart_waits_for_the_old_server(
     owner: subprocess.Popen[str], data_dir: Path
 ) -> None:
     pid = _pid_from(owner)
@@ -168,7 +170,7 @@ async def test_starting_again_at_once_waits_for_the_orphan(
         assert await _fetch(server, database="kept", query="SELECT text FROM note") == "committed"
 
 
-async def test_kill_9_of_the_server_is_recovered_from(data_dir: Path) -> None:
+async def test_the_server_recovers_from_kill_9(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir, settings=THROWAWAY)
     server.start()
     await server.create_database("kept")
@@ -209,7 +211,7 @@ async def test_the_log_is_kept_short_while_the_server_writes_it(
     assert "\0" not in log.read_text()
 
 
-async def test_a_note_that_names_a_strangers_process_does_not_keep_it_from_starting(data_dir: Path) -> None:
+async def test_it_starts_if_the_pid_file_names_an_unrelated_process(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir, settings=THROWAWAY):
         note = (data_dir / "cluster" / "postmaster.pid").read_text()
     _, _, rest = note.partition("\n")
@@ -225,7 +227,7 @@ def test_a_folder_in_use_is_refused(server: EmbeddedPostgres, data_dir: Path) ->
     assert server.is_running()
 
 
-def test_a_cluster_of_another_version_is_refused_untouched(data_dir: Path) -> None:
+def test_a_cluster_of_another_version_is_refused_and_unchanged(data_dir: Path) -> None:
     (data_dir / "cluster").mkdir(parents=True)
     (data_dir / "cluster" / "PG_VERSION").write_text("16\n")
 
@@ -234,7 +236,7 @@ def test_a_cluster_of_another_version_is_refused_untouched(data_dir: Path) -> No
     assert (data_dir / "cluster" / "PG_VERSION").read_text() == "16\n"
 
 
-async def test_an_initdb_that_was_cut_off_is_done_again(data_dir: Path) -> None:
+async def test_an_interrupted_initdb_is_repeated(data_dir: Path) -> None:
     (data_dir / "cluster.new").mkdir(parents=True)
     (data_dir / "cluster.new" / "half").write_text("done")
 
@@ -243,7 +245,7 @@ async def test_an_initdb_that_was_cut_off_is_done_again(data_dir: Path) -> None:
     assert not (data_dir / "cluster.new").exists()
 
 
-async def test_works_below_a_folder_that_is_closed_to_others(tmp_path: Path) -> None:
+async def test_it_works_below_a_private_folder(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
 
@@ -252,7 +254,7 @@ async def test_works_below_a_folder_that_is_closed_to_others(tmp_path: Path) -> 
     assert private.stat().st_mode & 0o777 == 0o700
 
 
-async def test_works_with_programs_below_a_folder_that_is_closed_to_others(
+async def test_it_works_with_programs_below_a_private_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = binaries().parents[1]

@@ -71,7 +71,7 @@ async def test_a_pool_that_is_empty_is_transient(url: str, monkeypatch: pytest.M
     assert is_transient(failure.value)
 
 
-async def test_connections_that_died_while_idle_are_replaced_unseen(database: Database) -> None:
+async def test_connections_that_died_while_idle_are_replaced(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(text("SELECT 1"))
         raw = (await connection.get_raw_connection()).driver_connection
@@ -89,7 +89,7 @@ async def test_connections_that_died_while_idle_are_replaced_unseen(database: Da
         assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
 
 
-async def test_a_failed_statement_does_not_tell_its_values(database: Database) -> None:
+async def test_the_error_of_a_failed_statement_does_not_contain_its_values(database: Database) -> None:
     async def run() -> None:
         async with database.transaction() as connection:
             await connection.execute(text("SELECT CAST(:value AS int) / 0"), {"value": 31337})
@@ -100,7 +100,7 @@ async def test_a_failed_statement_does_not_tell_its_values(database: Database) -
 
 
 async def test_the_drivers_own_statements_are_part_of_the_transaction(database: Database) -> None:
-    """Even the first statement of a transaction, which SQLAlchemy did not send itself."""
+    """The rule includes the first statement of a transaction, which SQLAlchemy did not send itself."""
     with suppress(ConnectionError):
         async with database.transaction() as connection:
             driver = await driver_of(connection)

@@ -19,7 +19,7 @@ def housekeeping(url: str) -> Housekeeping:
     )
 
 
-async def test_only_what_is_old_and_sent_is_forgotten(url: str, database: Database, outbox: Outbox) -> None:
+async def test_only_old_and_sent_rows_are_deleted(url: str, database: Database, outbox: Outbox) -> None:
     async with outbox.begin() as unit:
         for _ in range(4):
             event = GalleryDeleted(
@@ -45,7 +45,7 @@ async def test_only_what_is_old_and_sent_is_forgotten(url: str, database: Databa
     assert list(left) == [first + 1, first + 2, first + 3]
 
 
-async def test_a_round_forgets_all_there_is_to_forget(url: str, database: Database) -> None:
+async def test_one_round_deletes_all_due_rows(url: str, database: Database) -> None:
     """One round deletes any number of due rows; otherwise the tables could grow for ever."""
     async with database.transaction() as connection:
         for statement in (

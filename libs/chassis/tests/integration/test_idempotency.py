@@ -80,14 +80,14 @@ async def test_another_body_under_the_same_key_is_refused(database: Database) ->
 
 
 @pytest.mark.usefixtures("effects")
-async def test_keys_of_different_scopes_do_not_meet(database: Database) -> None:
+async def test_the_same_key_in_two_scopes_is_two_keys(database: Database) -> None:
     await perform(database, call(scope="POST /v1/galleries"))
     await perform(database, call(scope="POST /v1/posts"))
     assert await count(database) == 2
 
 
 @pytest.mark.usefixtures("effects")
-async def test_the_database_does_not_hold_the_answer_in_clear(database: Database) -> None:
+async def test_the_stored_answer_is_encrypted(database: Database) -> None:
     await perform(database, call())
     async with database.transaction() as connection:
         row = (await connection.execute(text("SELECT * FROM idempotency"))).one()
@@ -106,7 +106,7 @@ async def test_the_body_cannot_be_guessed_from_the_database(database: Database) 
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_waiting_retry_takes_over_when_the_first_one_fails(database: Database) -> None:
+async def test_a_waiting_retry_runs_if_the_first_request_fails(database: Database) -> None:
     claimed, fail = asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
@@ -135,7 +135,7 @@ def test_unusable_keys_are_refused(key: str) -> None:
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_key_is_known_before_its_body_is(database: Database) -> None:
+async def test_a_key_is_recognised_without_its_body(database: Database) -> None:
     async def known(request: IdempotentCall) -> bool:
         async with database.transaction() as connection:
             return await request.is_known(connection)

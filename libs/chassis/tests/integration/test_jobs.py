@@ -110,25 +110,25 @@ class TestMigrate:
             assert ("migrate.newer_already" in done.stdout) == (len(arguments) == 1)
         assert not await has_table(database_url)
 
-    def test_without_an_address(self, package: str, tmp_path: Path) -> None:
+    def test_a_missing_address_is_an_error(self, package: str, tmp_path: Path) -> None:
         done = job(self.MODULE, package, env={}, path=tmp_path)
         assert done.returncode == 1
         assert f"{package.upper()}_DATABASE_URL is not set" in done.stdout
 
-    def test_without_a_server(self, package: str, tmp_path: Path) -> None:
+    def test_a_missing_server_is_an_error(self, package: str, tmp_path: Path) -> None:
         url = f"postgresql://kappi:hidden-password@{LOOPBACK}:{free_port()}/nowhere"
         done = job(self.MODULE, package, env={f"{package.upper()}_DATABASE_URL": url}, path=tmp_path)
         assert done.returncode == 1
         assert "migrate.failed" in done.stdout
         assert "hidden-password" not in done.stdout + done.stderr
 
-    def test_without_such_a_package(self, database_url: str) -> None:
+    def test_an_unknown_package_is_an_error(self, database_url: str) -> None:
         done = job(self.MODULE, "kappi_nothing", env={"KAPPI_NOTHING_DATABASE_URL": database_url})
         assert done.returncode == 1
         assert "no package kappi_nothing with migrations" in done.stdout
 
     @pytest.mark.parametrize("arguments", [(), ("--wait",), ("--help",), ("a", "b")])
-    def test_called_wrongly(self, arguments: tuple[str, ...]) -> None:
+    def test_wrong_arguments_are_an_error(self, arguments: tuple[str, ...]) -> None:
         done = job(self.MODULE, *arguments, env={})
         assert done.returncode == 2
         assert "python -m kappi_chassis.db.migrate" in done.stderr
@@ -137,9 +137,7 @@ class TestMigrate:
 class TestTopics:
     MODULE = "kappi_chassis.bus.create_topics"
 
-    async def test_every_topic_is_there_afterwards(
-        self, every_broker: BrokerUnderTest, topic_prefix: str
-    ) -> None:
+    async def test_it_creates_every_topic(self, every_broker: BrokerUnderTest, topic_prefix: str) -> None:
         env = {"KAPPI_KAFKA_BOOTSTRAP": every_broker.bootstrap, "KAPPI_TOPIC_PREFIX": topic_prefix}
         # The embedded broker does not support CreateTopics, and the job must not pretend success.
         if every_broker.kind == "embedded":
@@ -164,7 +162,7 @@ class TestTopics:
             **{topic.name + DLQ_SUFFIX: 1 for topic in TOPICS},
         }
 
-    def test_a_broker_that_is_away(self) -> None:
+    def test_an_unreachable_broker_is_an_error(self) -> None:
         done = job(self.MODULE, env={"KAPPI_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{free_port()}"})
         assert done.returncode == 1
         assert "topics.not_created" in done.stdout
@@ -173,7 +171,9 @@ class TestTopics:
 class TestBucket:
     MODULE = "kappi_chassis.storage.create_bucket"
 
-    async def test_it_is_made_once_and_open_to_signed_urls_from_any_page(self, s3_server: S3Server) -> None:
+    async def test_it_is_created_once_and_accepts_signed_urls_from_any_page(
+        self, s3_server: S3Server
+    ) -> None:
         bucket = f"kappi-job-{uuid.uuid4().hex[:12]}"
         for said in ("bucket.created", "bucket.up_to_date"):
             done = await asyncio.to_thread(job, self.MODULE, env=s3_server.environment(bucket))
@@ -187,7 +187,7 @@ class TestBucket:
             await store.close()
 
     @pytest.mark.parametrize("missing", ["KAPPI_S3_SECRET_KEY", "KAPPI_S3_BUCKET"])
-    def test_half_of_the_settings(self, missing: str) -> None:
+    def test_incomplete_settings_are_an_error(self, missing: str) -> None:
         env = {
             "KAPPI_S3_ENDPOINT": f"http://{LOOPBACK}:{free_port()}",
             "KAPPI_S3_BUCKET": "b",
@@ -199,7 +199,7 @@ class TestBucket:
         assert done.returncode == 1
         assert missing in done.stdout
 
-    def test_a_store_that_is_away(self) -> None:
+    def test_an_unreachable_store_is_an_error(self) -> None:
         done = job(
             self.MODULE,
             env={

@@ -63,7 +63,7 @@ def awkward_url(database_url: str) -> Iterator[str]:
     asyncio.run(execute(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}"))
 
 
-async def test_many_migrators_migrate_once(package: str, awkward_url: str) -> None:
+async def test_concurrent_migrators_migrate_once(package: str, awkward_url: str) -> None:
     script = (
         "import asyncio, sys; sys.path.insert(0, sys.argv[3]);"
         "from kappi_chassis.db.migrations import migrate; asyncio.run(migrate(sys.argv[1], sys.argv[2]))"
@@ -80,7 +80,7 @@ async def test_many_migrators_migrate_once(package: str, awkward_url: str) -> No
     await connection.close()
 
 
-async def test_a_migration_that_fails_takes_no_other_back(package: str, awkward_url: str) -> None:
+async def test_a_failed_migration_keeps_the_earlier_ones(package: str, awkward_url: str) -> None:
     folder = Path(next(path for path in sys.path if path.endswith("100% awkward")))
     second = _VERSION.replace('"0001", None', '"0002", "0001"').replace("(id int)", "(id missing)")
     (folder / package / "migrations/versions/0002_second.py").write_text(second)

@@ -45,8 +45,8 @@ async def sender(bootstrap: KafkaConnection) -> AsyncIterator[Producer]:
 
 
 @pytest.fixture
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fails if the test left something that asyncio complains about when it is collected."""
+def no_asyncio_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails the test if asyncio logs a complaint about its remains, such as a task that was never awaited."""
     yield
     gc.collect()
     assert [entry.getMessage() for entry in caplog.records if entry.name == "asyncio"] == []
@@ -88,8 +88,8 @@ async def unsent(url: str) -> int:
         await connection.close()
 
 
-@pytest.mark.usefixtures("quiet")
-async def test_what_was_given_up_is_never_sent_later(
+@pytest.mark.usefixtures("no_asyncio_complaints")
+async def test_a_record_that_was_given_up_is_not_sent_later(
     broker: EmbeddedBroker, bootstrap: KafkaConnection, sender: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A producer replaced during an outage must not deliver its leftovers after the next one has started."""
@@ -110,10 +110,8 @@ async def test_what_was_given_up_is_never_sent_later(
     assert found == [b"first", b"second", *(b"later %d" % number for number in range(10)), b"last"]
 
 
-@pytest.mark.usefixtures("quiet")
-async def test_cancelled_while_sending_leaves_nothing_behind(
-    broker: EmbeddedBroker, bootstrap: KafkaConnection
-) -> None:
+@pytest.mark.usefixtures("no_asyncio_complaints")
+async def test_a_cancelled_send_leaves_no_task(broker: EmbeddedBroker, bootstrap: KafkaConnection) -> None:
     sender = Producer(bootstrap, source="/tests")
     await send(sender, b"first")
     broker.interrupt()
@@ -127,8 +125,8 @@ async def test_cancelled_while_sending_leaves_nothing_behind(
         await sender.close()
 
 
-@pytest.mark.usefixtures("quiet")
-async def test_a_broker_that_is_away_at_start_is_told_and_tried_again(
+@pytest.mark.usefixtures("no_asyncio_complaints")
+async def test_an_unreachable_broker_at_start_is_logged_and_retried(
     broker: EmbeddedBroker, sender: Producer
 ) -> None:
     broker.interrupt()
@@ -138,8 +136,8 @@ async def test_a_broker_that_is_away_at_start_is_told_and_tried_again(
     await send(sender, b"first")
 
 
-@pytest.mark.usefixtures("quiet")
-async def test_an_event_too_large_costs_its_neighbours_nothing(sender: Producer) -> None:
+@pytest.mark.usefixtures("no_asyncio_complaints")
+async def test_a_too_large_event_does_not_stop_others(sender: Producer) -> None:
     def row(payload: bytes) -> dict[str, Any]:
         return {
             "event_id": uuid4(),
@@ -156,7 +154,7 @@ async def test_an_event_too_large_costs_its_neighbours_nothing(sender: Producer)
     assert [type(outcome) for outcome in outcomes] == [type(None), EventRefused, type(None)]
 
 
-async def test_an_event_no_broker_takes_is_parked_and_the_rest_flow(
+async def test_an_event_that_no_broker_accepts_is_parked_and_others_are_sent(
     url: str, outbox: Outbox, sender: Producer, running: Background
 ) -> None:
     parked = metrics.OUTBOX_PARKED.labels(TOPIC)
@@ -182,7 +180,7 @@ async def test_an_event_no_broker_takes_is_parked_and_the_rest_flow(
     assert parked._value.get() == before + 1
 
 
-async def test_a_broker_that_comes_back_gets_what_waited(
+async def test_waiting_events_are_sent_after_an_outage(
     url: str, outbox: Outbox, broker: EmbeddedBroker, sender: Producer, running: Background
 ) -> None:
     broker.interrupt()
@@ -202,7 +200,7 @@ async def test_a_broker_that_comes_back_gets_what_waited(
     await eventually(flowed, deadline_s=20)
 
 
-async def test_a_relay_whose_connection_died_takes_up_its_work(
+async def test_a_relay_continues_after_its_connection_died(
     url: str, outbox: Outbox, sender: Producer, running: Background
 ) -> None:
     running.start(Relay(url, sender).run())
@@ -223,7 +221,7 @@ async def test_a_relay_whose_connection_died_takes_up_its_work(
     await eventually(flowed, deadline_s=20)
 
 
-async def test_a_backlog_is_counted(url: str, outbox: Outbox, running: Background) -> None:
+async def test_unsent_events_are_counted(url: str, outbox: Outbox, running: Background) -> None:
     class Away:
         async def send_batch(self, rows: Any) -> list[BaseException | None]:
             return [OSError("away")] * len(rows)
@@ -244,7 +242,7 @@ async def test_a_backlog_is_counted(url: str, outbox: Outbox, running: Backgroun
     await eventually(counted)
 
 
-async def test_a_relay_that_stands_by_tells_of_what_its_stuck_holder_does_not_send(
+async def test_a_standby_relay_reports_the_events_that_a_stuck_relay_does_not_send(
     url: str, outbox: Outbox, sender: Producer, running: Background
 ) -> None:
     holder = await asyncpg.connect(url)
@@ -253,11 +251,11 @@ async def test_a_relay_that_stands_by_tells_of_what_its_stuck_holder_does_not_se
     await publish(outbox)
     running.start(Relay(url, sender).run())
 
-    def told() -> None:
+    def is_reported() -> None:
         assert metrics.OUTBOX_OLDEST_SECONDS._value.get() > 0
 
     try:
-        await eventually(told)
+        await eventually(is_reported)
     finally:
         await holder.close()
 

@@ -48,16 +48,16 @@ async def test_every_topic_and_its_dead_letters_are_declared(
     assert (described[foreign], described[foreign + DLQ_SUFFIX]) == (1, 1)
 
 
-async def test_a_broker_that_is_away_is_waited_for() -> None:
-    nobody = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}")
-    declaration = TopicDeclaration(nobody, wanted=True, replication_factor=-1)
+async def test_the_declaration_waits_for_an_unreachable_broker() -> None:
+    unreachable = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}")
+    declaration = TopicDeclaration(unreachable, wanted=True, replication_factor=-1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await declaration.done()
-    await TopicDeclaration(nobody, wanted=False, replication_factor=-1).done()
+    await TopicDeclaration(unreachable, wanted=False, replication_factor=-1).done()
 
 
-async def test_a_cluster_without_a_controller_is_waited_for(embedded_broker: EmbeddedBroker) -> None:
+async def test_the_declaration_waits_for_a_controller(embedded_broker: EmbeddedBroker) -> None:
     """The embedded broker never has one; a real cluster has none during an election."""
     connection = KafkaConnection(bootstrap=embedded_broker.bootstrap)
     with pytest.raises(NotControllerError):

@@ -59,7 +59,7 @@ def claims(**changed: Any) -> dict[str, Any]:
     }
 
 
-async def test_claims_are_read_and_the_second_look_is_a_dictionary(
+async def test_claims_are_read_and_a_repeated_token_is_cached(
     verifier: AccountVerifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = KEY.sign(claims(role="admin", tier="Enterprise"))
@@ -72,7 +72,7 @@ async def test_claims_are_read_and_the_second_look_is_a_dictionary(
     assert keys.fetches == 1
 
 
-async def test_a_known_token_ends_at_its_second(verifier: AccountVerifier, now: list[datetime]) -> None:
+async def test_a_cached_token_expires_to_the_second(verifier: AccountVerifier, now: list[datetime]) -> None:
     token = KEY.sign(claims())
     read = await verifier.open(token)
 
@@ -109,16 +109,14 @@ _FORGERIES: dict[str, Callable[[], str]] = {
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("forge", _FORGERIES.values(), ids=_FORGERIES)
-async def test_forgeries_get_one_answer(verifier: AccountVerifier, forge: Callable[[], str]) -> None:
+async def test_all_forgeries_get_the_same_answer(verifier: AccountVerifier, forge: Callable[[], str]) -> None:
     with pytest.raises(AccessTokenInvalid) as refused:
         await verifier.open(forge())
     assert (refused.value.status, refused.value.code) == (401, "access_token_invalid")
     assert refused.value.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_only_so_many_tokens_are_remembered(
-    verifier: AccountVerifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_token_cache_is_bounded(verifier: AccountVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kappi_chassis.auth.accounts.CACHED_TOKENS", 2)
     first, *others = (KEY.sign(claims(jti=str(number))) for number in range(3))
     await verifier.open(first)

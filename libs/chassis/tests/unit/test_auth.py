@@ -104,7 +104,7 @@ def _expired(issuer: Issuer) -> str:
     return seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC) - timedelta(minutes=5))
 
 
-def _foreign_key(_: Issuer) -> str:
+def _unknown_key(_: Issuer) -> str:
     return seal_grant(SigningKey.generate(), grant(), now=datetime.now(UTC))
 
 
@@ -138,7 +138,7 @@ def _without_grant(issuer: Issuer) -> str:
         _forged_with_none,
         _forged_with_hmac,
         _expired,
-        _foreign_key,
+        _unknown_key,
         _tampered,
         _wrong_audience,
         _wrong_issuer,
@@ -146,7 +146,7 @@ def _without_grant(issuer: Issuer) -> str:
         _without_grant,
     ],
 )
-async def test_what_galleries_did_not_sign_is_refused(
+async def test_a_token_not_signed_by_galleries_is_refused(
     forge: Callable[[Issuer], str], issuer: Issuer, verifier: GrantVerifier
 ) -> None:
     with pytest.raises(GrantInvalid):
@@ -174,7 +174,7 @@ async def test_a_cached_grant_still_expires(issuer: Issuer, monkeypatch: pytest.
         await verifier.open(fresh)
 
 
-async def test_a_rotated_key_is_fetched_once_and_an_unknown_one_does_not_hammer(
+async def test_a_rotated_key_is_fetched_once_and_unknown_keys_cause_few_fetches(
     issuer: Issuer, verifier: GrantVerifier, now: list[float]
 ) -> None:
     await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
@@ -184,11 +184,11 @@ async def test_a_rotated_key_is_fetched_once_and_an_unknown_one_does_not_hammer(
     assert issuer.fetches == 2
     for _ in range(5):
         with pytest.raises(GrantInvalid):
-            await verifier.open(_foreign_key(issuer))
+            await verifier.open(_unknown_key(issuer))
     assert issuer.fetches == 2
 
 
-async def test_known_keys_outlive_an_issuer_that_is_down(
+async def test_known_keys_stay_valid_while_the_issuer_is_down(
     issuer: Issuer, verifier: GrantVerifier, now: list[float]
 ) -> None:
     await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
@@ -237,7 +237,7 @@ async def test_requests_before_the_first_keys_share_one_fetch(issuer: Issuer) ->
     assert issuer.fetches == 1
 
 
-async def test_keys_of_other_kinds_are_passed_over(issuer: Issuer) -> None:
+async def test_keys_of_other_kinds_are_skipped(issuer: Issuer) -> None:
     alien: list[Any] = [
         {"kty": "RSA", "kid": "rsa", "n": "AQAB", "e": "AQAB", "alg": "RS256"},
         {"kty": "OKP", "crv": "X25519", "kid": "x", "x": "AAAA"},
@@ -256,7 +256,7 @@ async def test_keys_of_other_kinds_are_passed_over(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": []}', b"\xff"])
-async def test_what_is_no_key_set_is_no_answer(document: bytes) -> None:
+async def test_an_invalid_key_set_is_unavailable_keys(document: bytes) -> None:
     async def fetch() -> bytes:
         return document
 
@@ -264,7 +264,7 @@ async def test_what_is_no_key_set_is_no_answer(document: bytes) -> None:
         await JwksSource(fetch).key("k")
 
 
-async def test_before_the_first_keys_the_answer_is_try_again(issuer: Issuer, verifier: GrantVerifier) -> None:
+async def test_before_the_first_keys_requests_get_503(issuer: Issuer, verifier: GrantVerifier) -> None:
     issuer.down = True
     token = seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC))
     with pytest.raises(KeysUnavailable):
@@ -273,7 +273,7 @@ async def test_before_the_first_keys_the_answer_is_try_again(issuer: Issuer, ver
     await verifier.open(token)
 
 
-def test_a_key_survives_its_pem() -> None:
+def test_a_key_can_be_written_and_read_as_pem() -> None:
     key = SigningKey.generate()
     assert SigningKey.from_pem(key.to_pem()).kid == key.kid
     with pytest.raises(ValueError, match=r"."):

@@ -18,7 +18,7 @@ CAME_BY = "http://192.0.2.7:8000"
         ("http://[::1]:8000", CAME_BY, CAME_BY, CAME_BY),
     ],
 )
-def test_what_is_passed_on_begins_with_a_name_that_others_can_follow(
+def test_links_begin_with_an_address_that_other_machines_can_reach(
     public_url: str, told: str | None, own: str, passed_on: str
 ) -> None:
     token = base_url.told.set(told)
@@ -29,7 +29,7 @@ def test_what_is_passed_on_begins_with_a_name_that_others_can_follow(
         base_url.told.reset(token)
 
 
-async def test_it_is_known_for_one_call_only() -> None:
+async def test_the_base_url_is_set_for_one_request_only() -> None:
     seen: list[str | None] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ from starlette.requests import Request
         ("nonsense", "unknown"),
     ],
 )
-def test_what_an_address_is_limited_by(address: str, subject: str) -> None:
+def test_an_ipv6_address_is_limited_by_its_network(address: str, subject: str) -> None:
     assert address_subject(address) == subject
 
 
@@ -24,7 +24,7 @@ def test_what_an_address_is_limited_by(address: str, subject: str) -> None:
     ("forwarded", "address"),
     [("192.0.2.7", "192.0.2.7"), ("198.51.100.1, 192.0.2.7", "192.0.2.7"), (None, "127.0.0.1")],
 )
-def test_the_gateway_says_where_a_request_comes_from(forwarded: str | None, address: str) -> None:
+def test_the_client_address_is_the_last_forwarded_one(forwarded: str | None, address: str) -> None:
     headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
     request = Request({"type": "http", "headers": headers, "client": ("127.0.0.1", 1)})
     assert client_address(request) == address

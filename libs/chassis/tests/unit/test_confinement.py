@@ -57,7 +57,7 @@ def outcome(machine: str, number: int, argument: int = 0, *, architecture: int |
         ("aarch64", {"read": 63, "write": 64, "futex": 98, "exit_group": 94, "mmap": 222}),
     ],
 )
-def test_the_filter_allows_what_computing_needs(machine: str, numbers: dict[str, int]) -> None:
+def test_the_filter_allows_the_calls_of_computing(machine: str, numbers: dict[str, int]) -> None:
     assert {outcome(machine, number) for number in numbers.values()} == {ALLOW}
 
 
@@ -98,17 +98,17 @@ def test_a_confined_process_computes_in_threads() -> None:
 
 
 @linux_only
-def test_a_confined_process_opens_nothing() -> None:
+def test_a_confined_process_cannot_open_files() -> None:
     done = confined("try:\n    open('/etc/passwd')\nexcept OSError:\n    print('refused')\n")
     assert done.stdout == "refused\n", done.stderr
 
 
 @linux_only
-def test_a_crash_ends_as_it_would_without() -> None:
+def test_a_crash_in_confinement_has_its_usual_exit_status() -> None:
     assert confined("os.abort()").returncode == -signal.SIGABRT
 
 
-def test_a_layer_that_the_platform_lacks_is_named_and_the_others_are_there(
+def test_a_missing_layer_is_named_and_the_others_apply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     applied = []
@@ -121,7 +121,7 @@ def test_a_layer_that_the_platform_lacks_is_named_and_the_others_are_there(
     assert applied == ["second"]
 
 
-def test_a_machine_that_has_no_filter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_filter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = os.uname_result(("Linux", "host", "6.1", "1", "riscv64"))
     monkeypatch.setattr(os, "uname", lambda: unknown)
     with pytest.raises(OSError, match="riscv64"):

@@ -1,4 +1,4 @@
-"""The choice of the connections that are kept when places run out."""
+"""The choice of the connections that are kept when the limit is reached."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def opened(connections: Connections, *peers: str | None) -> list[Fake]:
     return fakes
 
 
-def test_the_longest_waiting_one_makes_room() -> None:
+def test_the_longest_idle_connection_is_evicted() -> None:
     connections = Connections(ConnectionLimits(in_all=3))
     first, second, third = opened(connections, "a", "b", "c")
     connections.works(first)
-    connections.waits(first)  # answered: it waits again
+    connections.waits(first)  # it was answered and waits for the next request
     (fourth,) = opened(connections, "d")
     assert [fake.evicted for fake in (first, second, third, fourth)] == [False, True, False, False]
 
 
-def test_with_a_request_in_each_a_new_one_is_refused() -> None:
+def test_a_new_connection_is_refused_if_all_are_busy() -> None:
     connections = Connections(ConnectionLimits(in_all=2))
     for fake in opened(connections, "a", "b"):
         connections.works(fake)
     assert isinstance(connections.open(Fake("c")), Overloaded)
 
 
-def test_an_address_makes_room_by_its_own() -> None:
+def test_an_address_at_its_limit_evicts_its_own_connection() -> None:
     connections = Connections(ConnectionLimits(in_all=100, of_address=2))
     other, first, second = opened(connections, "other", "a", "a")
     connections.works(first)
@@ -51,7 +51,7 @@ def test_an_address_makes_room_by_its_own() -> None:
     opened(connections, "other")
 
 
-def test_waiting_ones_crowd_their_address_and_in_the_end_all() -> None:
+def test_idle_connections_make_an_address_and_then_the_server_crowded() -> None:
     connections = Connections(ConnectionLimits(in_all=10, of_address=4))
     first, second, other = opened(connections, "a", "a", "b")
     assert not connections.is_crowded(first)
@@ -64,7 +64,7 @@ def test_waiting_ones_crowd_their_address_and_in_the_end_all() -> None:
     assert connections.is_crowded(other)
 
 
-def test_a_closed_one_counts_no_more_however_often_it_is_told() -> None:
+def test_closing_a_connection_repeatedly_counts_once() -> None:
     connections = Connections(ConnectionLimits(in_all=1, of_address=1))
     for _ in range(3):
         (fake,) = opened(connections, "a")
@@ -80,7 +80,7 @@ def test_a_limit_of_one_replaces_itself() -> None:
     assert [fake.evicted for fake in fakes] == [True, True, False]
 
 
-def test_trusted_and_unknown_peers_count_in_all_only() -> None:
+def test_trusted_and_unknown_peers_have_no_limit_per_address() -> None:
     limits = ConnectionLimits(in_all=3, of_address=1, key_of=lambda peer: None if peer == "proxy" else peer)
     connections = Connections(limits)
     first, *_ = opened(connections, "proxy", "proxy", None)

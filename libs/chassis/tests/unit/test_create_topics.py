@@ -8,7 +8,7 @@ from kappi_chassis.bus import create_topics
 
 
 @pytest.mark.parametrize("named", [[], ["arrivals"], ["arrivals", "others"]])
-def test_the_job_makes_topics_of_others_that_are_read_and_their_dead_letters(
+def test_the_job_creates_external_topics_and_their_dead_letters(
     monkeypatch: pytest.MonkeyPatch, named: list[str]
 ) -> None:
     """If services may not create topics, an unreadable message would otherwise have no dead-letter topic."""

@@ -49,7 +49,7 @@ async def test_answers_and_refusals_have_one_date(request_bytes: bytes, status: 
     assert abs(parsedate_to_datetime(date.decode()).timestamp() - time.time()) < 30
 
 
-async def test_the_date_is_that_of_the_answer_not_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_date_is_the_time_of_the_answer_not_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 784_111_777.0
     monkeypatch.setattr(time, "time", lambda: now)
     sent: list[Message] = []

@@ -19,9 +19,7 @@ NOW = datetime(2026, 5, 31, 23, 59, tzinfo=UTC)
         (None, "0001-01-05", (date(1, 1, 1), date(1, 1, 5))),
     ],
 )
-def test_a_range_is_what_was_asked_for(
-    first: str | None, last: str | None, expected: tuple[date, date]
-) -> None:
+def test_a_valid_range_is_read(first: str | None, last: str | None, expected: tuple[date, date]) -> None:
     found = DayRange.read(first, last, now=NOW)
     assert (found.first, found.last) == expected
 
@@ -39,7 +37,7 @@ def test_a_range_is_what_was_asked_for(
         ("2025-05-30", "2026-05-31", "from", "too_long"),
     ],
 )
-def test_what_is_no_range_is_refused(first: str | None, last: str | None, field: str, code: str) -> None:
+def test_an_invalid_range_is_refused(first: str | None, last: str | None, field: str, code: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
         DayRange.read(first, last, now=NOW)
     assert [(error.field, error.code) for error in refused.value.errors] == [(field, code)]

@@ -1,4 +1,4 @@
-"""The HTTP edge: ids, shedding, and every failure as a problem document without internal details."""
+"""The HTTP edge: ids, load shedding, and every failure as a problem document without internal details."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ async def test_an_internal_failure_leaks_nothing() -> None:
     assert b"secret.py" not in answer.body
 
 
-async def test_a_problem_may_say_when_to_come_back() -> None:
+async def test_a_problem_may_have_a_retry_after() -> None:
     answer = await ask(service(), "POST", "/things", b'{"name": "taken"}')
     assert answer.headers["retry-after"] == "3"
 
 
-async def test_too_many_at_once_are_shed_and_the_accepted_ones_finish() -> None:
+async def test_excess_requests_are_refused_and_accepted_ones_finish() -> None:
     release = asyncio.Event()
 
     async def slow(_: Scope, __: Any, send: Any) -> None:
@@ -156,7 +156,7 @@ async def test_too_many_at_once_are_shed_and_the_accepted_ones_finish() -> None:
     assert (await ask(edge, "GET", "/")).status == 204
 
 
-async def test_a_failure_after_the_answer_began_cuts_the_connection() -> None:
+async def test_a_failure_during_the_answer_closes_the_connection() -> None:
     async def breaks_midway(_: Scope, __: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("midway")
@@ -206,7 +206,7 @@ def failing(error: BaseException) -> Edge:
         (HTTPException(502, "secret"), 502, "internal_error"),
     ],
 )
-async def test_other_peoples_exceptions_have_a_meaning(error: Exception, status: int, code: str) -> None:
+async def test_exceptions_of_libraries_become_problems(error: Exception, status: int, code: str) -> None:
     answer = await ask(failing(error), "POST", "/things/x")
     assert (answer.status, answer.json["code"], answer.json["status"]) == (status, code, status)
     assert b"secret" not in answer.body
@@ -221,13 +221,13 @@ async def test_a_failure_is_logged_with_its_route_because_paths_hold_tokens() ->
     assert "a-token-of-a-link" not in str(logged)
 
 
-async def test_every_401_bears_a_challenge() -> None:
+async def test_every_401_has_a_challenge() -> None:
     for error in (Unauthenticated("Who?"), GrantInvalid(), HTTPException(401)):
         answer = await ask(failing(error), "POST", "/things/x")
         assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
-async def test_a_header_of_a_problem_cannot_begin_another() -> None:
+async def test_a_header_value_of_a_problem_cannot_add_a_header() -> None:
     problem = Taken("no", headers={"Location": "/x\r\nSet-Cookie: a=b", "Allow": "GÉT, \u2713"})
     for app in (failing(problem), Edge(raising(problem), max_in_flight=1)):
         answer = await ask(app, "POST", "/things/x")
@@ -242,7 +242,7 @@ def raising(error: Exception) -> Any:
     return app
 
 
-async def test_a_client_that_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_disconnected_client_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     series = {"method": "POST", "route": "unmatched", "status": "499"}
 
     def count() -> float:
@@ -265,7 +265,7 @@ async def test_a_client_that_left_is_no_failure(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("lasts", [True, False])
-async def test_an_answer_that_lasts_is_timed_until_it_begins(
+async def test_a_streamed_answer_is_timed_until_it_begins(
     monkeypatch: pytest.MonkeyPatch, *, lasts: bool
 ) -> None:
     now = 100.0
@@ -290,9 +290,7 @@ async def test_an_answer_that_lasts_is_timed_until_it_begins(
 
 
 @pytest.mark.parametrize("status", [200, 503, 507])
-async def test_a_client_that_sends_for_long_makes_no_answer_slow(
-    monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
+async def test_the_time_of_a_slow_upload_is_not_counted(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     now = 100.0
     monkeypatch.setattr("kappi_chassis.http.edge.time.perf_counter", lambda: now)
 
@@ -309,7 +307,7 @@ async def test_a_client_that_sends_for_long_makes_no_answer_slow(
     assert [entry["event"] for entry in logged] == (["http.answered"] if status == 503 else [])
 
 
-async def test_a_made_up_method_makes_no_series() -> None:
+async def test_an_unknown_method_adds_no_metric_series() -> None:
     await ask(service(), "BREW", "/things")
     methods = {
         sample.labels["method"]
@@ -320,7 +318,7 @@ async def test_a_made_up_method_makes_no_series() -> None:
     assert "other" in methods
 
 
-async def test_a_cancelled_request_gives_its_slot_back() -> None:
+async def test_a_cancelled_request_frees_its_slot() -> None:
     async def hangs(_: Scope, __: Any, ___: Any) -> None:
         await asyncio.Event().wait()
 
@@ -348,7 +346,7 @@ class Many(BaseModel):
     ],
     ids=["many errors", "a long name", "a lone surrogate", "a huge number"],
 )
-async def test_what_a_refusal_says_is_bounded(body: bytes) -> None:
+async def test_the_detail_of_a_refusal_is_bounded(body: bytes) -> None:
     app = create_app(title="test")
 
     @app.post("/things", response_model=None)

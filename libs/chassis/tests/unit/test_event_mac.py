@@ -46,7 +46,7 @@ def without(record: Record, name: str) -> Record:
     return replace(record, headers=tuple(header for header in record.headers if header[0] != name))
 
 
-def test_a_record_of_the_deployment_is_accepted_wherever_it_has_been() -> None:
+def test_a_record_is_accepted_at_any_offset_and_with_added_headers() -> None:
     record = signed(NEW)
     assert accepted(record, NEW)
     assert accepted(replace(record, partition=7, offset=9), NEW)
@@ -57,7 +57,7 @@ def test_a_record_of_the_deployment_is_accepted_wherever_it_has_been() -> None:
     "name",
     ["ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "ce_sequence", "traceparent", MAC_HEADER],
 )
-def test_no_attribute_can_be_changed_left_out_or_said_twice(name: str) -> None:
+def test_no_attribute_can_be_changed_removed_or_repeated(name: str) -> None:
     record = signed(NEW)
     value = dict(record.headers)[name]
     changed = bytes([value[0] ^ 1]) + value[1:]
@@ -65,7 +65,9 @@ def test_no_attribute_can_be_changed_left_out_or_said_twice(name: str) -> None:
     assert not accepted(replace(record, headers=rest), NEW)
     assert not accepted(replace(record, headers=(*rest, (name, changed))), NEW)
     assert not accepted(replace(record, headers=(*rest, (name, b""))), NEW)
-    assert not accepted(replace(record, headers=(*record.headers, (name, changed))), NEW), "the last counts"
+    assert not accepted(replace(record, headers=(*record.headers, (name, changed))), NEW), (
+        "the last value of a header counts"
+    )
     assert accepted(replace(record, headers=((name, changed), *record.headers)), NEW)
 
 
@@ -87,7 +89,7 @@ def test_neither_topic_nor_key_nor_data_can_be_changed() -> None:
         assert not accepted(forged, NEW)
 
 
-def test_only_the_secret_makes_it() -> None:
+def test_a_mac_without_the_secret_is_refused() -> None:
     record = signed(NEW)
     assert not accepted(record, OLD)
     assert not accepted(signed(), NEW), "unsigned"
@@ -97,15 +99,15 @@ def test_only_the_secret_makes_it() -> None:
     assert not accepted(replace(record, headers=(*record.headers, (MAC_HEADER, guess))), NEW)
 
 
-def test_while_it_is_replaced_records_of_both_secrets_are_accepted() -> None:
+def test_records_of_both_secrets_are_accepted_during_a_rotation() -> None:
     for made_with in ((OLD,), (OLD, NEW), (NEW, OLD), (NEW,)):
         assert accepted(signed(*made_with), NEW, OLD)
         assert accepted(signed(*made_with), OLD, NEW)
-    assert signed(NEW, OLD) == signed(NEW), "the first makes it"
+    assert signed(NEW, OLD) == signed(NEW), "the first secret makes the MAC"
     assert not accepted(signed(OLD), NEW)
 
 
-def test_without_a_secret_records_are_as_they_were() -> None:
+def test_without_a_secret_records_have_no_mac() -> None:
     assert signed().headers == EVENT.headers()
     assert accepted(signed(), *())
     assert accepted(signed(OLD), *())
@@ -115,7 +117,7 @@ def _settings(**given: str) -> PlatformSettings:
     return PlatformSettings.model_validate(given)
 
 
-def test_the_connection_has_it_and_does_not_show_it() -> None:
+def test_the_connection_has_the_secret_and_its_repr_does_not_show_it() -> None:
     connection = KafkaConnection.from_settings(_settings(event_secret=f"{NEW},{OLD}"))
     record = signed(OLD)
     assert connection.mac.accepts(
@@ -133,14 +135,14 @@ def test_the_connection_has_it_and_does_not_show_it() -> None:
         {"kafka_bootstrap": "10.0.0.7:9092", "kafka_security_protocol": "SSL"},
     ],
 )
-def test_a_broker_elsewhere_that_asks_nobody_needs_it(given: dict[str, str]) -> None:
+def test_a_remote_broker_without_authentication_requires_a_secret(given: dict[str, str]) -> None:
     with pytest.raises(SecretMissing, match="KAPPI_EVENT_SECRET"):
         require_authentic_events(_settings(**given))
     require_authentic_events(_settings(**given, event_secret=NEW))
     require_authentic_events(_settings(**given | {"kafka_security_protocol": "SASL_SSL"}))
 
 
-def test_a_broker_of_this_machine_does_without_and_the_log_says_so() -> None:
+def test_a_local_broker_needs_no_secret_and_a_warning_is_logged() -> None:
     with capture_logs() as logs:
         require_authentic_events(_settings(kafka_bootstrap="127.0.0.1:9092,[::1]:9093,localhost:9094"))
     assert [(line["event"], line["log_level"]) for line in logs] == [("events.open", "warning")]

@@ -22,7 +22,7 @@ def dead_letters() -> DeadLettersOfTest:
     return DeadLettersOfTest()
 
 
-async def test_a_record_without_any_header_of_ours_reaches_its_handler_as_it_is(
+async def test_a_record_without_kappi_headers_reaches_its_handler_unchanged(
     dead_letters: DeadLettersOfTest,
 ) -> None:
     seen: list[ForeignRecord] = []
@@ -39,7 +39,7 @@ async def test_a_record_without_any_header_of_ours_reaches_its_handler_as_it_is(
     assert dead_letters.letters == []
 
 
-async def test_poison_becomes_a_dead_letter_and_what_may_work_later_is_tried_again(
+async def test_poison_becomes_a_dead_letter_and_transient_failures_are_retried(
     dead_letters: DeadLettersOfTest,
 ) -> None:
     failures = iter([Transient("not now"), Transient("still not")])

@@ -48,7 +48,7 @@ async def test_addresses_are_served_in_turn(call: Call, served: list[str]) -> No
     assert served == ["many 0", "many 1", "one", "other", "many 2", "many 3", "many 4", "many 5"]
 
 
-async def test_one_thing_is_done_at_a_time() -> None:
+async def test_one_call_has_its_turn_at_a_time() -> None:
     queue, at_work, most = FairQueue(places=8, share=8), 0, 0
 
     async def work() -> None:
@@ -63,7 +63,7 @@ async def test_one_thing_is_done_at_a_time() -> None:
     assert most == 1
 
 
-async def test_an_address_holds_no_more_than_its_share(call: Call, served: list[str]) -> None:
+async def test_an_address_has_at_most_its_share_of_places(call: Call, served: list[str]) -> None:
     queue = FairQueue(places=64, share=4)
     refused = await _refusals(*(call(queue, "many") for _ in range(80)), call(queue, "one"))
 
@@ -71,7 +71,7 @@ async def test_an_address_holds_no_more_than_its_share(call: Call, served: list[
     assert await _refusals(call(queue, "many")) == [""]
 
 
-async def test_an_account_holds_no_more_than_its_share_from_all_its_addresses(call: Call) -> None:
+async def test_an_account_has_at_most_its_share_over_all_addresses(call: Call) -> None:
     queue = FairQueue(places=64, share=4)
     calls = [call(queue, f"address {number}", account="one") for number in range(8)]
     refused = await _refusals(*calls, call(queue, "address 0", account="other"))
@@ -79,7 +79,7 @@ async def test_an_account_holds_no_more_than_its_share_from_all_its_addresses(ca
     assert refused == [""] * 4 + ["share"] * 4 + [""]
 
 
-async def test_when_it_is_full_the_newest_of_those_that_hold_most_makes_room(
+async def test_a_full_queue_drops_the_newest_call_of_the_largest_holder(
     call: Call, served: list[str]
 ) -> None:
     queue = FairQueue(places=9, share=4)
@@ -91,13 +91,13 @@ async def test_when_it_is_full_the_newest_of_those_that_hold_most_makes_room(
     assert "7" not in served
 
 
-async def test_what_none_holds_two_of_is_full_for_everyone(call: Call) -> None:
+async def test_a_full_queue_with_one_call_per_address_refuses_new_addresses(call: Call) -> None:
     queue = FairQueue(places=3, share=2)
     refused = await _refusals(*(call(queue, address) for address in ("a", "b", "c", "d")))
     assert refused == ["", "", "", "queue"]
 
 
-async def test_a_call_that_is_given_up_leaves_its_place(call: Call, served: list[str]) -> None:
+async def test_a_cancelled_call_frees_its_place(call: Call, served: list[str]) -> None:
     queue = FairQueue(places=4, share=4)
     leaving = [call(queue, "many", f"{number}") for number in range(4)]
     await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def test_a_call_that_is_given_up_leaves_its_place(call: Call, served: list
     assert served == ["0", *["many"] * 4]
 
 
-async def test_a_failure_passes_the_turn_on(call: Call, served: list[str]) -> None:
+async def test_the_next_call_has_its_turn_after_a_failure(call: Call, served: list[str]) -> None:
     queue = FairQueue(places=4, share=4)
 
     async def fail() -> None:
@@ -125,7 +125,7 @@ async def test_a_failure_passes_the_turn_on(call: Call, served: list[str]) -> No
     assert served == ["next"]
 
 
-async def test_closing_cancels_what_waits(call: Call, served: list[str]) -> None:
+async def test_closing_cancels_waiting_calls(call: Call, served: list[str]) -> None:
     queue = FairQueue(places=4, share=4)
     tasks = [call(queue, "here", f"{number}") for number in range(4)]
     await asyncio.sleep(0)

@@ -33,14 +33,14 @@ def sent(event: Event, time: datetime = NOW) -> Envelope[Event]:
 
 @pytest.mark.parametrize("origin", ["timer", "operator"])
 @pytest.mark.parametrize("ahead", [-timedelta(days=31), timedelta(0), CLOCK_SKEW])
-def test_what_is_due_is_acted_on_whoever_says_so_and_whenever(ahead: timedelta, origin: Origin) -> None:
+def test_a_due_event_is_accepted_from_any_origin_at_any_age(ahead: timedelta, origin: Origin) -> None:
     for event in events(NOW + ahead, origin):
         for sent_before in (timedelta(0), 30 * ORDER_LIFETIME):
             assert not acts_too_early(sent(event, NOW - sent_before), now=NOW)
 
 
 @pytest.mark.parametrize("ahead", [CLOCK_SKEW + INSTANT, timedelta(days=31)])
-def test_of_a_moment_to_come_only_an_operator_may_speak_and_for_an_hour(ahead: timedelta) -> None:
+def test_a_future_event_is_accepted_from_an_operator_for_an_hour(ahead: timedelta) -> None:
     for event in events(NOW + ahead, "timer"):
         assert acts_too_early(sent(event), now=NOW)
     for event in events(NOW + ahead, "operator"):
@@ -49,13 +49,13 @@ def test_of_a_moment_to_come_only_an_operator_may_speak_and_for_an_hour(ahead: t
         assert acts_too_early(sent(event, NOW - ORDER_LIFETIME - INSTANT), now=NOW)
 
 
-def test_every_other_event_is_left_alone() -> None:
+def test_events_without_a_time_of_action_are_accepted() -> None:
     later = NOW + timedelta(days=400)
     gone = GalleryDeleted(gallery_id=ID, owner_id=None, reason="requested", deleted_at=later)
     assert not acts_too_early(sent(gone), now=NOW)
 
 
-def test_an_event_that_acts_as_of_a_moment_says_whose_it_is() -> None:
+def test_an_event_that_acts_as_of_an_instant_has_an_origin() -> None:
     acting = [model for model in BY_CE_TYPE.values() if model.acts_as_of]
     assert set(acting) == {JanitorTick, GalleryExpired, LinkExpired}
     for model in acting:
@@ -68,7 +68,7 @@ def test_an_event_that_acts_as_of_a_moment_says_whose_it_is() -> None:
     assert not unmarked
 
 
-async def test_a_consumer_passes_over_it_and_goes_on() -> None:
+async def test_a_consumer_skips_a_future_event() -> None:
     handled: list[Event] = []
 
     class NoDeadLetters:

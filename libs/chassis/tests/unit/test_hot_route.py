@@ -1,4 +1,4 @@
-"""Routes outside FastAPI: named in metrics, documented by hand, their failures are problems, too."""
+"""Routes outside FastAPI: named in metrics, documented by hand, and their failures are problem documents."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def call(app: Any, path: str, method: str = "GET") -> tuple[int, str]:
         ("GET", "/nothing", 404, "unmatched"),
     ],
 )
-def test_metrics_know_the_route_by_its_template(method: str, path: str, status: int, route: str) -> None:
+def test_metrics_name_the_route_by_its_template(method: str, path: str, status: int, route: str) -> None:
     assert call(an_app(), path, method) == (status, route)
 
 
@@ -74,7 +74,7 @@ def test_another_method_is_refused() -> None:
     assert call(an_app(), "/things/1", "POST")[0] == 405
 
 
-def test_it_is_in_the_document() -> None:
+def test_the_route_is_in_the_openapi_document() -> None:
     operation = an_app().openapi()["paths"]["/things/{id}"]["get"]
     assert operation["summary"] == "A thing"
     assert "default" in operation["responses"]

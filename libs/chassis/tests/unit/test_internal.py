@@ -55,7 +55,7 @@ def _guarded(*secrets: str, host: str = "0.0.0.0", but: tuple[bytes, ...] = ()) 
 
 
 @pytest.mark.parametrize("path", [b"/internal/grants/view", b"/v1/galleries", b"/", b"/internal/open/../x"])
-async def test_without_the_secret_nothing_is_answered(path: bytes) -> None:
+async def test_a_request_without_the_secret_is_refused(path: bytes) -> None:
     app = _guarded(NEW, but=(b"/internal/open",))
     for headers in ([], [(HEADER.encode(), OLD.encode())], [(HEADER.encode(), b"")]):
         before = metrics.HTTP_CALLERS_REFUSED._value.get()
@@ -67,27 +67,27 @@ async def test_without_the_secret_nothing_is_answered(path: bytes) -> None:
         assert metrics.HTTP_CALLERS_REFUSED._value.get() == before + 1
 
 
-async def test_with_it_the_app_is_asked() -> None:
+async def test_a_request_with_the_secret_reaches_the_app() -> None:
     shown = internal_headers(_platform(NEW))
     headers = [(name.encode(), value.encode()) for name, value in shown.items()]
     assert (await _ask(_guarded(NEW), b"/v1/things", *headers))[1]["body"] == b"served"
 
 
-async def test_a_path_with_a_credential_of_its_own_is_left_alone() -> None:
+async def test_an_excepted_path_needs_no_secret() -> None:
     app = _guarded(NEW, but=(b"/internal/open",))
     assert (await _ask(app, b"/internal/open"))[0]["status"] == 200
     for near in (b"/internal/open/", b"/internal/%6fpen", b"/Internal/open"):
         assert (await _ask(app, near))[0]["status"] == 401
 
 
-async def test_while_it_is_replaced_both_are_accepted_and_the_first_is_shown() -> None:
+async def test_during_a_rotation_both_secrets_are_accepted_and_the_first_is_sent() -> None:
     app = _guarded(NEW, OLD)
     for secret in (OLD, NEW):
         assert (await _ask(app, b"/", (HEADER.encode(), secret.encode())))[0]["status"] == 200
     assert internal_headers(_platform(f"{NEW},{OLD}")) == {HEADER: NEW}
 
 
-async def test_without_a_secret_only_this_machine_may_be_served() -> None:
+async def test_without_a_secret_only_loopback_addresses_may_be_served() -> None:
     for host in ("127.0.0.1", "::1", "localhost", "127.0.0.66"):
         with capture_logs() as logs:
             app = _guarded(host=host)
@@ -98,7 +98,7 @@ async def test_without_a_secret_only_this_machine_may_be_served() -> None:
             _guarded(host=host)
 
 
-async def test_a_flood_of_refusals_is_one_line_of_log() -> None:
+async def test_many_refusals_are_one_log_line() -> None:
     app = _guarded(NEW)
     with capture_logs() as logs:
         for _ in range(50):
@@ -108,7 +108,7 @@ async def test_a_flood_of_refusals_is_one_line_of_log() -> None:
 
 
 @pytest.mark.parametrize("text", ["short", f"{NEW},", f"{NEW},{OLD},a-third-secret-of-all"])
-def test_a_secret_is_long_and_there_are_two_at_most(text: str) -> None:
+def test_a_secret_must_be_long_and_at_most_two_are_allowed(text: str) -> None:
     with pytest.raises(ValidationError) as refused:
         _platform(text)
     assert NEW not in str(refused.value)

@@ -59,11 +59,11 @@ def test_secrets_inside_text_are_redacted(text: str) -> None:
     ],
     ids=["mapping", "list", "exception", "bytes", "PEM", "JWT", "access key"],
 )
-def test_secrets_inside_other_values_are_redacted(value: object) -> None:
+def test_secrets_inside_other_kinds_of_values_are_redacted(value: object) -> None:
     assert "hunter2" not in str(redact(None, "info", {"event": "x", "value": value}))
 
 
-def test_ordinary_fields_stay() -> None:
+def test_ordinary_fields_are_not_redacted() -> None:
     event = {
         "event": "gallery.created",
         "code_length": 4,
@@ -100,7 +100,7 @@ def test_lines_are_json_with_ids_from_both_kinds_of_logger(capsys: pytest.Captur
 
 
 @pytest.mark.usefixtures("fresh_logging")
-def test_no_text_writes_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_with_line_breaks_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(service="test", level="INFO", renderer="console")
     get_logger("a").info("thing.happened", path="/x\n2026-01-01 [info] forged.line", esc="\x1b[2J")
     logging.getLogger("library").warning("said %s", "a\r\nforged: yes")
@@ -130,13 +130,13 @@ def test_a_traceback_is_redacted(renderer: Any, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "incoming", [None, "", "garbage", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "01-x-y-z"]
 )
-def test_a_trace_begins_where_none_came(incoming: str | None) -> None:
+def test_a_trace_begins_if_the_request_has_none(incoming: str | None) -> None:
     first, second = context.continue_trace(incoming), context.continue_trace(incoming)
     assert first != second
     assert context.continue_trace(first)[3:35] == first[3:35]
 
 
-async def test_readiness_tells_each_dependency_and_draining() -> None:
+async def test_readiness_lists_each_dependency_and_draining() -> None:
     health = Health()
 
     async def fine() -> None: ...
@@ -152,7 +152,7 @@ async def test_readiness_tells_each_dependency_and_draining() -> None:
     assert (await health.report())[1]["process"] == "draining"
 
 
-async def test_what_is_only_watched_is_told_and_costs_no_readiness() -> None:
+async def test_a_watched_dependency_is_reported_and_does_not_affect_readiness() -> None:
     health = Health()
 
     async def broken() -> None:

@@ -30,14 +30,14 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @given(st.uuids())
-def test_a_cursor_leads_back_to_its_id(last: UUID) -> None:
+def test_a_cursor_decodes_to_its_id(last: UUID) -> None:
     cursor = cursor_after(last)
     assert cursor is not None
     assert position_of(cursor) == last
 
 
 @pytest.mark.parametrize("cursor", [None, ""])
-def test_without_a_cursor_it_is_the_first_page(cursor: str | None) -> None:
+def test_without_a_cursor_the_first_page_is_returned(cursor: str | None) -> None:
     assert position_of(cursor) is None
 
 
@@ -62,7 +62,7 @@ def test_a_text_that_is_no_cursor_is_refused(text: str) -> None:
         assert [(error.field, error.code) for error in refused.value.errors] == [("cursor", "cursor_invalid")]
 
 
-def test_a_cursor_leads_back_to_its_fields() -> None:
+def test_a_cursor_decodes_to_its_fields() -> None:
     fields = (7, NOON, ID, "Zürich")
     assert fields_of(cursor_of(*fields), tuple[Count, Timestamp, UUID, Text]) == fields
 
@@ -96,7 +96,9 @@ def test_bytes_after_the_fields_are_refused() -> None:
 @pytest.mark.parametrize(
     ("found", "page", "last"), [([], [], None), ([1, 2], [1, 2], None), ([1, 2, 3], [1, 2], 2)]
 )
-def test_a_page_is_cut_where_more_follow(found: list[int], page: list[int], last: int | None) -> None:
+def test_a_page_ends_at_its_limit_if_more_rows_follow(
+    found: list[int], page: list[int], last: int | None
+) -> None:
     assert cut_page(found, limit=2) == (page, last)
 
 
@@ -112,7 +114,7 @@ def test_a_page_by_id_has_the_cursor_of_its_last_row_where_more_follow() -> None
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("500", 500), ("501", 500), ("999999999", 500)])
-def test_a_limit_counts_up_to_the_maximum(text: str, limit: int) -> None:
+def test_a_limit_is_capped_at_the_maximum(text: str, limit: int) -> None:
     assert PageSize(500).read(text) == limit
 
 

@@ -29,7 +29,7 @@ def record(offset: int, key: bytes) -> Record:
     return Record(topic="GalleryDeleted", partition=0, offset=offset, key=key, value=b"", headers=())
 
 
-async def test_a_slow_key_holds_the_mark_and_nobody_else() -> None:
+async def test_a_slow_key_delays_the_committed_offset_but_no_other_key() -> None:
     processor = Slow()
     processor.release[1] = asyncio.Event()
     queue = queue_of(processor)
@@ -45,7 +45,7 @@ async def test_a_slow_key_holds_the_mark_and_nobody_else() -> None:
     assert (queue.next_offset, queue.behind(6)) == (6, 0)
 
 
-async def test_a_stopped_queue_finishes_nothing_more() -> None:
+async def test_a_stopped_queue_finishes_no_more_records() -> None:
     processor = Slow()
     processor.release[0] = asyncio.Event()
     queue = queue_of(processor, slots=1)

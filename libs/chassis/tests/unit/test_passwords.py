@@ -34,11 +34,11 @@ async def test_only_the_password_itself_matches(passwords: Passwords) -> None:
 
 
 @pytest.mark.parametrize("stored", [None, "", "no hash", "$argon2id$v=19$m=8,t=1,p=1$x$y"])
-async def test_nothing_to_compare_with_never_matches(passwords: Passwords, stored: str | None) -> None:
+async def test_a_missing_or_invalid_hash_never_matches(passwords: Passwords, stored: str | None) -> None:
     assert not await passwords.matches("", stored=stored, shares=HERE)
 
 
-async def test_what_does_not_exist_takes_the_same_work(
+async def test_an_unknown_account_takes_the_same_work(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
@@ -46,8 +46,8 @@ async def test_what_does_not_exist_takes_the_same_work(
         passwords, "_hasher", type("Spy", (), {"verify": lambda _, stored, __: checked.append(stored)})()
     )
     await passwords.matches("anything", stored=None, shares=HERE)
-    (nobodys,) = checked
-    assert nobodys.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    (placeholder,) = checked
+    assert placeholder.startswith("$argon2id$v=19$m=8,t=1,p=1$")
 
 
 async def test_other_parameters_make_a_hash_outdated(passwords: Passwords) -> None:
@@ -60,7 +60,7 @@ async def test_other_parameters_make_a_hash_outdated(passwords: Passwords) -> No
     await stronger.close()
 
 
-async def test_the_queue_ends_somewhere(passwords: Passwords) -> None:
+async def test_the_queue_is_bounded(passwords: Passwords) -> None:
     answers = await asyncio.gather(
         *(passwords.hash("correct horse", shares=HERE) for _ in range(20)), return_exceptions=True
     )
@@ -71,7 +71,7 @@ async def test_the_queue_ends_somewhere(passwords: Passwords) -> None:
     assert isinstance(await passwords.hash("again", shares=HERE), str)
 
 
-async def test_a_client_that_left_frees_its_place(passwords: Passwords) -> None:
+async def test_a_disconnected_client_frees_its_place(passwords: Passwords) -> None:
     leaving = [asyncio.create_task(passwords.hash("correct horse", shares=HERE)) for _ in range(8)]
     await asyncio.sleep(0)
     for task in leaving:
@@ -85,7 +85,7 @@ async def test_a_client_that_left_frees_its_place(passwords: Passwords) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
-async def test_only_its_own_thread_steps_back(passwords: Passwords) -> None:
+async def test_only_the_hashing_thread_has_a_lower_priority(passwords: Passwords) -> None:
     before = os.getpriority(os.PRIO_PROCESS, 0)
     inside = await asyncio.get_running_loop().run_in_executor(
         passwords._executor, lambda: os.getpriority(os.PRIO_PROCESS, 0)
@@ -94,7 +94,7 @@ async def test_only_its_own_thread_steps_back(passwords: Passwords) -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-async def test_a_storm_does_not_hold_up_the_event_loop(
+async def test_many_passwords_do_not_block_the_event_loop(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hashing waits here for an action that only the event loop takes."""
@@ -113,7 +113,7 @@ async def test_a_storm_does_not_hold_up_the_event_loop(
     assert await asyncio.gather(*storm) == [f"{number}" for number in range(8)]
 
 
-async def test_closing_forgets_what_waits() -> None:
+async def test_closing_cancels_waiting_calls() -> None:
     passwords = Passwords(time_cost=2, memory_kib=32_768, longest_queue=4, share=4)
     waiting = [asyncio.create_task(passwords.hash("correct horse", shares=HERE)) for _ in range(4)]
     await asyncio.sleep(0)

@@ -15,7 +15,7 @@ def test_ports_are_different_and_free() -> None:
     assert not any(accepts_tcp(port) for port in ports)
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_taken_port_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
@@ -24,7 +24,7 @@ def test_a_taken_port_is_told() -> None:
     assert "in use" in (error.strerror or "")
 
 
-def test_nobody_is_given_a_port_that_somebody_else_is_about_to_listen_on(
+def test_a_port_is_given_only_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("random.sample", lambda population, k: list(population)[:k])
@@ -34,7 +34,7 @@ def test_nobody_is_given_a_port_that_somebody_else_is_about_to_listen_on(
     assert expected not in free_ports(2, but=[expected])
 
 
-def test_a_taken_port_is_given_to_nobody_and_nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_is_not_given_and_no_socket_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = random.sample
     with socket.create_server((LOOPBACK, 0)) as server:
         taken: int = server.getsockname()[1]
@@ -57,7 +57,7 @@ with socket.socket() as other:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server listen on a port that is kept")
-def test_other_processes_find_a_given_port_taken_and_its_server_does_not() -> None:
+def test_a_given_port_is_taken_for_other_processes_but_free_for_its_server() -> None:
     port = free_port()
     other = subprocess.run([sys.executable, "-c", _LOOK, str(port)], capture_output=True, text=True)
     assert other.stderr.strip() == "taken"

@@ -95,7 +95,7 @@ async def run(handler: Failing, dead_letters: DeadLettersOfTest, found: Record |
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_waiting_mends_is_tried_again_for_ever(
+async def test_transient_failures_are_retried_without_limit(
     error: Exception, dead_letters: DeadLettersOfTest
 ) -> None:
     handler = Failing(*[error] * 8)
@@ -114,7 +114,7 @@ async def test_what_waiting_mends_is_tried_again_for_ever(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_never_works_becomes_a_dead_letter_at_once(
+async def test_permanent_failures_become_dead_letters_at_once(
     error: Exception, dead_letters: DeadLettersOfTest
 ) -> None:
     handler = Failing(error)
@@ -169,7 +169,7 @@ async def test_cancelling_the_consumer_is_no_failure(dead_letters: DeadLettersOf
     ],
     ids=["another topic's event", "no id", "null headers", "a time without offset"],
 )
-async def test_what_is_no_event_of_the_topic_becomes_a_dead_letter(
+async def test_a_record_that_is_no_event_of_the_topic_becomes_a_dead_letter(
     found: Record, dead_letters: DeadLettersOfTest
 ) -> None:
     handler = Failing()
@@ -182,7 +182,7 @@ def test_nothing_is_both_transient_and_poison() -> None:
         assert not (is_transient(error) and is_poison(error))
 
 
-async def test_a_flood_of_forged_records_is_dropped_and_counted_and_tells_itself_once(
+async def test_many_forged_records_are_dropped_counted_and_logged_once(
     dead_letters: DeadLettersOfTest,
 ) -> None:
     handler, mac = Failing(), EventMac(["a-secret-of-the-deployment"])

@@ -67,12 +67,12 @@ def code_of(answer: bytes) -> str:
     return str(msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["code"])
 
 
-async def test_ordinary_requests_pass_also_in_pieces(port: int) -> None:
+async def test_ordinary_requests_are_served_also_in_pieces(port: int) -> None:
     for pieces in ([b"GET / HTTP/1.1\r\n\r\n"], [b"GE", b"T / HT", b"TP/1.1\r\nA: b", b"\r\n\r\n"]):
         assert (await answer_to(port, *pieces)).endswith(b"ok")
 
 
-async def test_a_head_of_just_under_the_limit_passes(port: int) -> None:
+async def test_a_head_just_below_the_limit_is_accepted(port: int) -> None:
     filling = b"a" * (MAX_HEAD_BYTES - 200)
     assert (await answer_to(port, b"GET / HTTP/1.1\r\nA: ", filling, b"\r\n\r\n")).endswith(b"ok")
 
@@ -84,7 +84,7 @@ async def test_an_endless_head_is_refused(port: int) -> None:
     assert code_of(answer) == "head_too_large"
 
 
-async def test_the_limit_counts_each_head_anew(port: int) -> None:
+async def test_the_limit_applies_to_each_head(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(DEADLINE_S):
         for _ in range(4):
@@ -95,18 +95,18 @@ async def test_the_limit_counts_each_head_anew(port: int) -> None:
     writer.close()
 
 
-async def test_what_is_no_http_gets_a_problem_document(port: int) -> None:
+async def test_bytes_that_are_no_http_get_a_problem_document(port: int) -> None:
     answer = await answer_to(port, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
     assert code_of(answer) == "bad_request"
 
 
-async def test_a_head_that_never_ends_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_incomplete_head_times_out(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.5)
     assert code_of(await answer_to(port, b"GET / HTTP/1.1\r\nA: ")) == "request_timeout"
 
 
-async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_connection_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(DEADLINE_S):
@@ -114,7 +114,7 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     writer.close()
 
 
-async def test_where_many_wait_each_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowded_server_has_a_shorter_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "CROWDED_HEAD_TIMEOUT_S", 0.5)
     async with serving(app, ConnectionLimits(in_all=1)) as port:
         assert code_of(await answer_to(port, b"GET / HTTP/1.1\r\nA: ")) == "request_timeout"
@@ -196,7 +196,7 @@ async def test_requests_sent_at_once_are_answered_in_order(
             assert await reader.readexactly(length) == expected
         await sending
         writer.close()
-    assert caplog.records == [], "a request for another protocol is nothing to warn of"
+    assert caplog.records == [], "a request for another protocol needs no warning"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_requests_sent_at_once_are_answered_in_order(
         [b"POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r", b"\n" + bytes(90_000)],
     ],
 )
-async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: list[bytes]) -> None:
+async def test_bytes_after_a_request_are_not_read_until_it_is_answered(first: list[bytes]) -> None:
     echo = Echo()
     burst = b"GET / HTTP/1.1\r\n\r\n" * 500_000
     async with serving(echo) as port:
@@ -221,7 +221,7 @@ async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: li
             async with asyncio.timeout(0.5):
                 await writer.drain()
         assert echo.begun == 1
-        assert writer.transport.get_write_buffer_size() > len(burst) // 4, "the rest stays with its sender"
+        assert writer.transport.get_write_buffer_size() > len(burst) // 4, "the server does not read the rest"
         echo.may_answer.set()
         async with asyncio.timeout(DEADLINE_S):
             for _ in range(1_000):
@@ -229,7 +229,7 @@ async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: li
         writer.transport.abort()
 
 
-async def test_a_client_that_says_nothing_gives_its_place_to_one_that_does() -> None:
+async def test_a_silent_client_is_evicted_for_a_new_one() -> None:
     async with serving(app, ConnectionLimits(in_all=4)) as port, asyncio.timeout(DEADLINE_S):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert (await answer_to(port, b"GET / HTTP/1.1\r\n\r\n")).endswith(b"ok")
@@ -239,7 +239,7 @@ async def test_a_client_that_says_nothing_gives_its_place_to_one_that_does() -> 
             writer.close()
 
 
-async def test_one_address_too_many_is_told() -> None:
+async def test_too_many_connections_of_an_address_are_refused_with_429() -> None:
     echo = Echo()
     async with serving(echo, ConnectionLimits(of_address=1)) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -252,7 +252,7 @@ async def test_one_address_too_many_is_told() -> None:
         writer.close()
 
 
-async def test_an_evicted_client_that_does_not_read_is_cut() -> None:
+async def test_an_evicted_client_that_does_not_read_is_disconnected() -> None:
     async def much(scope: Scope, receive: Receive, send: Send) -> None:
         body = b"x" * 24_000_000
         length = [(b"content-length", str(len(body)).encode())]
@@ -275,7 +275,7 @@ async def test_an_evicted_client_that_does_not_read_is_cut() -> None:
         other.transport.abort()
 
 
-async def test_an_answer_that_is_cut_off_closes_it_quietly(
+async def test_an_interrupted_answer_closes_the_connection_without_a_log_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:

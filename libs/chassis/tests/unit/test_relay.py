@@ -9,7 +9,7 @@ def row(number: int, key: str) -> dict[str, Any]:
     return {"id": number, "topic": "T", "key": key}
 
 
-def test_after_a_keys_first_failure_its_later_events_stay() -> None:
+def test_after_the_first_failure_of_a_key_its_later_events_wait() -> None:
     rows = [row(1, "a"), row(2, "b"), row(3, "a"), row(4, "b")]
     outcomes: list[BaseException | None] = [OSError(), None, None, None]
     acknowledged, refused = _settled(rows, outcomes)
@@ -17,7 +17,7 @@ def test_after_a_keys_first_failure_its_later_events_stay() -> None:
     assert refused == []
 
 
-def test_a_refused_event_holds_its_key_until_it_was_tried_alone() -> None:
+def test_a_refused_event_blocks_its_key_until_it_is_tried_alone() -> None:
     rows = [row(1, "a"), row(2, "a"), row(3, "b"), row(4, "b")]
     outcomes: list[BaseException | None] = [EventRefused(), None, OSError(), EventRefused()]
     acknowledged, refused = _settled(rows, outcomes)

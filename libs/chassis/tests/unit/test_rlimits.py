@@ -18,7 +18,7 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 @pytest.mark.parametrize(("now", "most", "then"), [(256, 4_096, 4_096), (512, 512, 512)])
-def test_a_shells_limit_is_raised_to_the_machines(now: int, most: int, then: int) -> None:
+def test_the_soft_limit_is_raised_to_the_hard_limit(now: int, most: int, then: int) -> None:
     assert then < WANTED
     program = _PROGRAM.format(now=now, most=most)
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

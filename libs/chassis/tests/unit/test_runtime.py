@@ -44,7 +44,7 @@ def status(port: int, path: str) -> int:
             return error.code
 
 
-async def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say() -> None:
+async def test_an_idle_connection_is_kept_for_the_configured_time() -> None:
     settings = ServiceSettings(port=free_port(), ops_port=free_port(), keep_alive=timedelta(seconds=1))
     service = Service("test", settings)
     service.serves(hello)
@@ -60,7 +60,7 @@ async def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say() -> N
     reader, writer = await eventually(connected)
     writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
     async with asyncio.timeout(15):
-        answer = await reader.read()  # until it is closed
+        answer = await reader.read()  # until the server closes the connection
     assert answer.endswith(b"hi")
     writer.close()
     stop.set()
@@ -132,7 +132,7 @@ async def test_a_failing_task_ends_the_process_and_still_closes() -> None:
     assert log == ["start database", "close database"]
 
 
-async def test_told_to_stop_while_starting_it_gives_up_at_once() -> None:
+async def test_a_stop_signal_during_the_start_ends_it_at_once() -> None:
     log: list[str] = []
 
     class Hanging(Pool):
@@ -149,7 +149,7 @@ async def test_told_to_stop_while_starting_it_gives_up_at_once() -> None:
     assert log == ["start database", "close database"]
 
 
-async def test_a_resource_that_cannot_start_closes_what_could() -> None:
+async def test_if_a_resource_cannot_start_the_started_ones_are_closed() -> None:
     log: list[str] = []
 
     class Broken(Pool):
@@ -254,7 +254,7 @@ def started(kind: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_sigterm_ends_a_process_well() -> None:
+def test_sigterm_ends_a_process_with_status_0() -> None:
     with started("well") as process:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=20)
@@ -271,7 +271,7 @@ def test_a_failure_ends_it_with_status_1_and_a_clean_log() -> None:
     assert "hunter2" not in output
 
 
-def test_a_task_that_will_not_end_is_cut_off() -> None:
+def test_a_task_that_does_not_end_is_cancelled() -> None:
     with started("stubborn") as process:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=20)

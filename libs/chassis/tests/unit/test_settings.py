@@ -31,7 +31,7 @@ def test_a_role_that_does_not_exist_is_refused(text: str, monkeypatch: pytest.Mo
         _Settings()
 
 
-def test_without_a_word_a_process_does_everything() -> None:
+def test_without_a_setting_a_process_has_all_roles() -> None:
     assert _Settings().roles == ALL_ROLES
 
 

@@ -10,7 +10,7 @@ ANSWER = b'{"id":1,"expires_at":"2026-06-01T10:05:00Z","expires_in":300}'
 
 
 @pytest.mark.parametrize(
-    ("left", "told"),
+    ("left", "seconds"),
     [
         (timedelta(seconds=300), 300),
         (timedelta(seconds=299, milliseconds=999), 299),
@@ -18,8 +18,8 @@ ANSWER = b'{"id":1,"expires_at":"2026-06-01T10:05:00Z","expires_in":300}'
         (timedelta(days=-1), 0),
     ],
 )
-def test_whole_seconds_and_never_less_than_none(left: timedelta, told: int) -> None:
-    assert seconds_left(NOW + left, now=NOW) == told
+def test_the_time_left_is_in_whole_seconds_and_never_negative(left: timedelta, seconds: int) -> None:
+    assert seconds_left(NOW + left, now=NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_whole_seconds_and_never_less_than_none(left: timedelta, told: int) -> N
         (301, b'{"id":1,"expires_at":"2026-06-01T10:05:00Z","expires_in":0}'),
     ],
 )
-def test_an_answer_given_again_tells_what_is_left_now(age_s: int, shown: bytes) -> None:
+def test_a_repeated_answer_has_the_current_time_left(age_s: int, shown: bytes) -> None:
     assert with_seconds_left(ANSWER, now=NOW + timedelta(seconds=age_s)) == shown
 
 
 @pytest.mark.parametrize("answer", [b'{"expires_at":null,"expires_in":null}', b'{"id":1}', b'"text"', b"[1]"])
-def test_other_answers_stay_as_they_are(answer: bytes) -> None:
+def test_other_answers_are_unchanged(answer: bytes) -> None:
     assert with_seconds_left(answer, now=NOW) == answer

@@ -1,4 +1,4 @@
-"""Unknown fields and parameters are refused by name, and internal paths stay tolerant."""
+"""Unknown fields and parameters are refused by name; internal paths accept them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_unknown_parameters_are_named(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/internal/things", "/internal/hot"])
-def test_internal_paths_take_what_another_version_sends(client: Client, path: str) -> None:
+def test_internal_paths_accept_fields_of_another_version(client: Client, path: str) -> None:
     assert client.ask("GET", f"{path}?of_tomorrow=1").status == 200
 
 
@@ -117,7 +117,7 @@ def test_a_wrong_value_beside_an_unknown_field_is_named_too(client: Client) -> N
     }
 
 
-def test_where_no_body_is_taken_every_field_is_unknown(client: Client) -> None:
+def test_without_a_body_model_every_field_is_unknown(client: Client) -> None:
     assert client.ask("POST", "/v1/things/done").status == 200
     assert client.ask("POST", "/v1/things/done", {}).status == 200
     assert client.ask("POST", "/v1/things/done", b"no JSON").body == b"no JSON"

@@ -44,13 +44,15 @@ async def transport(wire: Wire) -> CoalescingTransport:
     return CoalescingTransport(wire, asyncio.get_running_loop())
 
 
-async def test_head_and_body_go_together(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_head_and_body_are_written_together(wire: Wire, transport: CoalescingTransport) -> None:
     transport.write(b"head")
     transport.write(b"b" * 100_000)
     assert wire.calls == [b"head" + b"b" * 100_000]
 
 
-async def test_a_lone_write_goes_when_the_loop_turns(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_a_single_write_is_sent_in_the_next_loop_cycle(
+    wire: Wire, transport: CoalescingTransport
+) -> None:
     transport.write(b"head")
     assert wire.calls == []
     assert transport.get_write_buffer_size() == 4
@@ -66,12 +68,12 @@ async def test_order_is_kept(wire: Wire, transport: CoalescingTransport) -> None
     assert b"".join(wire.calls) == b"".join(pieces)
 
 
-async def test_large_writes_do_not_wait(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_large_writes_are_sent_at_once(wire: Wire, transport: CoalescingTransport) -> None:
     transport.write(b"x" * HOLD_BELOW_BYTES)
     assert len(wire.calls) == 1
 
 
-async def test_closing_sends_what_is_held(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_closing_sends_buffered_bytes(wire: Wire, transport: CoalescingTransport) -> None:
     transport.write(b"last words")
     transport.close()
     assert (wire.calls, wire.closed) == ([b"last words"], True)
@@ -79,14 +81,16 @@ async def test_closing_sends_what_is_held(wire: Wire, transport: CoalescingTrans
     assert wire.calls == [b"last words"]
 
 
-async def test_aborting_does_not(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_aborting_drops_buffered_bytes(wire: Wire, transport: CoalescingTransport) -> None:
     transport.write(b"last words")
     transport.abort()
     await asyncio.sleep(0)
     assert (wire.calls, wire.closed) == ([], True)
 
 
-async def test_nothing_is_written_after_the_wire_was_cut(wire: Wire, transport: CoalescingTransport) -> None:
+async def test_no_write_happens_after_the_connection_was_lost(
+    wire: Wire, transport: CoalescingTransport
+) -> None:
     transport.write(b"late")
     wire.close()
     await asyncio.sleep(0)

@@ -30,7 +30,9 @@ class CopyContract(ContractSuite):
     """Tests of copies. A second subclass has a store that copies `PARTED` in parts."""
 
     @pytest.mark.parametrize("content", [b"", b"x", BODY, PARTED], ids=len)
-    async def test_a_copy_is_the_same(self, store: ObjectStore, prefix: str, content: bytes) -> None:
+    async def test_a_copy_has_the_same_content_and_metadata(
+        self, store: ObjectStore, prefix: str, content: bytes
+    ) -> None:
         source, target = prefix + "a", prefix + "b"
         stored = await store.put(source, content, content_type="image/x-a; b=c")
         await store.set_tags(source, TAGS)
@@ -48,7 +50,7 @@ class CopyContract(ContractSuite):
 
     @pytest.mark.parametrize("name", KEYS)
     @pytest.mark.parametrize("content", [BODY, PARTED], ids=len)
-    async def test_copy_from_and_to_any_key(
+    async def test_any_key_can_be_copied_to_any_key(
         self, store: ObjectStore, prefix: str, name: str, content: bytes
     ) -> None:
         await store.put(prefix + "a/" + name, content, content_type="image/png")
@@ -87,7 +89,7 @@ class CopyContract(ContractSuite):
         assert await _content(store, prefix + "c") == content
         assert await store.tags(prefix + "c") == TAGS
 
-    async def test_as_many_tags_as_can_be_are_copied(self, store: ObjectStore, prefix: str) -> None:
+    async def test_the_largest_set_of_tags_is_copied(self, store: ObjectStore, prefix: str) -> None:
         tags = {f"name {n}": f"{n}" for n in range(9)} | {"n" * 128: "v" * 256}
         for content in (BODY, PARTED):
             await store.put(prefix + "a", content, content_type="image/png")
@@ -95,7 +97,7 @@ class CopyContract(ContractSuite):
             await store.copy(prefix + "a", prefix + "b")
             assert await store.tags(prefix + "b") == tags
 
-    async def test_a_copy_of_nothing(self, store: ObjectStore, prefix: str) -> None:
+    async def test_a_copy_of_a_missing_object_fails(self, store: ObjectStore, prefix: str) -> None:
         await store.put(prefix + "b", BODY, content_type="image/png")
         for target in ("a", "b", "c"):
             with pytest.raises(ObjectMissing) as caught:
@@ -121,14 +123,14 @@ class CopyContract(ContractSuite):
             await store.copy(prefix + "a", prefix + "k" * 1024)
         assert await store.abort_multipart_uploads(prefix) == 0
 
-    async def test_copies_at_once(self, store: ObjectStore, prefix: str) -> None:
+    async def test_copies_may_run_at_once(self, store: ObjectStore, prefix: str) -> None:
         await store.put(prefix + "a", PARTED, content_type="image/png")
         await asyncio.gather(*(store.copy(prefix + "a", f"{prefix}copy/{n}") for n in range(6)))
         listed = (await store.list_page(prefix + "copy/")).objects
         assert [found.size_bytes for found in listed] == [len(PARTED)] * 6
 
     @pytest.mark.parametrize("fate", ["replaced", "deleted"])
-    async def test_of_a_source_that_goes_meanwhile_no_mixture_is_made(
+    async def test_a_source_that_changes_meanwhile_gives_no_mixture(
         self, store: ObjectStore, prefix: str, fate: str
     ) -> None:
         other = PARTED[::-1]
@@ -148,7 +150,7 @@ class CopyContract(ContractSuite):
             assert await store.abort_multipart_uploads(prefix) == 0
             await store.delete_batch([prefix + "b"])
 
-    async def test_a_cancelled_copy_is_whole_or_not_there(self, store: ObjectStore, prefix: str) -> None:
+    async def test_a_cancelled_copy_is_whole_or_absent(self, store: ObjectStore, prefix: str) -> None:
         await store.put(prefix + "a", PARTED, content_type="image/png")
         for delay_s in (0, 0.005, 0.02, 0.05):
             copying = asyncio.create_task(store.copy(prefix + "a", prefix + "b"))

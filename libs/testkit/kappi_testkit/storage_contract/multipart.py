@@ -136,7 +136,7 @@ class MultipartContract(ContractSuite):
         await store.complete_multipart(key, upload_id=upload_id, parts=[parts[0], parts[2]])
         assert (await store.head(key)).size_bytes == PART_BYTES + 3
 
-    async def test_what_cannot_be_completed(
+    async def test_completions_with_wrong_parts_are_refused(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime
     ) -> None:
         key = prefix + "a"
@@ -223,7 +223,7 @@ class MultipartContract(ContractSuite):
         assert b"NoSuchUpload" in late.body
         assert (await store.list_page(prefix)).objects == ()
 
-    async def test_uploads_never_begun(self, store: ObjectStore, prefix: str) -> None:
+    async def test_uploads_that_were_never_begun_are_missing(self, store: ObjectStore, prefix: str) -> None:
         begun = await store.create_multipart(prefix + "a", content_type="video/mp4")
         for key, upload_id in (
             (prefix + "a", "0" * 32),
@@ -254,7 +254,7 @@ class MultipartContract(ContractSuite):
             assert await store.list_parts(key, upload_id=upload_id) == ()
         assert await store.abort_multipart_uploads(prefix) == 2
 
-    async def test_uploads_that_cannot_begin(self, store: ObjectStore, prefix: str) -> None:
+    async def test_uploads_with_invalid_properties_are_refused(self, store: ObjectStore, prefix: str) -> None:
         with pytest.raises(StorageRefused):
             await store.create_multipart(prefix + "k" * 1024, content_type="video/mp4")
         with pytest.raises(StorageRefused):
@@ -275,7 +275,7 @@ class MultipartContract(ContractSuite):
         assert await store.list_parts(key, upload_id=upload_id) == ()
 
     @pytest.mark.parametrize("sent", [BODY[::-1], BODY], ids=["other bytes", "the bytes"])
-    async def test_a_part_with_its_md5_is_refused_unless_it_has_it(
+    async def test_a_part_that_does_not_match_its_signed_md5_is_refused(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, sent: bytes
     ) -> None:
         key = prefix + "a"
@@ -289,7 +289,7 @@ class MultipartContract(ContractSuite):
         assert (answer.status, there) == ((200, [1]) if sent == BODY else (400, []))
 
     @pytest.mark.parametrize("said", ["no Base64", "QUJD", ""])
-    async def test_an_md5_that_is_none_is_refused(
+    async def test_an_invalid_md5_is_refused(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, said: str
     ) -> None:
         key = prefix + "a"
@@ -332,6 +332,6 @@ class MultipartContract(ContractSuite):
         assert await store.list_parts(key, upload_id=upload_id) == ()
 
     @pytest.mark.parametrize("number", [0, -1, 10_001])
-    def test_part_numbers_that_cannot_be(self, signer: UrlSigner, now: datetime, number: int) -> None:
+    def test_impossible_part_numbers_are_refused(self, signer: UrlSigner, now: datetime, number: int) -> None:
         with pytest.raises(ValueError, match="10000"):
             signer.sign_part("a", upload_id="u", number=number, size_bytes=1, now=now, lifetime=MINUTES_5)

@@ -64,14 +64,14 @@ class StreamContract(ContractSuite):
         assert all(0 < len(chunk) <= 1000 for chunk in chunks)
 
     @pytest.mark.parametrize(("start", "length"), [(0, None), (0, 0), (5, None), (5, 10)])
-    async def test_stream_of_nothing(
+    async def test_stream_of_a_missing_object_fails(
         self, store: ObjectStore, prefix: str, start: int, length: int | None
     ) -> None:
         with pytest.raises(ObjectMissing):
             await _read_all(store.stream(prefix + "nothing", start=start, length=length))
 
     @pytest.mark.parametrize(("start", "length"), [(-1, None), (0, -1)])
-    async def test_streams_that_cannot_be(
+    async def test_impossible_streams_are_refused(
         self, store: ObjectStore, prefix: str, start: int, length: int | None
     ) -> None:
         with pytest.raises(ValueError, match="range"):
@@ -98,7 +98,7 @@ class StreamContract(ContractSuite):
         assert (await store.read(prefix + name, length=9)).body == b"abc"
 
     @pytest.mark.parametrize("content", [BODY, LARGE], ids=len)
-    async def test_put_stream_replaces_or_does_not(
+    async def test_put_stream_replaces_only_if_asked(
         self, store: ObjectStore, prefix: str, content: bytes
     ) -> None:
         await store.put(prefix + "a", b"first", content_type="text/plain")
@@ -110,7 +110,7 @@ class StreamContract(ContractSuite):
         assert await store.abort_multipart_uploads(prefix) == 0
 
     @pytest.mark.parametrize("content", [b"", BODY, LARGE], ids=len)
-    async def test_a_stream_that_breaks_off_leaves_nothing(
+    async def test_an_interrupted_stream_leaves_no_object(
         self, store: ObjectStore, prefix: str, content: bytes
     ) -> None:
         broken = _chunks(content, then=_SenderGone())
@@ -119,7 +119,7 @@ class StreamContract(ContractSuite):
         assert (await store.list_page(prefix)).objects == ()
         assert await store.abort_multipart_uploads(prefix) == 0
 
-    async def test_a_cancelled_put_stream_leaves_nothing(self, store: ObjectStore, prefix: str) -> None:
+    async def test_a_cancelled_put_stream_leaves_no_object(self, store: ObjectStore, prefix: str) -> None:
         stuck = asyncio.Event()
 
         async def endless() -> AsyncIterator[bytes]:
@@ -162,13 +162,13 @@ class TagContract(ContractSuite):
         after = await store.head(key)
         assert (after.etag, after.size_bytes) == (before.etag, before.size_bytes)
 
-    async def test_tags_of_nothing(self, store: ObjectStore, prefix: str) -> None:
+    async def test_tags_of_a_missing_object_fail(self, store: ObjectStore, prefix: str) -> None:
         with pytest.raises(ObjectMissing):
             await store.tags(prefix + "a")
         with pytest.raises(ObjectMissing):
             await store.set_tags(prefix + "a", {"a": "b"})
 
-    async def test_tags_end_with_their_object(self, store: ObjectStore, prefix: str) -> None:
+    async def test_tags_are_deleted_with_their_object(self, store: ObjectStore, prefix: str) -> None:
         for end in ("deleted", "replaced", "purged", "gone"):
             await store.put(prefix + "a", BODY, content_type="image/jpeg")
             assert await store.tags(prefix + "a") == {}
@@ -190,14 +190,16 @@ class TagContract(ContractSuite):
             {"n<": "x"},
         ],
     )
-    async def test_tags_that_cannot_be(self, store: ObjectStore, prefix: str, tags: dict[str, str]) -> None:
+    async def test_invalid_tags_are_refused(
+        self, store: ObjectStore, prefix: str, tags: dict[str, str]
+    ) -> None:
         await store.put(prefix + "a", BODY, content_type="image/jpeg")
         await store.set_tags(prefix + "a", {"kept": "1"})
         with pytest.raises(StorageRefused):
             await store.set_tags(prefix + "a", tags)
         assert await store.tags(prefix + "a") == {"kept": "1"}
 
-    async def test_as_many_tags_as_can_be(self, store: ObjectStore, prefix: str) -> None:
+    async def test_the_largest_set_of_tags_is_stored(self, store: ObjectStore, prefix: str) -> None:
         await store.put(prefix + "a", BODY, content_type="image/jpeg")
         # All tags at their longest are more than some test servers' file attributes hold.
         tags = {f"name {n}": f"{n}" for n in range(9)} | {"n" * 128: "v" * 256}

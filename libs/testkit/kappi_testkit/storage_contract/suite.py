@@ -38,7 +38,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
     async def test_ready(self, store: ObjectStore) -> None:
         await store.ready()
 
-    async def test_there_is_room(self, store: ObjectStore) -> None:
+    async def test_the_store_has_room(self, store: ObjectStore) -> None:
         await store.check_room(len(BODY))
 
     @pytest.mark.parametrize("name", KEYS)
@@ -91,7 +91,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
         assert (await call(request, b"")).status == 200
         assert (await store.head(prefix + "uploaded")).size_bytes == 0
 
-    async def test_missing(self, store: ObjectStore, prefix: str) -> None:
+    async def test_a_missing_object_is_reported(self, store: ObjectStore, prefix: str) -> None:
         with pytest.raises(ObjectMissing):
             await store.head(prefix + "nothing")
         with pytest.raises(ObjectMissing):
@@ -163,7 +163,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
         assert counts == [1000, 3]
         assert (await store.list_page(prefix)).objects == ()
 
-    async def test_prefixes_do_not_leak(self, store: ObjectStore, prefix: str) -> None:
+    async def test_a_prefix_matches_no_other_keys(self, store: ObjectStore, prefix: str) -> None:
         for name in ("a/1/x", "a/10/x", "a/1-x", "b/1/x"):
             await store.put(prefix + name, b"x", content_type="text/plain")
         page = await store.list_page(prefix + "a/1/")
@@ -179,7 +179,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
         page = await store.list_page(prefix + "gal-1")
         assert [found.key.removeprefix(prefix) for found in page.objects] == ["gal-1/x", "gal-10/x"]
 
-    async def test_list_nothing(self, store: ObjectStore, prefix: str) -> None:
+    async def test_list_of_no_objects_is_empty(self, store: ObjectStore, prefix: str) -> None:
         page = await store.list_page(prefix + "never/")
         assert (page.objects, page.next_token) == ((), None)
 
@@ -193,7 +193,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
         assert [found.key for found in (await store.list_page(prefix)).objects] == [prefix + "kept"]
         assert (await store.delete_batch(keys)).failed == {}
 
-    async def test_delete_nothing(self, store: ObjectStore) -> None:
+    async def test_delete_of_no_keys_does_nothing(self, store: ObjectStore) -> None:
         assert (await store.delete_batch([])).deleted == 0
 
     async def test_delete_batch_is_bounded(self, store: ObjectStore, prefix: str) -> None:
@@ -319,7 +319,9 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
         fresh = signer.sign_get(prefix + "a", now=earlier, lifetime=2 * MINUTES_5)
         assert (await call(fresh)).status == 200
 
-    async def test_signed_get_of_nothing(self, signer: UrlSigner, prefix: str, now: datetime) -> None:
+    async def test_signed_get_of_a_missing_object_is_404(
+        self, signer: UrlSigner, prefix: str, now: datetime
+    ) -> None:
         assert (await call(signer.sign_get(prefix + "a", now=now, lifetime=MINUTES_5))).status == 404
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The databases that tests get: reused, and in their first state again."""
+"""The databases that tests get are reused, and are restored to their first state."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make(pool: DatabasePool) -> Iterator[DatabaseMaker]:
     maker.close()
 
 
-async def test_the_next_test_finds_it_as_it_was_made(make: DatabaseMaker) -> None:
+async def test_a_reused_database_is_in_its_first_state(make: DatabaseMaker) -> None:
     url = make("tiers", migrate)
     await execute(
         url,
@@ -83,7 +83,7 @@ async def test_the_next_test_finds_it_as_it_was_made(make: DatabaseMaker) -> Non
         await lingering.execute("SELECT 1")
 
 
-async def test_two_at_once_are_two(make: DatabaseMaker) -> None:
+async def test_two_databases_at_once_are_different(make: DatabaseMaker) -> None:
     assert make("tiers", migrate) != make("tiers", migrate)
 
 
@@ -100,7 +100,7 @@ async def test_two_at_once_are_two(make: DatabaseMaker) -> None:
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''1MB''', current_database()); END $$",
     ],
 )
-async def test_one_that_is_not_as_it_was_made_is_not_used_again(make: DatabaseMaker, change: str) -> None:
+async def test_a_database_that_cannot_be_restored_is_not_reused(make: DatabaseMaker, change: str) -> None:
     url = make("tiers", migrate)
     await execute(url, change)
 

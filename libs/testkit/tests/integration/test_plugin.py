@@ -15,7 +15,7 @@ from kappi_testkit.servers.s3 import S3Server
 pytestmark = pytest.mark.integration
 pytest_plugins = ("pytester",)
 
-_OF_THIS_RUN = ("KAPPI_TEST_REQUIRE_REAL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
+_VARIABLES_OF_THIS_RUN = ("KAPPI_TEST_REQUIRE_REAL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
 _TESTS = """
 import asyncio
 import asyncpg, pytest
@@ -46,7 +46,7 @@ def test_unit(): pass
 
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    for name in _OF_THIS_RUN:
+    for name in _VARIABLES_OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to load
     pytester.makeini(
@@ -66,14 +66,14 @@ def test_workers_share_one_server_and_one_template(inner: pytest.Pytester) -> No
     assert (inner.path / "migrated").read_text() == "once\n"
 
 
-def test_without_workers_the_same(inner: pytest.Pytester) -> None:
+def test_a_run_without_workers_shares_one_server_too(inner: pytest.Pytester) -> None:
     result = inner.runpytest_subprocess("-n", "0", timeout=60)
 
     result.assert_outcomes(passed=9)
     assert (inner.path / "migrated").read_text() == "once\n"
 
 
-def test_users_of_servers_are_marked_integration(inner: pytest.Pytester) -> None:
+def test_tests_with_a_server_are_marked_integration(inner: pytest.Pytester) -> None:
     result = inner.runpytest_subprocess("-m", "not integration", timeout=60)
 
     result.assert_outcomes(passed=1, deselected=8)
@@ -83,8 +83,8 @@ def test_users_of_servers_are_marked_integration(inner: pytest.Pytester) -> None
     ("choice", "passed"),
     [("all", 3), ("none", 1), ("only", 2), ("test_deep.py", 2), ("test_deep.py,test_long.py", 3)],
 )
-def test_slow_tests_are_run_as_chosen(inner: pytest.Pytester, choice: str, passed: int) -> None:
-    inner.path.joinpath("test_slow_tests_are_run_as_chosen.py").unlink()
+def test_slow_tests_are_chosen_by_option(inner: pytest.Pytester, choice: str, passed: int) -> None:
+    inner.path.joinpath("test_slow_tests_are_chosen_by_option.py").unlink()
     slow = "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\n"
     inner.makepyfile(test_deep=slow, test_long=slow, test_quick="def test_quick(): pass\n")
 
@@ -93,14 +93,14 @@ def test_slow_tests_are_run_as_chosen(inner: pytest.Pytester, choice: str, passe
     result.assert_outcomes(passed=passed, deselected=3 - passed)
 
 
-def test_a_path_of_slow_tests_that_is_not_there_is_named(inner: pytest.Pytester) -> None:
+def test_a_missing_path_of_slow_tests_is_named(inner: pytest.Pytester) -> None:
     result = inner.runpytest_subprocess("--slow=test_deap.py", "-n", "2", timeout=60)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--slow takes all, none, only, or paths; there is no *test_deap.py"])
 
 
-def test_a_run_that_insists_on_real_servers_fails_without(
+def test_a_run_that_requires_real_servers_fails_without_them(
     inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAPPI_TEST_REQUIRE_REAL", "1")
@@ -113,7 +113,7 @@ def test_a_run_that_insists_on_real_servers_fails_without(
     result.stderr.fnmatch_lines(["*there is no Apache Kafka*: make real-servers"])
 
 
-def test_without_real_servers_only_the_embedded_ones_are_run(
+def test_without_real_servers_only_embedded_ones_are_used(
     inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KAPPI_TEST_KAFKA_BOOTSTRAP", raising=False)
@@ -126,7 +126,7 @@ def test_without_real_servers_only_the_embedded_ones_are_run(
     result.stdout.fnmatch_lines(["servers: *Kafka: embedded broker only (make real-servers for a real one)*"])
 
 
-def test_a_thread_left_real_time_is_a_failure_and_made_good(inner: pytest.Pytester) -> None:
+def test_a_test_that_leaves_its_thread_real_time_fails_and_is_corrected(inner: pytest.Pytester) -> None:
     inner.makepyfile("""
         import os
         def test_that_leaves_it_so():
@@ -141,7 +141,7 @@ def test_a_thread_left_real_time_is_a_failure_and_made_good(inner: pytest.Pytest
     result.stdout.fnmatch_lines(["*left its thread with a scheduling policy*"])
 
 
-def test_the_s3_server_has_buckets_and_refuses_strangers(s3_server: S3Server) -> None:
+def test_the_s3_server_has_buckets_and_refuses_unknown_accounts(s3_server: S3Server) -> None:
     bucket = s3_server.create_bucket()
 
     with (
@@ -154,7 +154,7 @@ def test_the_s3_server_has_buckets_and_refuses_strangers(s3_server: S3Server) ->
     refusal.value.close()
 
 
-async def test_a_database_is_gone_after_its_test(make_database: DatabaseMaker) -> None:
+async def test_a_database_is_dropped_after_its_test(make_database: DatabaseMaker) -> None:
     url = make_database()
     lingering = await asyncpg.connect(url)
 
@@ -166,7 +166,7 @@ async def test_a_database_is_gone_after_its_test(make_database: DatabaseMaker) -
         await lingering.execute("SELECT 1")
 
 
-async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMaker) -> None:
+async def test_a_template_that_failed_is_filled_again(make_database: DatabaseMaker) -> None:
     attempts: list[str] = []
 
     def migrate(url: str) -> None:
@@ -182,11 +182,11 @@ async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMake
     assert len(attempts) == 2
 
 
-def test_what_a_run_in_the_background_starts_can_be_interrupted(
+def test_a_background_run_can_be_interrupted(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shells make background processes ignore Ctrl-C, and child processes inherit that."""
-    for name in _OF_THIS_RUN:
+    for name in _VARIABLES_OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(
         """

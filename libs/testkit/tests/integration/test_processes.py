@@ -50,7 +50,7 @@ def _web_server(folder: Path, port: int) -> ManagedProcess:
     )
 
 
-def test_is_ready_once_started_and_gone_once_stopped(tmp_path: Path) -> None:
+def test_a_process_is_ready_after_start_and_has_ended_after_stop(tmp_path: Path) -> None:
     port = free_port()
     server = _web_server(tmp_path, port)
 
@@ -64,7 +64,7 @@ def test_is_ready_once_started_and_gone_once_stopped(tmp_path: Path) -> None:
     assert not accepts_tcp(port)
 
 
-def test_runs_again_after_kill_9_under_another_pid(tmp_path: Path) -> None:
+def test_a_process_restarts_after_kill_9_with_another_pid(tmp_path: Path) -> None:
     port = free_port()
     with _web_server(tmp_path, port) as server:
         before = server.pid
@@ -77,7 +77,7 @@ def test_runs_again_after_kill_9_under_another_pid(tmp_path: Path) -> None:
         assert answers_http(f"http://127.0.0.1:{port}/")
 
 
-def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     settled = tmp_path / "settled"
     process = ManagedProcess(
         [sys.executable, "-c", _STUBBORN, str(settled)], log=tmp_path / "log", ready=settled.exists
@@ -87,7 +87,7 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert process.stop(grace_s=0.2) == -signal.SIGKILL
 
 
-def test_one_that_ends_early_says_why(tmp_path: Path) -> None:
+def test_the_error_of_an_early_end_has_the_log(tmp_path: Path) -> None:
     process = ManagedProcess(
         [sys.executable, "-c", "raise SystemExit('no such setting: X')"],
         log=tmp_path / "log",
@@ -99,7 +99,7 @@ def test_one_that_ends_early_says_why(tmp_path: Path) -> None:
     assert not process.is_running()
 
 
-def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
+def test_a_process_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     settled = tmp_path / "settled"
     process = ManagedProcess(
         [sys.executable, "-c", _STUBBORN, str(settled)],
@@ -130,7 +130,7 @@ def owner_of_a_server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], i
         owner.kill()
 
 
-async def test_dies_with_an_owner_that_is_killed(
+async def test_a_process_dies_with_its_killed_owner(
     owner_of_a_server: tuple[subprocess.Popen[str], int],
 ) -> None:
     owner, port = owner_of_a_server

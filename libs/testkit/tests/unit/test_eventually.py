@@ -6,7 +6,7 @@ import pytest
 from kappi_testkit.eventually import eventually
 
 
-async def test_returns_what_the_assertion_returns_once_it_holds() -> None:
+async def test_it_returns_the_result_of_the_assertion() -> None:
     calls = 0
 
     def third_time() -> int:
@@ -18,14 +18,14 @@ async def test_returns_what_the_assertion_returns_once_it_holds() -> None:
     assert await eventually(third_time) == 3
 
 
-async def test_awaits_a_coroutine_function() -> None:
+async def test_it_awaits_a_coroutine_function() -> None:
     async def holds() -> str:
         return "held"
 
     assert await eventually(holds) == "held"
 
 
-async def test_raises_the_last_failure_after_the_deadline() -> None:
+async def test_it_raises_the_last_failure_after_the_deadline() -> None:
     def never() -> None:
         raise AssertionError("still processing")
 

@@ -1,4 +1,4 @@
-"""Access tokens: verified here, exchanged for grants of the account's galleries, passed on if needed."""
+"""Access tokens: verified by the gateway, exchanged for grants of the account's galleries, and passed on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAME_ID = "X-Request-Id: abcdefgh12345678"
 
 @pytest.fixture
 def owned(with_accounts: Stack) -> Stack:
-    """Every thing is in GALLERY_ID, which the account owns."""
+    """A stack in which every thing is in GALLERY_ID, which the account owns."""
 
     async def media(seen: Seen) -> Reply:
         if seen.raw_path.startswith(b"/internal/"):
@@ -66,7 +66,7 @@ async def test_the_owner_uploads(owned: Stack) -> None:
         ("DELETE", f"/v1/links/{THING_ID}", f"/internal/links/{THING_ID}"),
     ],
 )
-async def test_media_says_once_which_gallery_a_thing_is_in(
+async def test_media_is_asked_once_for_the_gallery_of_a_thing(
     owned: Stack, method: str, target: str, asked: str
 ) -> None:
     for _ in range(2):
@@ -84,7 +84,7 @@ async def test_the_item_of_a_known_upload_is_not_asked_for(owned: Stack) -> None
     assert located(owned) == [f"/internal/uploads/{UPLOAD_ID}".encode()]
 
 
-async def test_what_does_not_exist_and_what_is_anothers_look_alike(owned: Stack) -> None:
+async def test_missing_things_and_things_of_others_have_the_same_answer(owned: Stack) -> None:
     owned.galleries.always(problem_reply(404, "gallery_not_found"))
     foreign = await owned.ask("GET", MEDIA, owned.bearer(), SAME_ID)
     owned.media.always(problem_reply(404, "media_not_found"))
@@ -102,13 +102,15 @@ async def test_what_does_not_exist_and_what_is_anothers_look_alike(owned: Stack)
         ("DELETE", f"/v1/links/{THING_ID}", "link_not_found"),
     ],
 )
-async def test_what_is_anothers_is_not_there(owned: Stack, method: str, target: str, code: str) -> None:
+async def test_things_of_another_account_are_not_found(
+    owned: Stack, method: str, target: str, code: str
+) -> None:
     owned.galleries.always(problem_reply(404, "gallery_not_found"))
     answer = await owned.ask(method, target, owned.bearer())
     assert (answer.status, answer.code) == (404, code)
 
 
-async def test_unknown_things_are_asked_for_again(owned: Stack) -> None:
+async def test_an_unknown_thing_is_not_cached(owned: Stack) -> None:
     working = owned.media.answer
     owned.media.always(problem_reply(404, "media_not_found"))
     assert (await owned.ask("GET", MEDIA, owned.bearer())).status == 404
@@ -142,7 +144,7 @@ def tampered(stack: Stack) -> str:
     ],
     ids=["expired", "key", "audience", "issuer", "subject", "unsigned", "tampered", "garbage", "empty"],
 )
-async def test_bad_tokens_ask_nobody(owned: Stack, forge: object) -> None:
+async def test_bad_tokens_cause_no_calls_of_services(owned: Stack, forge: object) -> None:
     assert callable(forge)
     for method, target in (("POST", UPLOADS), ("GET", MEDIA), ("POST", "/v1/galleries")):
         answer = await owned.ask(method, target, f"Authorization: Bearer {forge(owned)}")
@@ -167,36 +169,38 @@ async def test_a_rotated_key_is_fetched(owned: Stack) -> None:
     assert (await owned.ask("POST", UPLOADS, owned.bearer(key=new))).status == 200
 
 
-async def test_no_keys_is_not_the_clients_fault(owned: Stack) -> None:
+async def test_without_keys_the_answer_is_503(owned: Stack) -> None:
     owned.identity.always(Reply(status=500))
     answer = await owned.ask("POST", UPLOADS, owned.bearer())
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "keys_unavailable", "1")
 
 
-async def test_what_galleries_says_of_a_token_passes(owned: Stack) -> None:
+async def test_the_answer_of_galleries_about_a_token_is_passed_on(owned: Stack) -> None:
     owned.galleries.always(problem_reply(401, "access_token_invalid"))
     answer = await owned.ask("POST", UPLOADS, owned.bearer())
     assert (answer.status, answer.code) == (401, "access_token_invalid")
 
 
 @pytest.mark.parametrize(("line", "kind"), [("X-Gallery-Key: k", b"key"), ("X-Gallery-Code: abcd", b"view")])
-async def test_what_names_a_gallery_wins_over_the_token(owned: Stack, line: str, kind: bytes) -> None:
+async def test_a_gallery_key_or_code_takes_precedence_over_the_token(
+    owned: Stack, line: str, kind: bytes
+) -> None:
     assert (await owned.ask("GET", MEDIA, owned.bearer(), line)).status == 200
     assert [seen.raw_path for seen in owned.grants_asked()] == [b"/internal/grants/" + kind]
 
 
-async def test_a_code_does_not_keep_the_owner_from_changing(owned: Stack) -> None:
+async def test_an_owner_may_change_an_item_despite_a_gallery_code(owned: Stack) -> None:
     assert (await owned.ask("DELETE", MEDIA, owned.bearer(), "X-Gallery-Code: abcd")).status == 200
     assert [seen.raw_path for seen in owned.grants_asked()] == [b"/internal/grants/owner"]
 
 
-async def test_other_schemes_are_none_of_ours(owned: Stack) -> None:
+async def test_other_authorization_schemes_are_ignored(owned: Stack) -> None:
     assert (await owned.ask("GET", MEDIA, "Authorization: Basic YTpi")).code == "credentials_missing"
     assert (await owned.ask("POST", UPLOADS, "Authorization: Basic YTpi")).code == "gallery_key_missing"
     assert (await owned.ask("POST", "/v1/galleries", "Authorization: Basic YTpi")).status == 200
 
 
-async def test_an_owners_grant_ends_with_its_token(owned: Stack) -> None:
+async def test_the_grant_of_an_owner_ends_with_its_token(owned: Stack) -> None:
     line = owned.bearer(lasts=timedelta(seconds=20))
     await owned.ask("POST", UPLOADS, line)
     owned.time.now_s += 15
@@ -207,13 +211,13 @@ async def test_an_owners_grant_ends_with_its_token(owned: Stack) -> None:
     assert len(owned.grants_asked()) == 2
 
 
-async def test_tokens_are_apart(owned: Stack) -> None:
+async def test_grants_are_cached_per_account(owned: Stack) -> None:
     await owned.ask("POST", UPLOADS, owned.bearer())
     owned.galleries.always(problem_reply(404, "gallery_not_found"))
     assert (await owned.ask("POST", UPLOADS, owned.bearer(sub=str(uuid4())))).status == 404
 
 
-async def test_changes_drop_an_owners_grants(owned: Stack) -> None:
+async def test_changes_drop_the_grants_of_an_owner(owned: Stack) -> None:
     await owned.ask("POST", UPLOADS, owned.bearer())
     owned.cache.drop_gallery(GALLERY_ID)
     assert len(owned.cache) == 0
@@ -229,7 +233,7 @@ async def test_the_end_of_an_account_drops_its_grants(owned: Stack) -> None:
 
 
 @pytest.mark.parametrize("action", ["claim", "rotate-code", "rotate-key"])
-async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, action: str) -> None:
+async def test_changes_of_a_gallery_are_sent_to_galleries_and_drop_grants(owned: Stack, action: str) -> None:
     await owned.ask("GET", "/v1/g/abcd")
     line = owned.bearer()
     answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{action}", line, "X-Gallery-Key: k")
@@ -239,7 +243,7 @@ async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack
     assert len(owned.cache) == 0
 
 
-async def test_my_galleries(owned: Stack) -> None:
+async def test_an_account_lists_its_galleries(owned: Stack) -> None:
     line = owned.bearer()
     assert (await owned.ask("GET", "/v1/galleries?limit=2&cursor=a", line)).status == 200
     seen = owned.galleries.seen[-1]
@@ -250,7 +254,7 @@ async def make_gallery(stack: Stack, *lines: str) -> RawAnswer:
     return await stack.ask("POST", "/v1/galleries", *lines, body=b"{}")
 
 
-async def test_accounts_make_galleries_on_their_own_account(make_stack: StackFactory) -> None:
+async def test_an_account_creates_galleries_with_its_token(make_stack: StackFactory) -> None:
     stack = await make_stack(accounts=True, creation_burst=2)
     stack.galleries.always(Reply(status=201))
     for _ in range(2):
@@ -272,7 +276,7 @@ async def test_secrets_of_accounts_are_not_in_logs(owned: Stack, caplog: pytest.
     assert "linktoken" not in caplog.text
 
 
-async def test_one_question_for_many_at_once(owned: Stack) -> None:
+async def test_concurrent_requests_share_one_grant_request(owned: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -292,7 +296,7 @@ def _assert_one(seen: list[Seen]) -> None:
     assert len(seen) == 1
 
 
-async def test_without_accounts_nobody_looks_at_tokens(stack: Stack) -> None:
+async def test_without_accounts_tokens_are_ignored(stack: Stack) -> None:
     assert (await stack.ask("POST", UPLOADS, stack.bearer())).code == "gallery_key_missing"
     assert (await stack.ask("GET", MEDIA, "Authorization: Bearer x")).code == "credentials_missing"
     assert stack.identity.seen == []
@@ -302,7 +306,7 @@ COUNTED = ["/v1/g/k7dm", "/v1/l/token", f"{MEDIA}/download"]
 
 
 @pytest.mark.parametrize("target", COUNTED)
-async def test_media_is_told_the_role_of_a_good_token(owned: Stack, target: str) -> None:
+async def test_media_receives_the_role_of_a_valid_token(owned: Stack, target: str) -> None:
     for role in ("user", "admin"):
         answer = await owned.ask("GET", target, owned.bearer(role=role), "X-Gallery-Code: k7dm")
         assert answer.status == 200
@@ -313,7 +317,7 @@ async def test_media_is_told_the_role_of_a_good_token(owned: Stack, target: str)
 
 @pytest.mark.parametrize("target", COUNTED[:2])
 @pytest.mark.parametrize("sent", ["Bearer no.token.at-all", "Bearer ", "Basic YTpi", "Bearer \xff"])
-async def test_a_bad_token_spoils_no_view_and_has_no_role(owned: Stack, target: str, sent: str) -> None:
+async def test_a_view_with_a_bad_token_works_without_a_role(owned: Stack, target: str, sent: str) -> None:
     answer = await owned.ask("GET", target, f"Authorization: {sent}", "X-Kappi-Role: admin")
     assert answer.status == 200
     assert "x-kappi-role" not in owned.media.seen[-1].headers
@@ -331,7 +335,7 @@ async def test_a_view_does_not_wait_for_an_identity_service_that_hangs(owned: St
     assert "x-kappi-role" not in owned.media.seen[-1].headers
 
 
-async def test_the_role_is_told_to_media_alone_and_of_looking_alone(owned: Stack) -> None:
+async def test_the_role_is_sent_only_to_media_and_only_for_views(owned: Stack) -> None:
     for method, target in (
         ("PATCH", MEDIA),
         ("POST", UPLOADS),
@@ -343,7 +347,7 @@ async def test_the_role_is_told_to_media_alone_and_of_looking_alone(owned: Stack
     assert not [each for each in seen if "x-kappi-role" in each.headers]
 
 
-async def test_what_an_account_stores_is_asked_with_its_own_token(owned: Stack) -> None:
+async def test_statistics_of_an_account_are_requested_with_its_own_token(owned: Stack) -> None:
     token = owned.token()
     answer = await owned.ask("GET", "/v1/me/stats?from=2026-05-01", f"Authorization: Bearer {token}")
     assert answer.status == 200

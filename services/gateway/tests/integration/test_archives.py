@@ -1,4 +1,4 @@
-"""Long answers: streamed, counted apart, allowed to pause, with the client's method and ranges."""
+"""Long answers are streamed, counted separately, may pause, and keep the client's method and ranges."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def archive() -> Archive:
 
 
 async def begun(open_streams: AsyncExitStack, stack: Stack, count: int = 1) -> list[asyncio.StreamReader]:
-    """Clients in the middle of the archive; they leave with `open_streams`."""
+    """Clients in the middle of the archive; they disconnect with `open_streams`."""
     readers = []
     for _ in range(count):
         reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -74,7 +74,7 @@ async def begun(open_streams: AsyncExitStack, stack: Stack, count: int = 1) -> l
     return readers
 
 
-async def test_it_arrives_as_it_is_sent_and_may_pause_longer_than_others(
+async def test_an_archive_is_streamed_and_may_pause_longer_than_other_answers(
     make_stack: StackFactory, archive: Archive
 ) -> None:
     stack = await make_stack(read_timeout=timedelta(seconds=0.2), archive_silence=timedelta(seconds=30))
@@ -87,7 +87,7 @@ async def test_it_arrives_as_it_is_sent_and_may_pause_longer_than_others(
             assert await reader.readexactly(5) == b"67890"
 
 
-async def test_a_pause_without_end_is_cut(make_stack: StackFactory, archive: Archive) -> None:
+async def test_an_endless_pause_ends_the_connection(make_stack: StackFactory, archive: Archive) -> None:
     stack = await make_stack(archive_silence=timedelta(seconds=0.2))
     stack.media.takes_over = archive
     async with AsyncExitStack() as clients:
@@ -96,14 +96,14 @@ async def test_a_pause_without_end_is_cut(make_stack: StackFactory, archive: Arc
             assert await reader.read() == b""
 
 
-async def test_head_is_asked_as_head(stack: Stack, archive: Archive) -> None:
+async def test_head_is_sent_as_head(stack: Stack, archive: Archive) -> None:
     stack.media.takes_over = archive
     answer = await stack.ask("HEAD", ARCHIVE)
     assert (answer.status, answer.headers["content-length"], answer.body) == (200, "10", b"")
     assert archive.methods == ["HEAD"]
 
 
-async def test_conditions_and_ranges_go_through(stack: Stack) -> None:
+async def test_conditions_and_ranges_are_passed_on(stack: Stack) -> None:
     headers = ((b"content-range", b"bytes 5-9/10"), (b"etag", b'"v1"'))
     stack.media.always(Reply(status=206, body=b"67890", headers=headers))
     asked = {
@@ -122,7 +122,7 @@ async def test_conditions_and_ranges_go_through(stack: Stack) -> None:
     assert seen.headers["x-kappi-grant"] == "grant-1"
 
 
-async def test_archives_under_way_take_no_place_of_other_requests(
+async def test_running_archives_use_no_slots_of_other_requests(
     make_stack: StackFactory, archive: Archive
 ) -> None:
     stack = await make_stack(max_in_flight=1, max_archives=3)
@@ -134,7 +134,7 @@ async def test_archives_under_way_take_no_place_of_other_requests(
         assert (refused.status, refused.code) == (503, "overloaded")
 
 
-async def test_an_address_has_so_many_at_once(make_stack: StackFactory, archive: Archive) -> None:
+async def test_archives_of_an_address_are_limited(make_stack: StackFactory, archive: Archive) -> None:
     stack = await make_stack(archives_per_address=2)
     stack.media.takes_over = archive
     async with AsyncExitStack() as clients:
@@ -142,7 +142,7 @@ async def test_an_address_has_so_many_at_once(make_stack: StackFactory, archive:
         refused = await stack.ask("GET", ARCHIVE)
         assert (refused.status, refused.code) == (429, "too_many_archives")
         assert refused.headers["retry-after"] == "5"
-    # The clients that left made room, and no data is sent to them any more.
+    # The disconnected clients freed their places, and no data is sent to them any more.
 
     def all_left() -> None:
         assert archive.running == 0
@@ -152,12 +152,12 @@ async def test_an_address_has_so_many_at_once(make_stack: StackFactory, archive:
     assert (await stack.ask("GET", ARCHIVE)).body == b"1234567890"
 
 
-async def test_others_of_that_name_are_none_of_it(stack: Stack) -> None:
+async def test_similar_paths_are_not_found(stack: Stack) -> None:
     for target in ("/v1/g//archive", "/v1/g/abcd/x/archive", "/v1/g/abcd/archive/"):
         assert (await exchange(stack.port, request("GET", target))).status == 404
 
 
-def test_addresses_are_counted_each_for_itself() -> None:
+def test_addresses_are_counted_separately() -> None:
     limit = ConcurrencyLimit(1, name="archives", refusal=TooManyArchives)
     with limit.held("192.0.2.1"), limit.held("192.0.2.2"), limit.held("2001:db8::1"):
         for taken in ("192.0.2.1", "2001:db8::2"):
@@ -167,7 +167,7 @@ def test_addresses_are_counted_each_for_itself() -> None:
         pass
 
 
-def test_what_fails_gives_its_place_back() -> None:
+def test_a_failed_archive_frees_its_slot() -> None:
     limit = ConcurrencyLimit(1, name="archives", refusal=TooManyArchives)
     error: Any = RuntimeError()
     with pytest.raises(RuntimeError), limit.held("192.0.2.1"):

@@ -1,4 +1,4 @@
-"""The base URL that services get for the client's address, and the gateway below a path."""
+"""The base URL that services receive for the client's address, and the gateway below a path."""
 
 from __future__ import annotations
 
@@ -11,41 +11,39 @@ from kappi_testkit.gateway.stack import Stack, StackFactory
 TOLD = "x-kappi-base-url"
 
 
-async def told(stack: Stack, *lines: str, host: str = "kappi.example") -> str | None:
-    """Returns the base URL that media got with a view."""
+async def received_base_url(stack: Stack, *lines: str, host: str = "kappi.example") -> str | None:
+    """Returns the base URL that media received with a view."""
     asked = request("GET", "/v1/g/abcd", *lines).replace(b"kappi.example", host.encode())
     assert (await exchange(stack.port, asked)).status == 200
     return stack.media.seen[-1].headers.get(TOLD)
 
 
-async def test_services_are_told_the_address_that_a_client_is_connected_to(
+async def test_services_receive_the_address_that_a_client_is_connected_to(
     make_stack: StackFactory,
 ) -> None:
     stack = await make_stack(own_addresses=True, public_url="http://localhost:8000")
     own = f"127.0.0.1:{stack.port}"
-    assert await told(stack, host=own) == f"http://{own}"
+    assert await received_base_url(stack, host=own) == f"http://{own}"
     for claimed in ("evil.example", "localhost:8000", f"127.0.0.2:{stack.port}"):
-        assert await told(stack, f"X-Forwarded-Host: {own}", host=claimed) is None
+        assert await received_base_url(stack, f"X-Forwarded-Host: {own}", host=claimed) is None
 
 
-async def test_a_client_cannot_tell_it_itself(make_stack: StackFactory) -> None:
+async def test_a_client_cannot_set_the_base_url_itself(make_stack: StackFactory) -> None:
     stack = await make_stack()
-    assert await told(stack, "X-Kappi-Base-Url: http://evil.example") is None
+    assert await received_base_url(stack, "X-Kappi-Base-Url: http://evil.example") is None
 
 
-async def test_a_trusted_proxy_says_which_listed_host_was_asked(make_stack: StackFactory) -> None:
+async def test_a_trusted_proxy_may_name_a_listed_host(make_stack: StackFactory) -> None:
     stack = await make_stack(
         public_url="https://kappi.example", hosts="photos.lan", trusted_proxies="127.0.0.0/8"
     )
     forwarded = ["X-Forwarded-Host: photos.lan", "X-Forwarded-Proto: https"]
-    assert await told(stack, *forwarded) == "https://photos.lan"
-    assert await told(stack, "X-Forwarded-Host: evil.example") is None
+    assert await received_base_url(stack, *forwarded) == "https://photos.lan"
+    assert await received_base_url(stack, "X-Forwarded-Host: evil.example") is None
 
 
 @pytest.mark.parametrize("path", ["/admin/login", "/kappi/admin/login"])
-async def test_the_panel_is_told_the_public_url_whatever_a_proxy_names(
-    make_stack: StackFactory, path: str
-) -> None:
+async def test_the_panel_always_receives_the_public_url(make_stack: StackFactory, path: str) -> None:
     stack = await make_stack(accounts=True, public_url="https://kappi.example/kappi")
     stack.identity.always(Reply(body=b""))
     asked = request("GET", path, "X-Forwarded-Host: evil.example")
@@ -56,7 +54,7 @@ async def test_the_panel_is_told_the_public_url_whatever_a_proxy_names(
     assert [seen.headers[name] for name in names] == ["https", "kappi.example", "/kappi"]
 
 
-async def test_everything_is_below_the_path_with_and_without_a_proxy_that_takes_it_off(
+async def test_everything_is_below_the_path_also_if_a_proxy_removes_it(
     make_stack: StackFactory,
 ) -> None:
     stack = await make_stack(public_url="https://kappi.example/kappi")
@@ -76,7 +74,7 @@ async def test_everything_is_below_the_path_with_and_without_a_proxy_that_takes_
     ("public_url", "servers"),
     [("https://kappi.example", [{"url": "/"}]), ("https://kappi.example/kappi", [{"url": "/kappi"}])],
 )
-async def test_the_description_says_below_which_path_it_is(
+async def test_the_openapi_document_names_the_path(
     make_stack: StackFactory, public_url: str, servers: object
 ) -> None:
     stack = await make_stack(public_url=public_url)

@@ -110,7 +110,7 @@ async def test_the_end_of_an_account_drops_its_grants(
     assert cache.find(kept) is not None
 
 
-async def test_what_is_no_event_is_passed_over(
+async def test_a_record_that_is_no_event_is_skipped(
     cache: GrantCache, producer: Producer, connection: KafkaConnection
 ) -> None:
     gallery_id = uuid4()
@@ -124,7 +124,7 @@ async def test_what_is_no_event_is_passed_over(
     await eventually(dropped, deadline_s=30)
 
 
-async def test_forged_changes_are_passed_over_and_counted(
+async def test_forged_changes_are_skipped_and_counted(
     cache: GrantCache, producer: Producer, connection: KafkaConnection
 ) -> None:
     forged, true = uuid4(), uuid4()
@@ -132,7 +132,7 @@ async def test_forged_changes_are_passed_over_and_counted(
     before = metrics.FEED_REFUSED._value.get()
     envelope = Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=deleted(forged))
 
-    async def the_true_one_was_heard_behind_the_forged_one() -> None:
+    async def the_genuine_event_was_handled_after_the_forged_one() -> None:
         for headers in (envelope.headers(), (*envelope.headers(), ("kappi_mac", b"0" * 64))):
             await producer.send(
                 connection.topic("GalleryDeleted"), key=b"k", value=envelope.value(), headers=headers
@@ -141,5 +141,5 @@ async def test_forged_changes_are_passed_over_and_counted(
         assert cache.find(dropped) is None
         assert metrics.FEED_REFUSED._value.get() > before
 
-    await eventually(the_true_one_was_heard_behind_the_forged_one, deadline_s=30)
+    await eventually(the_genuine_event_was_handled_after_the_forged_one, deadline_s=30)
     assert cache.find(kept) is not None

@@ -15,7 +15,7 @@ from kappi_testkit.gateway.stack import Stack, StackFactory
 MEDIA = f"/v1/media/{GALLERY_ID}"
 
 
-async def test_a_view_costs_one_question(stack: Stack) -> None:
+async def test_repeated_views_need_one_grant_request(stack: Stack) -> None:
     for _ in range(3):
         assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
     assert [seen.json() for seen in stack.grants_asked()] == [{"code": "abcd"}]
@@ -40,7 +40,7 @@ async def test_a_grant_is_not_reused_in_its_last_seconds(stack: Stack) -> None:
     assert len(stack.grants_asked()) == 2
 
 
-async def test_passwords_are_asked_for_apart(stack: Stack) -> None:
+async def test_grants_are_cached_per_password(stack: Stack) -> None:
     async def answer(seen: Seen) -> Reply:
         password = seen.json().get("password")
         if password == "Grüße":
@@ -58,7 +58,7 @@ async def test_passwords_are_asked_for_apart(stack: Stack) -> None:
     assert len(stack.media.seen) == 2
 
 
-async def test_one_question_for_many_at_once(stack: Stack) -> None:
+async def test_concurrent_requests_share_one_grant_request(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -73,7 +73,7 @@ async def test_one_question_for_many_at_once(stack: Stack) -> None:
     assert len(stack.grants_asked()) == 1
 
 
-async def test_a_refusal_shared_by_many_names_the_request_of_each(stack: Stack) -> None:
+async def test_a_shared_refusal_has_the_id_of_each_request(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -98,7 +98,7 @@ def _assert_count(things: Sized, count: int) -> None:
     assert len(things) == count
 
 
-async def test_unknown_codes_are_not_remembered(stack: Stack) -> None:
+async def test_unknown_codes_are_not_cached(stack: Stack) -> None:
     stack.galleries.always(problem_reply(404, "gallery_not_found"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code) == (404, "gallery_not_found")
@@ -106,7 +106,7 @@ async def test_unknown_codes_are_not_remembered(stack: Stack) -> None:
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
 
 
-async def test_unknown_and_impossible_codes_look_alike(stack: Stack) -> None:
+async def test_unknown_and_impossible_codes_have_the_same_answer(stack: Stack) -> None:
     stack.galleries.always(problem_reply(404, "gallery_not_found"))
     same_id = "X-Request-Id: abcdefgh12345678"
     assert await stack.ask("GET", "/v1/g/abcd", same_id) == await stack.ask("GET", "/v1/g/ab-cd", same_id)
@@ -132,22 +132,22 @@ async def test_an_access_key_becomes_a_manage_grant(stack: Stack) -> None:
         ("GET", MEDIA, "credentials_missing"),
     ],
 )
-async def test_missing_credentials(stack: Stack, method: str, target: str, code: str) -> None:
+async def test_missing_credentials_are_refused(stack: Stack, method: str, target: str, code: str) -> None:
     answer = await stack.ask(method, target)
     assert (answer.status, answer.code) == (401, code)
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_a_code_is_not_enough_to_change_an_item(stack: Stack) -> None:
+async def test_a_code_does_not_permit_changing_an_item(stack: Stack) -> None:
     assert (await stack.ask("DELETE", MEDIA, "X-Gallery-Code: abcd")).code == "gallery_key_missing"
 
 
-async def test_a_code_is_enough_to_read_an_item(stack: Stack) -> None:
+async def test_a_code_permits_reading_an_item(stack: Stack) -> None:
     assert (await stack.ask("GET", f"{MEDIA}/download", "X-Gallery-Code: ABCD")).status == 200
     assert stack.grants_asked()[-1].json() == {"code": "abcd"}
 
 
-async def test_a_refused_key_is_answered_as_galleries_says(stack: Stack) -> None:
+async def test_the_answer_of_galleries_about_a_key_is_passed_on(stack: Stack) -> None:
     stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
     answer = await stack.ask("GET", MEDIA, "X-Gallery-Key: nope")
     assert (answer.status, answer.code) == (403, "gallery_key_wrong")
@@ -155,19 +155,19 @@ async def test_a_refused_key_is_answered_as_galleries_says(stack: Stack) -> None
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_galleries_in_trouble_is_not_the_clients_fault(stack: Stack) -> None:
+async def test_an_error_of_galleries_is_a_503(stack: Stack) -> None:
     stack.galleries.always(problem_reply(500, "internal_error"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "upstream_unavailable", "1")
 
 
-async def test_nonsense_from_galleries_is_not_the_clients_fault(stack: Stack) -> None:
+async def test_an_invalid_answer_of_galleries_is_a_503(stack: Stack) -> None:
     for status in (200, 403):
         stack.galleries.always(Reply(status=status, body=b"<html>"))
         assert (await stack.ask("GET", "/v1/g/abcd")).code == "upstream_unavailable"
 
 
-async def test_a_grant_that_got_old_is_replaced_once(stack: Stack) -> None:
+async def test_an_expired_grant_is_replaced_once(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     stack.galleries.always(grant_reply(grant="grant-2"))
 
@@ -192,7 +192,7 @@ async def test_a_small_body_is_sent_again_with_the_new_grant(stack: Stack) -> No
     assert [seen.body for seen in stack.media.seen[-2:]] == [b'{"a":1}', b'{"a":1}']
 
 
-async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack: Stack) -> None:
+async def test_a_refused_new_grant_is_a_503(stack: Stack) -> None:
     stack.media.always(problem_reply(401, "grant_invalid"))
     for asked in (1, 2):
         answer = await stack.ask("GET", "/v1/g/abcd")
@@ -200,7 +200,7 @@ async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack: Stack) -> Non
         assert len(stack.grants_asked()) == asked
 
 
-async def test_other_refusals_of_media_pass(stack: Stack) -> None:
+async def test_other_refusals_of_media_are_passed_on(stack: Stack) -> None:
     stack.media.always(problem_reply(401, "something_else"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code) == (401, "something_else")
@@ -208,7 +208,7 @@ async def test_other_refusals_of_media_pass(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_own_changes_drop_grants_at_once(stack: Stack, method: str) -> None:
+async def test_changes_through_this_gateway_drop_grants_at_once(stack: Stack, method: str) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     await stack.ask("GET", MEDIA, "X-Gallery-Key: k")
     stack.galleries.always(Reply(status=204, body=b"", headers=()))
@@ -216,14 +216,14 @@ async def test_own_changes_drop_grants_at_once(stack: Stack, method: str) -> Non
     assert len(stack.cache) == 0
 
 
-async def test_refused_changes_drop_nothing(stack: Stack) -> None:
+async def test_refused_changes_drop_no_grants(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
     await stack.ask("DELETE", f"/v1/galleries/{GALLERY_ID}", "X-Gallery-Key: no")
     assert len(stack.cache) == 1
 
 
-async def test_an_answer_older_than_a_change_is_not_kept(stack: Stack) -> None:
+async def test_a_grant_that_is_older_than_a_change_is_not_cached(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -248,7 +248,7 @@ async def test_secrets_are_not_in_logs(stack: Stack, caplog: pytest.LogCaptureFi
     assert "kappi_topsecret" not in caplog.text
 
 
-async def test_passwords_come_with_the_client_that_tries_them(make_stack: StackFactory) -> None:
+async def test_grant_requests_with_a_password_name_the_client(make_stack: StackFactory) -> None:
     stack = await make_stack(trusted_proxies="127.0.0.0/8")
     await stack.ask("GET", "/v1/g/abcd", "X-Gallery-Password: p", "X-Forwarded-For: 2001:db8::7")
     assert stack.grants_asked()[-1].json() == {"code": "abcd", "password": "p", "client": "2001:db8::/64"}

@@ -26,7 +26,7 @@ def document(method: str, path: str, **other: Any) -> Reply:
     )
 
 
-async def test_each_call_says_what_it_takes(page: Page, with_accounts: Stack) -> None:
+async def test_each_operation_shows_its_parameters(page: Page, with_accounts: Stack) -> None:
     with_accounts.identity.always(document("get", "/v1/me", security=[{"Token": []}]))
     with_accounts.galleries.always(document("get", "/v1/galleries", security=[{"Token": []}]))
     with_accounts.media.always(document("get", "/v1/media/{id}"))
@@ -62,7 +62,7 @@ BODY = {
 }
 
 
-async def test_each_call_has_examples(page: Page, with_accounts: Stack) -> None:
+async def test_each_operation_has_examples(page: Page, with_accounts: Stack) -> None:
     answers = {"200": {"description": "ok", "content": {"application/json": {"example": {"id": "01a2"}}}}}
     with_accounts.galleries.always(document("post", "/v1/galleries", requestBody=BODY, responses=answers))
     with_accounts.media.always(document("get", "/v1/media/{id}"))
@@ -83,7 +83,7 @@ async def test_each_call_has_examples(page: Page, with_accounts: Stack) -> None:
     assert request == 'curl -sS "$KAPPI/v1/media/$ID" \\\n  -H "X-Gallery-Key: $GALLERY_KEY"'
 
 
-async def test_calls_are_searched_and_codes_are_listed(page: Page, with_accounts: Stack) -> None:
+async def test_operations_can_be_searched_and_codes_are_listed(page: Page, with_accounts: Stack) -> None:
     with_accounts.galleries.always(document("get", "/v1/galleries", responses=FAILING))
     with_accounts.media.always(document("get", "/v1/media/{id}", description="A *picture*."))
     with_accounts.identity.always(document("get", "/v1/me"))

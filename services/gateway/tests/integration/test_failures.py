@@ -1,4 +1,4 @@
-"""Services that are down, slow, or answer nonsense."""
+"""Services that are down, slow, or send invalid answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def talking(talk: Talk) -> AsyncIterator[str]:
-    """A service that does not even speak HTTP."""
+    """A service that does not speak HTTP."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -34,21 +34,21 @@ async def talking(talk: Talk) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_a_service_that_is_down(make_stack: StackFactory) -> None:
+async def test_a_service_that_is_down_is_a_503(make_stack: StackFactory) -> None:
     stack = await make_stack(galleries_url=f"http://127.0.0.1:{free_port()}")
     answer = await stack.ask("GET", GALLERY)
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "upstream_unavailable", "1")
     assert answer.headers["x-request-id"]
 
 
-async def test_the_others_still_work(make_stack: StackFactory) -> None:
+async def test_other_services_still_work(make_stack: StackFactory) -> None:
     stack = await make_stack(media_url=f"http://127.0.0.1:{free_port()}")
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 503
     assert (await stack.ask("GET", GALLERY)).status == 200
     await stack.upstreams.check_any()
 
 
-async def test_a_service_that_comes_back(make_stack: StackFactory) -> None:
+async def test_a_service_that_returns_is_used_again(make_stack: StackFactory) -> None:
     port = free_port()
     stack = await make_stack(galleries_url=f"http://127.0.0.1:{port}")
     assert (await stack.ask("GET", GALLERY)).status == 503
@@ -62,7 +62,7 @@ async def _ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     writer.close()
 
 
-async def test_a_service_that_is_silent(make_stack: StackFactory) -> None:
+async def test_a_service_that_is_silent_times_out(make_stack: StackFactory) -> None:
     stack = await make_stack(read_timeout=0.05)
     forever = asyncio.Event()
 
@@ -96,14 +96,14 @@ async def _injection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 @pytest.mark.parametrize("talk", [_hang_up, _half_close, _nonsense])
-async def test_services_that_break_the_protocol(make_stack: StackFactory, talk: Talk) -> None:
+async def test_answers_that_break_the_protocol_are_a_503(make_stack: StackFactory, talk: Talk) -> None:
     async with talking(talk) as url:
         stack = await make_stack(galleries_url=url)
         answer = await stack.ask("GET", GALLERY)
         assert (answer.status, answer.code) == (503, "upstream_unavailable")
 
 
-async def test_control_characters_in_an_answer_do_not_pass(make_stack: StackFactory) -> None:
+async def test_control_characters_in_an_answer_are_not_passed_on(make_stack: StackFactory) -> None:
     async with talking(_injection) as url:
         stack = await make_stack(galleries_url=url)
         with pytest.raises(asyncio.IncompleteReadError):
@@ -122,7 +122,7 @@ async def test_a_posted_body_is_sent_once_even_when_the_answer_is_lost(make_stac
     assert len(received) == 1
 
 
-async def test_problems_of_a_service_pass_as_they_are(stack: Stack) -> None:
+async def test_problems_of_a_service_are_passed_on_unchanged(stack: Stack) -> None:
     stack.galleries.always(problem_reply(422, "validation_failed"))
     answer = await stack.ask("POST", "/v1/galleries", body=b"{}")
     assert (answer.status, answer.code) == (422, "validation_failed")
@@ -144,9 +144,7 @@ async def test_ready_as_soon_as_one_service_is_there(make_stack: StackFactory) -
 
 
 @pytest.mark.parametrize("service", ["galleries", "media"])
-async def test_a_service_that_does_not_know_the_gateway_is_away_for_clients(
-    service: str, stack: Stack
-) -> None:
+async def test_a_service_that_refuses_the_gateway_is_a_503(service: str, stack: Stack) -> None:
     """Only the operator can correct a wrong KAPPI_INTERNAL_SECRET, so a client's answer omits it."""
     refusal = problem_reply(401, "caller_unknown")
     challenge = (b"www-authenticate", CHALLENGE.encode())

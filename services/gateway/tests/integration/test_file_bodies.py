@@ -1,4 +1,4 @@
-"""Files in the body: larger than JSON may be, passed on piece by piece."""
+"""Files in request bodies may be larger than JSON and are passed on piece by piece."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ async def test_a_file_may_be_larger_than_json(make_stack: StackFactory) -> None:
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 5001", "Transfer-Encoding: chunked"])
-async def test_a_file_over_its_limit_is_told_by_its_own_code(make_stack: StackFactory, framing: str) -> None:
+async def test_a_file_over_its_limit_is_refused_with_its_own_code(
+    make_stack: StackFactory, framing: str
+) -> None:
     stack = await make_stack(file_body_limit_bytes=5_000)
     raw = request("POST", MEDIA, KEY, framing)
     if "chunked" in framing:
@@ -48,7 +50,7 @@ async def test_the_picture_of_a_post_has_a_limit_of_its_own(make_stack: StackFac
     assert (refused.status, refused.code) == (413, "file_too_large")
 
 
-async def test_an_account_has_few_pictures_on_their_way(make_stack: StackFactory) -> None:
+async def test_concurrent_pictures_of_an_account_are_limited(make_stack: StackFactory) -> None:
     """The limit counts the account's pictures from all addresses; another account is not affected."""
     stack = await make_stack(accounts=True, pictures_per_account=1, trusted_proxies="127.0.0.0/8")
     stack.galleries.always(Reply(status=201, body=b"{}"))
@@ -69,7 +71,7 @@ async def test_an_account_has_few_pictures_on_their_way(make_stack: StackFactory
     assert (await stack.ask("POST", "/v1/posts", stack.bearer(), body=b"x")).status == 201
 
 
-async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:
+async def test_a_file_is_passed_on_while_it_is_received(stack: Stack) -> None:
     arrived = asyncio.Event()
 
     async def reads(scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +97,7 @@ async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:
     writer.close()
 
 
-async def test_a_byte_now_and_then_holds_no_place(make_stack: StackFactory) -> None:
+async def test_a_client_that_sends_single_bytes_is_disconnected(make_stack: StackFactory) -> None:
     stack = await make_stack(client_silence=timedelta(seconds=0.3))
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("POST", MEDIA, KEY, "Content-Length: 400000") + b"x")
@@ -113,7 +115,7 @@ async def test_a_byte_now_and_then_holds_no_place(make_stack: StackFactory) -> N
     writer.close()
 
 
-async def test_a_steady_client_may_take_longer_than_a_silence(make_stack: StackFactory) -> None:
+async def test_a_slow_steady_client_may_take_longer_than_the_timeout(make_stack: StackFactory) -> None:
     stack = await make_stack(client_silence=timedelta(seconds=0.3))
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("POST", MEDIA, KEY, "Content-Length: 40000"))
@@ -126,7 +128,7 @@ async def test_a_steady_client_may_take_longer_than_a_silence(make_stack: StackF
     writer.close()
 
 
-async def test_one_address_posts_so_many_files_at_once(make_stack: StackFactory) -> None:
+async def test_concurrent_file_posts_of_an_address_are_limited(make_stack: StackFactory) -> None:
     stack = await make_stack(files_per_address=2)
     held, go_on = asyncio.Semaphore(0), asyncio.Event()
 
@@ -150,7 +152,7 @@ async def test_one_address_posts_so_many_files_at_once(make_stack: StackFactory)
     assert (await exchange(stack.port, raw)).status == 201
 
 
-async def test_one_address_has_so_many_requests_waited_for(make_stack: StackFactory) -> None:
+async def test_concurrent_slow_requests_of_an_address_are_limited(make_stack: StackFactory) -> None:
     """Each such request holds one of the places that all requests share."""
     stack = await make_stack(slow_per_address=2)
     raw = request("PATCH", f"/v1/galleries/{GALLERY_ID}", KEY, "Content-Length: 100")

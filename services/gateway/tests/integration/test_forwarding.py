@@ -1,4 +1,4 @@
-"""The parts of a request that reach a service, and the parts of its answer that come back."""
+"""The parts of a request that reach a service, and the parts of its answer that reach the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GALLERY = f"/v1/galleries/{GALLERY_ID}"
 GRANT = "x-kappi-grant"
 
 
-async def test_request_and_answer_pass_unchanged(stack: Stack) -> None:
+async def test_request_and_answer_are_passed_on_unchanged(stack: Stack) -> None:
     stack.galleries.always(
         Reply(
             status=200, body=b'{"a":1}', headers=((b"content-type", b"application/json"), (b"etag", b'"7"'))
@@ -37,19 +37,19 @@ async def test_request_and_answer_pass_unchanged(stack: Stack) -> None:
     assert (answer.status, answer.body, answer.headers["etag"]) == (200, b'{"a":1}', '"7"')
 
 
-async def test_a_request_id_goes_along_and_comes_back(stack: Stack) -> None:
+async def test_a_request_id_is_sent_to_the_service_and_returned(stack: Stack) -> None:
     answer = await stack.ask("GET", GALLERY, "X-Request-Id: abcdefgh12345678")
     assert answer.headers["x-request-id"] == "abcdefgh12345678"
     assert stack.galleries.seen[-1].headers["x-request-id"] == "abcdefgh12345678"
 
 
-async def test_the_trace_goes_on(stack: Stack) -> None:
+async def test_the_trace_is_continued(stack: Stack) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     await stack.ask("GET", GALLERY, f"Traceparent: 00-{trace}-00f067aa0ba902b7-01")
     assert stack.galleries.seen[-1].headers["traceparent"].split("-")[1] == trace
 
 
-async def test_what_only_the_gateway_may_say_is_stripped(stack: Stack) -> None:
+async def test_headers_that_only_the_gateway_may_set_are_removed(stack: Stack) -> None:
     await stack.ask(
         "GET",
         "/v1/g/abcd",
@@ -77,20 +77,18 @@ async def test_what_only_the_gateway_may_say_is_stripped(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("nominated", ["x-kappi-grant", "close, X-Kappi-Grant", "content-length", "host"])
-async def test_a_connection_header_cannot_take_away_what_the_gateway_adds(
-    stack: Stack, nominated: str
-) -> None:
+async def test_a_connection_header_cannot_remove_headers_of_the_gateway(stack: Stack, nominated: str) -> None:
     await stack.ask("GET", "/v1/g/abcd", f"Connection: {nominated}")
     assert stack.media.seen[-1].headers[GRANT] == "grant-1"
 
 
-async def test_headers_named_by_connection_stay_here(stack: Stack) -> None:
+async def test_headers_named_by_connection_are_not_passed_on(stack: Stack) -> None:
     await stack.ask("GET", GALLERY, "Connection: accept-language", "Accept-Language: de", "TE: trailers")
     headers = stack.galleries.seen[-1].headers
     assert {"accept-language", "te"}.isdisjoint(headers)
 
 
-async def test_hop_by_hop_and_internal_headers_of_an_answer_stay_here(stack: Stack) -> None:
+async def test_hop_by_hop_and_internal_headers_of_an_answer_are_not_passed_on(stack: Stack) -> None:
     stack.media.always(
         Reply(
             body=b"x",
@@ -115,7 +113,7 @@ async def test_head_is_a_get_without_its_body(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_answers_without_a_body(stack: Stack, status: int) -> None:
+async def test_answers_without_a_body_are_passed_on(stack: Stack, status: int) -> None:
     stack.media.always(Reply(status=status, body=b"", headers=((b"etag", b'"1"'),)))
     answer = await stack.ask("GET", "/v1/g/abcd", 'If-None-Match: "1"')
     assert stack.media.seen[-1].headers["if-none-match"] == '"1"'
@@ -123,7 +121,7 @@ async def test_answers_without_a_body(stack: Stack, status: int) -> None:
     assert "transfer-encoding" not in answer.headers
 
 
-async def test_304_with_the_length_of_what_was_not_sent(stack: Stack) -> None:
+async def test_a_304_keeps_its_content_length(stack: Stack) -> None:
     async def not_modified(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"5000"), (b"etag", b'"1"')]
         await send({"type": "http.response.start", "status": 304, "headers": headers})
@@ -144,7 +142,7 @@ def _as_head(app: App) -> App:
     return wrapped
 
 
-async def test_redirects_are_the_clients(stack: Stack) -> None:
+async def test_redirects_are_passed_on_and_not_followed(stack: Stack) -> None:
     stack.media.always(
         Reply(status=302, body=b"", headers=((b"location", b"https://store.example/x?sig=1"),))
     )
@@ -152,7 +150,7 @@ async def test_redirects_are_the_clients(stack: Stack) -> None:
     assert (answer.status, answer.headers["location"]) == (302, "https://store.example/x?sig=1")
 
 
-async def test_compressed_answers_are_not_touched(stack: Stack) -> None:
+async def test_compressed_answers_are_passed_on_unchanged(stack: Stack) -> None:
     body = b"\x28\xb5\x2f\xfd not really zstd"
     stack.media.always(Reply(body=body, headers=((b"content-encoding", b"zstd"),)))
     answer = await stack.ask("GET", "/v1/g/abcd", "Accept-Encoding: zstd")
@@ -160,7 +158,7 @@ async def test_compressed_answers_are_not_touched(stack: Stack) -> None:
     assert (answer.body, answer.headers["content-encoding"]) == (body, "zstd")
 
 
-async def test_no_accept_encoding_is_invented(stack: Stack) -> None:
+async def test_no_accept_encoding_is_added(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     assert {"accept-encoding", "accept", "user-agent"}.isdisjoint(stack.media.seen[-1].headers)
 
@@ -174,7 +172,7 @@ async def test_chunked_uploads_arrive_whole(stack: Stack) -> None:
     assert stack.galleries.seen[-1].body == b'{"a":1}'
 
 
-async def test_length_and_chunked_at_once_are_refused_before_any_service(stack: Stack) -> None:
+async def test_a_body_with_length_and_chunked_encoding_is_refused(stack: Stack) -> None:
     answer = await exchange(
         stack.port,
         b"POST /v1/galleries HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -184,14 +182,14 @@ async def test_length_and_chunked_at_once_are_refused_before_any_service(stack: 
     assert stack.galleries.seen == []
 
 
-async def test_the_body_of_a_get_stays_here(stack: Stack) -> None:
+async def test_the_body_of_a_get_is_not_passed_on(stack: Stack) -> None:
     await stack.ask("GET", GALLERY, body=b"GET /internal/x HTTP/1.1\r\n\r\n")
     seen = stack.galleries.seen[-1]
     assert (seen.body, "content-length" in seen.headers) == (b"", False)
     assert (await stack.ask("GET", GALLERY)).status == 200
 
 
-async def test_non_ascii_headers(stack: Stack) -> None:
+async def test_non_ascii_headers_are_passed_on(stack: Stack) -> None:
     raw = f"GET {GALLERY} HTTP/1.1\r\nHost: x\r\nUser-Agent: ".encode() + "Käppi".encode() + b"\r\n\r\n"
 
     async def agent(seen: Seen) -> Reply:
@@ -215,7 +213,7 @@ async def test_headers_cannot_be_injected(stack: Stack, ending: bytes) -> None:
     assert all(GRANT not in seen.headers for seen in stack.galleries.seen)
 
 
-async def test_large_headers_pass(stack: Stack) -> None:
+async def test_large_headers_are_passed_on(stack: Stack) -> None:
     answer = await stack.ask("GET", GALLERY, f"User-Agent: {'a' * 6000}")
     assert answer.status == 200
     assert len(stack.galleries.seen[-1].headers["user-agent"]) == 6000

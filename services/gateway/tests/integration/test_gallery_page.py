@@ -148,8 +148,8 @@ async def test_a_new_password_locks_the_page_again(page: Page, stack: Stack, gal
     await page.shows(LOADED, 2)
 
 
-async def test_addresses_that_ran_out_are_renewed(page: Page, stack: Stack, gallery: Gallery) -> None:
-    """The URLs of pictures that were not loaded in time, and the one that the viewer opens with."""
+async def test_expired_urls_are_renewed(page: Page, stack: Stack, gallery: Gallery) -> None:
+    """The URLs are those of pictures that were not loaded in time, and the one that the viewer opens with."""
     gallery.round = 2
     gallery_media = gallery.media
 
@@ -169,12 +169,12 @@ async def test_addresses_that_ran_out_are_renewed(page: Page, stack: Stack, gall
     await page.shows("document.querySelector('#stage img').naturalWidth", 1)
 
 
-async def test_a_picture_that_fails_late_renews_all(page: Page, stack: Stack, gallery: Gallery) -> None:
+async def test_a_picture_that_fails_late_renews_all_urls(page: Page, stack: Stack, gallery: Gallery) -> None:
     await visit(page, stack)
     await page.shows(LOADED, 2)
     gallery.round = 2
     asked = len(stack.media.seen)
-    # As if the first picture had only now been scrolled into view, and the second were still below.
+    # The first picture seems to be scrolled into view only now, and the second is still below.
     await page.run(
         f"window.ageMs = {AGED_MS}; const [first, second] = document.querySelectorAll('.tile img');"
         "second.removeAttribute('src'); first.src = first.src + '&late'"
@@ -183,7 +183,7 @@ async def test_a_picture_that_fails_late_renews_all(page: Page, stack: Stack, ga
     assert len(stack.media.seen) == asked + 1
 
 
-async def test_pages_show_what_the_tier_offers(page: Page, stack: Stack, gallery: Gallery) -> None:
+async def test_the_page_offers_the_sizes_of_the_tier(page: Page, stack: Stack, gallery: Gallery) -> None:
     gallery.items = [
         item(1, sizes=("200",), original=False),
         item(2, sizes=("123", "320x240", "777"), original=False),
@@ -206,7 +206,7 @@ def asked_for(stack: Stack, ending: str) -> list[str]:
     return [seen.method for seen in stack.media.seen if seen.raw_path.decode().endswith(ending)]
 
 
-async def test_all_come_as_one_archive(page: Page, stack: Stack, gallery: Gallery) -> None:
+async def test_all_items_are_downloaded_as_one_archive(page: Page, stack: Stack, gallery: Gallery) -> None:
     await visit(page, stack)
     await page.shows(LOADED, 2)
     await page.run("document.getElementById('all').click()")
@@ -219,7 +219,7 @@ async def test_all_come_as_one_archive(page: Page, stack: Stack, gallery: Galler
     assert asked_for(stack, "/download") == []
 
 
-async def test_where_the_archive_lacks_something_they_come_one_by_one(
+async def test_items_are_downloaded_one_by_one_if_the_archive_is_incomplete(
     page: Page, stack: Stack, gallery: Gallery
 ) -> None:
     """The archive lacks items that are still being processed, and a link sends no password."""

@@ -31,7 +31,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "target"), ROUTES)
-async def test_a_route_leads_to_identity(with_accounts: Stack, method: str, target: str) -> None:
+async def test_a_route_of_identity_reaches_identity(with_accounts: Stack, method: str, target: str) -> None:
     line = with_accounts.bearer()
     body = b"a=b" if method in ("POST", "PUT", "PATCH") else b""
     form = "Content-Type: application/x-www-form-urlencoded"
@@ -48,12 +48,12 @@ async def test_a_route_leads_to_identity(with_accounts: Stack, method: str, targ
 @pytest.mark.parametrize(
     ("method", "target"), [*ROUTES, ("GET", "/admin"), ("POST", "/admin/login"), ("GET", "/reset-password")]
 )
-async def test_without_identity_there_is_no_such_path(stack: Stack, method: str, target: str) -> None:
+async def test_without_identity_its_paths_are_not_found(stack: Stack, method: str, target: str) -> None:
     answer = await stack.ask(method, target)
     assert (answer.status, answer.code, stack.identity.seen) == (404, "not_found", [])
 
 
-async def test_the_address_a_proxy_saw_is_passed_on(make_stack: StackFactory) -> None:
+async def test_the_client_address_from_a_proxy_is_passed_on(make_stack: StackFactory) -> None:
     stack = await make_stack(accounts=True, trusted_proxies="127.0.0.0/8")
     for target in ("/v1/me", "/admin", "/reset-password"):
         await stack.ask("GET", target, "X-Forwarded-For: 6.6.6.6, 2.2.2.2", "X-Forwarded-Proto: https")
@@ -74,7 +74,7 @@ async def test_sign_ups_are_limited_and_taken_addresses_count(make_stack: StackF
     assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, "too_many_accounts", "60")
 
 
-async def test_the_panel_keeps_its_cookies_and_its_origin(with_accounts: Stack) -> None:
+async def test_cookies_and_origin_of_the_panel_are_passed_on(with_accounts: Stack) -> None:
     with_accounts.identity.always(
         Reply(
             status=303,
@@ -117,7 +117,7 @@ async def test_the_panel_keeps_its_cookies_and_its_origin(with_accounts: Stack) 
     assert answer.headers["set-cookie"] == "session=1; HttpOnly; SameSite=Strict,flash=2"
 
 
-async def test_no_other_page_may_read_the_panel(with_accounts: Stack) -> None:
+async def test_pages_of_other_origins_cannot_read_the_panel(with_accounts: Stack) -> None:
     answer = await with_accounts.ask("GET", "/admin/", "Origin: https://evil.example")
     assert "access-control-allow-origin" not in answer.headers
     assert (await with_accounts.ask("DELETE", "/admin/tier")).status == 405
@@ -130,12 +130,12 @@ async def test_no_other_page_may_read_the_panel(with_accounts: Stack) -> None:
     "target",
     ["/admin/../internal/x", "/admin/%2e%2e/internal/x", "/admin/a%2F..%2F..%2Fv1/me", "/admin/..%5cx"],
 )
-async def test_nothing_outside_the_panel_is_reached_through_it(with_accounts: Stack, target: str) -> None:
+async def test_paths_outside_the_panel_are_refused(with_accounts: Stack, target: str) -> None:
     answer = await with_accounts.ask("GET", target)
     assert (answer.status, answer.code, with_accounts.identity.seen) == (404, "not_found", [])
 
 
-async def test_what_only_begins_like_the_panel_is_not_it(with_accounts: Stack) -> None:
+async def test_paths_that_only_begin_like_the_panel_are_not_found(with_accounts: Stack) -> None:
     assert (await with_accounts.ask("GET", "/administrators")).status == 404
     assert with_accounts.identity.seen == []
 
@@ -146,7 +146,7 @@ async def test_forms_of_the_panel_have_a_limit(make_stack: StackFactory) -> None
     assert (answer.status, answer.code, stack.identity.seen) == (413, "payload_too_large", [])
 
 
-async def test_following_a_link_shows_no_credential(with_accounts: Stack) -> None:
+async def test_following_a_link_sends_no_credential(with_accounts: Stack) -> None:
     with_accounts.media.always(
         Reply(status=302, body=b"", headers=((b"location", b"https://store.example/x?sig=1"),))
     )
@@ -159,7 +159,7 @@ async def test_following_a_link_shows_no_credential(with_accounts: Stack) -> Non
     assert with_accounts.galleries.seen == []
 
 
-async def test_guessing_links_is_limited_with_codes(make_stack: StackFactory) -> None:
+async def test_guessing_links_counts_together_with_guessing_codes(make_stack: StackFactory) -> None:
     stack = await make_stack(guess_burst=2)
     stack.media.always(problem_reply(410, "link_expired"))
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Limits on one address or account."""
+"""Limits per address and per account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def guess(stack: Stack, code: str, address: str = "1.1.1.1") -> RawAnswer:
     return await stack.ask("GET", f"/v1/g/{code}", FORWARDED + address)
 
 
-async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded: Stack) -> None:
+async def test_guessing_is_refused_even_for_codes_that_exist(guarded: Stack) -> None:
     assert (await guess(guarded, "good", "1.1.1.2")).status == 200, "it is in the gateway's cache"
     for number in range(3):
         assert (await guess(guarded, f"no{number}")).status == 404
@@ -41,7 +41,7 @@ async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded: Stack) ->
 
 
 @pytest.mark.parametrize("meanwhile_s", [0, 300], ids=["kept", "asked for again"])
-async def test_a_code_that_an_address_has_found_passes_while_it_guesses(
+async def test_a_code_that_an_address_has_found_works_while_its_guesses_are_refused(
     guarded: Stack, meanwhile_s: float
 ) -> None:
     assert (await guess(guarded, "good")).status == 200
@@ -54,7 +54,7 @@ async def test_a_code_that_an_address_has_found_passes_while_it_guesses(
     assert (await guess(guarded, "no9")).status == 429
 
 
-async def test_a_found_code_earns_no_guesses(guarded: Stack) -> None:
+async def test_a_found_code_gives_no_further_guesses(guarded: Stack) -> None:
     for number in range(3):
         await guess(guarded, f"no{number}")
     guarded.time.now_s += 10
@@ -65,7 +65,7 @@ async def test_a_found_code_earns_no_guesses(guarded: Stack) -> None:
     assert (await guess(guarded, "no4")).status == 429
 
 
-async def test_a_code_that_opens_nothing_any_more_is_a_guess_again(guarded: Stack) -> None:
+async def test_a_found_code_that_became_invalid_counts_as_a_guess(guarded: Stack) -> None:
     assert (await guess(guarded, "good")).status == 200
     guarded.time.now_s += 300
     for number in range(3):
@@ -74,7 +74,7 @@ async def test_a_code_that_opens_nothing_any_more_is_a_guess_again(guarded: Stac
     assert [(await guess(guarded, "good")).status for _ in range(2)] == [404, 429]
 
 
-async def test_a_code_with_a_password_is_found_before_the_password_is(guarded: Stack) -> None:
+async def test_a_code_is_found_even_if_its_password_is_wrong(guarded: Stack) -> None:
     guarded.galleries.always(problem_reply(401, "gallery_password_required"))
     assert (await guess(guarded, "good")).status == 401
     guarded.galleries.answer = unknown
@@ -84,7 +84,7 @@ async def test_a_code_with_a_password_is_found_before_the_password_is(guarded: S
     assert answer.status == 200
 
 
-async def test_retry_after_is_true(guarded: Stack) -> None:
+async def test_a_request_succeeds_after_retry_after(guarded: Stack) -> None:
     for number in range(3):
         await guess(guarded, f"no{number}")
     guarded.time.now_s += 9.5
@@ -93,12 +93,12 @@ async def test_retry_after_is_true(guarded: Stack) -> None:
     assert (await guess(guarded, "good")).status == 200
 
 
-async def test_right_codes_cost_nothing(guarded: Stack) -> None:
+async def test_right_codes_do_not_count(guarded: Stack) -> None:
     for _ in range(10):
         assert (await guess(guarded, "good")).status == 200
 
 
-async def test_addresses_are_apart(guarded: Stack) -> None:
+async def test_addresses_are_limited_separately(guarded: Stack) -> None:
     for number in range(4):
         await guess(guarded, f"no{number}")
     assert (await guess(guarded, "good", "1.1.1.2")).status == 200
@@ -111,7 +111,7 @@ async def test_an_ipv6_site_is_one_address(guarded: Stack) -> None:
     assert (await guess(guarded, "good", "2001:db8:0:1::1")).status == 200
 
 
-async def test_guesses_at_once_do_not_all_pass(guarded: Stack) -> None:
+async def test_concurrent_guesses_are_limited(guarded: Stack) -> None:
     answers = await asyncio.gather(*(guess(guarded, f"n{number}") for number in range(20)))
     assert sorted(answer.status for answer in answers) == [404] * 3 + [429] * 17
     assert len(guarded.grants_asked()) == 3
@@ -130,14 +130,14 @@ async def test_codes_in_a_header_count(guarded: Stack) -> None:
     assert (await guess(guarded, "good")).status == 429
 
 
-async def test_galleries_being_down_costs_no_guess(guarded: Stack) -> None:
+async def test_an_outage_of_galleries_counts_no_guess(guarded: Stack) -> None:
     guarded.galleries.always(problem_reply(503, "overloaded"))
     for _ in range(5):
         assert (await guess(guarded, "good")).status == 503
 
 
 @pytest.mark.parametrize(("service", "target"), [("galleries", "/v1/g/good"), ("media", "/v1/l/good")])
-async def test_a_service_that_hangs_costs_no_guess(
+async def test_a_service_that_hangs_counts_no_guess(
     make_stack: StackFactory, service: str, target: str
 ) -> None:
     stack = await make_stack(guess_burst=2, read_timeout=0.05)
@@ -170,7 +170,7 @@ async def test_creation_is_limited(make_stack: StackFactory) -> None:
     assert (await stack.ask("POST", "/v1/galleries", body=b"{}")).status == 201
 
 
-async def test_creations_that_failed_cost_nothing(make_stack: StackFactory) -> None:
+async def test_failed_creations_do_not_count(make_stack: StackFactory) -> None:
     stack = await make_stack(creation_burst=1)
     stack.galleries.always(problem_reply(422, "validation_failed"))
     for _ in range(3):
@@ -184,7 +184,7 @@ async def test_creations_that_failed_cost_nothing(make_stack: StackFactory) -> N
         ("/v1/accounts", "sign_up_burst", "too_many_accounts"),
     ],
 )
-async def test_trying_used_keys_is_limited_as_what_they_were_used_for(
+async def test_reused_idempotency_keys_count_like_the_calls_they_were_used_for(
     make_stack: StackFactory, path: str, limit: str, code: str
 ) -> None:
     stack = await make_stack(accounts=True, **{limit: 2})
@@ -197,7 +197,7 @@ async def test_trying_used_keys_is_limited_as_what_they_were_used_for(
     ]
 
 
-async def test_load_is_shed(make_stack: StackFactory) -> None:
+async def test_excess_requests_are_refused(make_stack: StackFactory) -> None:
     stack = await make_stack(max_in_flight=1)
     released = asyncio.Event()
 
@@ -223,7 +223,7 @@ async def test_load_is_shed(make_stack: StackFactory) -> None:
         ("requests_per_address", ("GET", "/admin")),
     ],
 )
-async def test_an_address_has_so_many_requests_at_once(
+async def test_concurrent_requests_of_an_address_are_limited(
     make_stack: StackFactory, limit: str, asked: tuple[str, str]
 ) -> None:
     stack = await make_stack(accounts=True, **{limit: 1}, trusted_proxies="127.0.0.0/8")
@@ -252,7 +252,7 @@ async def test_an_address_has_so_many_requests_at_once(
     assert (await stack.ask(*asked, *address)).status == 200
 
 
-async def test_those_who_wait_for_a_rendition_keep_no_place_from_the_others(
+async def test_requests_that_wait_for_a_rendition_do_not_block_other_requests(
     make_stack: StackFactory,
 ) -> None:
     stack = await make_stack(max_in_flight=1, max_rendition_requests=2)
@@ -282,7 +282,7 @@ def _assert_any(things: Sized) -> None:
     assert things
 
 
-async def test_a_right_code_costs_nothing_whatever_its_password(guarded: Stack) -> None:
+async def test_a_right_code_does_not_count_with_any_password(guarded: Stack) -> None:
     guarded.galleries.always(problem_reply(401, "gallery_password_wrong"))
     for number in range(5):
         answer = await guarded.ask(
@@ -291,7 +291,7 @@ async def test_a_right_code_costs_nothing_whatever_its_password(guarded: Stack) 
         assert answer.code == "gallery_password_wrong"
 
 
-async def test_too_many_passwords_is_answered_as_galleries_says(guarded: Stack) -> None:
+async def test_the_refusal_of_too_many_passwords_is_passed_on(guarded: Stack) -> None:
     refusal = problem_reply(429, "too_many_password_attempts")
     refusal.headers = (*refusal.headers, (b"retry-after", b"17"))
     guarded.galleries.always(refusal)
@@ -322,7 +322,7 @@ COMMENTS = f"/v1/posts/{GALLERY_ID}/comments"
     ("path", "burst", "wait_s", "code"),
     [("/v1/posts", 2, "10", "too_many_posts"), (COMMENTS, 3, "5", "too_many_comments")],
 )
-async def test_an_account_posts_and_comments_so_often(
+async def test_posts_and_comments_of_an_account_are_limited(
     social: Stack, path: str, burst: int, wait_s: str, code: str
 ) -> None:
     """The limit counts the account's calls from all addresses; other accounts are not affected."""
@@ -337,13 +337,13 @@ async def test_an_account_posts_and_comments_so_often(
     assert (await social.ask("POST", path, social.bearer(), body=b"{}")).status == 201
 
 
-async def test_comments_that_were_refused_are_free(social: Stack) -> None:
+async def test_refused_comments_do_not_count(social: Stack) -> None:
     social.galleries.always(problem_reply(422, "validation_failed"))
     for _ in range(5):
         assert (await social.ask("POST", COMMENTS, social.bearer(), body=b"{}")).status == 422
 
 
-async def test_reading_posts_and_comments_is_free(social: Stack) -> None:
+async def test_reading_posts_and_comments_is_not_limited(social: Stack) -> None:
     social.galleries.always(Reply(body=b"{}"))
     for _ in range(5):
         for path in ("/v1/posts", COMMENTS):
@@ -359,7 +359,7 @@ def signed(files: int) -> Reply:
     return Reply(status=201, headers=((b"x-kappi-signed", str(files).encode()),))
 
 
-async def test_files_are_signed_so_often_for_an_address(make_stack: StackFactory) -> None:
+async def test_signed_files_of_an_address_are_limited(make_stack: StackFactory) -> None:
     stack = await make_stack(signing_burst=250, signings_per_minute=600, trusted_proxies="127.0.0.0/8")
     stack.media.always(signed(100))
     ask = ("POST", SIGNING, KEY)
@@ -367,7 +367,7 @@ async def test_files_are_signed_so_often_for_an_address(make_stack: StackFactory
         answer = await stack.ask(*ask, FORWARDED + "1.1.1.1", body=b"{}")
         assert answer.status == 201
         assert "x-kappi-signed" not in answer.headers
-    # 50 are owed, and one is needed: ten come back each second.
+    # 50 tokens are owed and one is needed; ten are refilled each second.
     for path in (SIGNING, PARTS):
         refused = await stack.ask("POST", path, KEY, FORWARDED + "1.1.1.1", body=b"{}")
         assert (refused.status, refused.code) == (429, "too_many_uploads")
@@ -377,7 +377,9 @@ async def test_files_are_signed_so_often_for_an_address(make_stack: StackFactory
     assert (await stack.ask(*ask, FORWARDED + "1.1.1.1", body=b"{}")).status == 201
 
 
-async def test_a_refused_signing_counts_as_one_and_a_failed_one_is_free(make_stack: StackFactory) -> None:
+async def test_a_refused_signing_counts_once_and_a_failed_one_does_not_count(
+    make_stack: StackFactory,
+) -> None:
     stack = await make_stack(signing_burst=2, signings_per_minute=6)
     stack.media.always(problem_reply(503, "store_unavailable"))
     for _ in range(5):
@@ -388,7 +390,9 @@ async def test_a_refused_signing_counts_as_one_and_a_failed_one_is_free(make_sta
 
 
 @pytest.mark.parametrize("path", [SIGNING, f"/v1/galleries/{GALLERY_ID}/media"])
-async def test_whose_upload_it_is_the_gateway_alone_tells(make_stack: StackFactory, path: str) -> None:
+async def test_media_receives_the_client_address_that_the_gateway_determined(
+    make_stack: StackFactory, path: str
+) -> None:
     stack = await make_stack(trusted_proxies="127.0.0.0/8")
     await stack.ask("POST", path, KEY, FORWARDED + "6.6.6.6, 9.9.9.9", body=b"{}")
     assert stack.media.seen[-1].headers["x-forwarded-for"] == "9.9.9.9"

@@ -43,7 +43,7 @@ class Whereabouts:
         return grant_reply(grant=f"grant-{gallery_id}", gallery_id=gallery_id)
 
 
-async def test_a_grant_of_the_gallery_to_move_to_goes_along(with_accounts: Stack) -> None:
+async def test_a_move_is_sent_with_a_grant_of_the_target_gallery(with_accounts: Stack) -> None:
     token = with_accounts.token()
     for _ in range(2):
         answer = await with_accounts.ask("POST", BULK, f"Authorization: Bearer {token}", JSON, body=MOVE)
@@ -56,7 +56,7 @@ async def test_a_grant_of_the_gallery_to_move_to_goes_along(with_accounts: Stack
         assert seen.headers["authorization"] == f"Bearer {token}"
 
 
-async def test_a_body_in_many_pieces_is_read_whole(with_accounts: Stack) -> None:
+async def test_a_body_in_many_pieces_is_read_completely(with_accounts: Stack) -> None:
     body = MOVE + b" " * 300_000
     answer = await with_accounts.ask("POST", BULK, with_accounts.bearer(), JSON, body=body)
     assert answer.status == 200
@@ -77,7 +77,7 @@ async def test_a_body_in_many_pieces_is_read_whole(with_accounts: Stack) -> None
         b"move",
     ],
 )
-async def test_other_bodies_pass_as_they_are(with_accounts: Stack, body: bytes) -> None:
+async def test_other_bodies_are_passed_on_unchanged(with_accounts: Stack, body: bytes) -> None:
     answer = await with_accounts.ask("POST", BULK, with_accounts.bearer(), JSON, body=body)
     assert answer.status == 200
     assert with_accounts.grants_asked() == []
@@ -92,14 +92,14 @@ async def test_without_a_token_the_service_refuses(with_accounts: Stack) -> None
     assert [seen.headers.get("x-kappi-grant") for seen in with_accounts.media.seen] == [None]
 
 
-async def test_a_gallery_of_others_is_not_there(with_accounts: Stack) -> None:
+async def test_a_gallery_of_another_account_is_not_found(with_accounts: Stack) -> None:
     with_accounts.galleries.always(problem_reply(404, "gallery_not_found"))
     answer = await with_accounts.ask("POST", BULK, with_accounts.bearer(), JSON, body=MOVE)
     assert (answer.status, answer.code) == (404, "gallery_not_found")
     assert with_accounts.media.seen == []
 
 
-async def test_a_grant_that_got_old_is_fetched_again(with_accounts: Stack) -> None:
+async def test_an_expired_grant_is_replaced(with_accounts: Stack) -> None:
     line = with_accounts.bearer()
     assert (await with_accounts.ask("POST", BULK, line, JSON, body=MOVE)).status == 200
     replies = [problem_reply(401, "grant_invalid"), Reply()]
@@ -112,7 +112,7 @@ async def test_a_grant_that_got_old_is_fetched_again(with_accounts: Stack) -> No
     assert len(with_accounts.grants_asked()) == 2
 
 
-async def test_a_moved_item_is_found_where_it_is(with_accounts: Stack) -> None:
+async def test_a_moved_item_is_found_in_its_new_gallery(with_accounts: Stack) -> None:
     where, line = Whereabouts(with_accounts), with_accounts.bearer()
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
     where.home = OTHER_ID
@@ -120,7 +120,7 @@ async def test_a_moved_item_is_found_where_it_is(with_accounts: Stack) -> None:
     assert (answer.status, answer.body) == (200, b'{"caption": "Moved"}')
     assert where.lookups == 2
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
-    assert where.lookups == 2, "remembered again"
+    assert where.lookups == 2, "cached again"
     where.home = GALLERY_ID
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
 
@@ -137,7 +137,7 @@ async def test_a_moved_item_is_found_when_its_old_gallery_is_deleted(with_accoun
     assert (answer.status, answer.code) == (404, "media_not_found")
 
 
-async def test_a_body_that_cannot_be_sent_again_is_asked_for_again(with_accounts: Stack) -> None:
+async def test_a_streamed_body_for_a_moved_item_is_refused_once_with_503(with_accounts: Stack) -> None:
     where, line = Whereabouts(with_accounts), with_accounts.bearer()
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
     where.home = OTHER_ID
@@ -154,7 +154,7 @@ async def test_a_body_that_cannot_be_sent_again_is_asked_for_again(with_accounts
     assert statuses == [b"503", b"200"]
 
 
-async def test_what_was_not_moved_is_not_there(with_accounts: Stack) -> None:
+async def test_an_item_that_was_not_moved_is_not_found(with_accounts: Stack) -> None:
     where, line = Whereabouts(with_accounts), with_accounts.bearer()
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
 
@@ -171,7 +171,7 @@ async def test_what_was_not_moved_is_not_there(with_accounts: Stack) -> None:
     assert (answer.status, answer.code) == (404, "media_not_found")
 
 
-async def test_who_comes_with_a_key_is_not_led_elsewhere(with_accounts: Stack) -> None:
+async def test_a_request_with_a_key_does_not_search_other_galleries(with_accounts: Stack) -> None:
     with_accounts.media.always(problem_reply(404, "media_not_found"))
     answer = await with_accounts.ask("GET", MEDIA, "X-Gallery-Key: kappi_mfrggzdfmztwq2lknnwg23tpoa")
     assert (answer.status, answer.code) == (404, "media_not_found")

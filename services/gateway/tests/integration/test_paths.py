@@ -36,14 +36,14 @@ from kappi_testkit.gateway.stack import Stack
         "/nowhere",
     ],
 )
-async def test_paths_that_lead_nowhere(stack: Stack, target: str) -> None:
+async def test_other_paths_are_not_found(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target, "X-Gallery-Key: k")
     assert (answer.status in (404, 405), answer.code in ("not_found", "method_not_allowed")) == (True, True)
     assert answer.headers["content-type"] == "application/problem+json"
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_an_absolute_target_is_only_its_path(stack: Stack) -> None:
+async def test_only_the_path_of_an_absolute_target_counts(stack: Stack) -> None:
     answer = await stack.ask("GET", "http://127.0.0.1:1/internal/jwks.json")
     assert answer.status == 404
 
@@ -60,7 +60,7 @@ async def test_raw_bytes_in_a_query_are_refused(stack: Stack) -> None:
     assert stack.galleries.seen == []
 
 
-async def test_a_wrong_method_tells_the_right_ones(stack: Stack) -> None:
+async def test_a_refused_method_lists_the_allowed_ones(stack: Stack) -> None:
     answer = await stack.ask("PUT", f"/v1/galleries/{GALLERY_ID}")
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
@@ -76,7 +76,7 @@ async def test_codes_are_trimmed_and_lower_case(stack: Stack, written: str) -> N
 @pytest.mark.parametrize(
     "written", ["ab%2Fcd", "%2e%2e", "ab-cd", "%FF", "a" * 65, "%20", "ab%00", "a?b"[:1] + "%3F"]
 )
-async def test_what_cannot_be_a_code_asks_nobody(stack: Stack, written: str) -> None:
+async def test_an_impossible_code_causes_no_call(stack: Stack, written: str) -> None:
     answer = await stack.ask("GET", f"/v1/g/{written}")
     assert (answer.status, answer.code) == (404, "gallery_not_found")
     assert stack.galleries.seen == stack.media.seen == []

@@ -1,4 +1,4 @@
-"""Pages, the merged OpenAPI document, CORS."""
+"""Pages, the merged OpenAPI document, and CORS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = ["/", "/g/abcd", "/docs"]
 
 
 @pytest.mark.parametrize("target", PAGES)
-async def test_a_page_runs_nothing_but_what_it_brings(stack: Stack, target: str) -> None:
+async def test_a_page_runs_only_its_own_script(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target)
     html = answer.body.decode()
     policy = answer.headers["content-security-policy"]
@@ -35,7 +35,7 @@ async def test_a_page_runs_nothing_but_what_it_brings(stack: Stack, target: str)
 
 
 @pytest.mark.parametrize("target", PAGES)
-async def test_no_script_writes_markup(stack: Stack, target: str) -> None:
+async def test_scripts_do_not_write_markup(stack: Stack, target: str) -> None:
     html = (await stack.ask("GET", target)).body.decode()
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", html
@@ -93,13 +93,13 @@ async def test_every_answer_has_one_date_which_pages_of_other_origins_may_read(
         assert "Date" in answer.headers["access-control-expose-headers"]
 
 
-async def test_head_of_a_page(stack: Stack) -> None:
+async def test_head_of_a_page_has_no_body(stack: Stack) -> None:
     answer = await stack.ask("HEAD", "/docs")
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["content-length"]) > 1000
 
 
-async def test_preflight(stack: Stack) -> None:
+async def test_a_preflight_is_answered(stack: Stack) -> None:
     answer = await stack.ask(
         "OPTIONS",
         f"/v1/galleries/{GALLERY_ID}",
@@ -115,12 +115,12 @@ async def test_preflight(stack: Stack) -> None:
     assert stack.galleries.seen == []
 
 
-async def test_preflight_of_nothing(stack: Stack) -> None:
+async def test_a_preflight_of_an_unknown_path_is_not_found(stack: Stack) -> None:
     assert (await stack.ask("OPTIONS", "/nowhere")).status == 404
 
 
 @pytest.mark.parametrize("target", ["/v1/g/abcd", "/nowhere", "/openapi.json"])
-async def test_pages_of_others_may_read_answers(stack: Stack, target: str) -> None:
+async def test_pages_of_other_origins_may_read_answers(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target, "Origin: https://app.example")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert {"ETag", "Retry-After", "X-Request-Id"} <= set(
@@ -129,7 +129,7 @@ async def test_pages_of_others_may_read_answers(stack: Stack, target: str) -> No
 
 
 @pytest.mark.parametrize("target", ["/nope", "/v1/nope", "/g/", "/g/abcd/nope"])
-async def test_a_browser_is_shown_a_page_where_there_is_nothing(stack: Stack, target: str) -> None:
+async def test_a_browser_gets_a_page_for_an_unknown_path(stack: Stack, target: str) -> None:
     shown = await stack.ask("GET", target, "Accept: text/html,application/xhtml+xml,*/*;q=0.8")
     assert (shown.status, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing here" in shown.body.decode()
@@ -141,14 +141,14 @@ async def test_a_browser_is_shown_a_page_where_there_is_nothing(stack: Stack, ta
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
-async def test_a_program_gets_the_problem_document(stack: Stack, accept: str) -> None:
+async def test_a_program_gets_a_problem_document_for_an_unknown_path(stack: Stack, accept: str) -> None:
     answer = await stack.ask("GET", "/nope", *([f"Accept: {accept}"] if accept else []))
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
     posted = await stack.ask("POST", "/nope", "Accept: text/html")
     assert posted.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_websocket_is_not_spoken(stack: Stack) -> None:
+async def test_websockets_are_refused(stack: Stack) -> None:
     raw = request(
         "GET", "/v1/g/abcd", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
     )
@@ -164,7 +164,7 @@ def documented(*operations: str) -> Reply:
     return Reply(body=msgspec.json.encode({"openapi": "3.1.0", "paths": paths}))
 
 
-async def test_one_document(stack: Stack) -> None:
+async def test_the_documents_of_services_are_merged(stack: Stack) -> None:
     stack.galleries.always(documented("post /v1/galleries", "post /internal/grants/view"))
     stack.media.always(documented("get /v1/g/{code}"))
     answer = await stack.ask("GET", "/openapi.json")
@@ -194,7 +194,7 @@ async def test_the_document_is_refreshed(stack: Stack) -> None:
     assert list(document["paths"]) == ["/v1/g/{code}"]
 
 
-async def test_a_service_that_is_down_keeps_its_part(stack: Stack) -> None:
+async def test_the_part_of_a_service_that_is_down_is_kept(stack: Stack) -> None:
     stack.galleries.always(documented("post /v1/galleries"))
     stack.media.always(documented("get /v1/g/{code}"))
     first = await stack.ask("GET", "/openapi.json")
@@ -203,7 +203,7 @@ async def test_a_service_that_is_down_keeps_its_part(stack: Stack) -> None:
     assert (await stack.ask("GET", "/openapi.json")).body == first.body
 
 
-async def test_no_service_no_document(make_stack: StackFactory) -> None:
+async def test_without_services_there_is_no_document(make_stack: StackFactory) -> None:
     nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "media")}
     stack = await make_stack(**nowhere)
     assert (await stack.ask("GET", "/openapi.json")).code == "upstream_unavailable"
@@ -212,9 +212,7 @@ async def test_no_service_no_document(make_stack: StackFactory) -> None:
 @pytest.mark.parametrize(
     "target", ["/", "/g/abcd", "/v1/galleries/no-such", "/admin/login", "/store/no-such"]
 )
-async def test_https_is_told_to_stay_where_a_trusted_proxy_says_so(
-    make_stack: StackFactory, target: str
-) -> None:
+async def test_hsts_is_sent_if_a_trusted_proxy_uses_https(make_stack: StackFactory, target: str) -> None:
     stack = await make_stack(accounts=True, trusted_proxies="127.0.0.1/32")
     over_https = await stack.ask("GET", target, "X-Forwarded-Proto: https")
     assert over_https.headers["strict-transport-security"] == "max-age=31536000"
@@ -224,9 +222,7 @@ async def test_https_is_told_to_stay_where_a_trusted_proxy_says_so(
 
 
 @pytest.mark.parametrize("settings", [{}, {"trusted_proxies": "127.0.0.1/32", "hsts_max_age": "PT0S"}])
-async def test_https_is_not_told_to_stay_otherwise(
-    make_stack: StackFactory, settings: dict[str, str]
-) -> None:
+async def test_hsts_is_not_sent_otherwise(make_stack: StackFactory, settings: dict[str, str]) -> None:
     answer = await (await make_stack(**settings)).ask("GET", "/", "X-Forwarded-Proto: https")
     assert answer.status == 200
     assert "strict-transport-security" not in answer.headers

@@ -53,7 +53,7 @@ class EndlessArchive:
         try:
             while True:
                 await send({"type": "http.response.body", "body": bytes(PIECE_BYTES), "more_body": True})
-                await asyncio.sleep(0)  # sending to a client that has left does not wait
+                await asyncio.sleep(0)  # sending to a disconnected client does not wait
         finally:
             self.running -= 1
 
@@ -68,7 +68,7 @@ async def asking_for_archive(stack: Stack) -> AsyncIterator[asyncio.StreamReader
         writer.close()
 
 
-async def are_kept_out_and_let_in_again(stack: Stack) -> None:
+async def are_refused_and_then_served(stack: Stack) -> None:
     async def others_get(status: int) -> None:
         answer = await exchange(stack.port, request("GET", "/nothing-here"))
         assert answer.status == status
@@ -78,7 +78,7 @@ async def are_kept_out_and_let_in_again(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"slow_per_address": 2}, {"client_silence": 1.0}])
-async def test_who_does_not_read_does_not_keep_the_others_out(
+async def test_clients_that_do_not_read_do_not_block_others(
     make_stack: StackFactory, limits: dict[str, float]
 ) -> None:
     stack = await make_stack(max_in_flight=4, **limits)
@@ -86,11 +86,11 @@ async def test_who_does_not_read_does_not_keep_the_others_out(
     async with AsyncExitStack() as cleanup, asyncio.timeout(DEADLINE_S):
         for _ in range(4):
             cleanup.callback(not_reading(stack.port, request("GET", PAGE)).close)
-        await are_kept_out_and_let_in_again(stack)
+        await are_refused_and_then_served(stack)
 
 
-async def test_who_reads_a_zip_in_a_trickle_is_cut(make_stack: StackFactory) -> None:
-    """The client's pauses are short, but it would hold one of few places for days."""
+async def test_a_client_that_reads_an_archive_very_slowly_is_disconnected(make_stack: StackFactory) -> None:
+    """The client's pauses are short, but it would use one of few places for days."""
     stack = await make_stack(client_silence=1.5, archive_bytes_per_s=200 * PIECE_BYTES)
     stack.media.takes_over = archive = EndlessArchive()
     async with asyncio.timeout(DEADLINE_S), asking_for_archive(stack) as reader:
@@ -105,11 +105,11 @@ async def test_who_reads_a_zip_in_a_trickle_is_cut(make_stack: StackFactory) -> 
     await eventually(place_is_free)
 
 
-async def test_who_pauses_now_and_then_and_reads_on_is_not(make_stack: StackFactory) -> None:
+async def test_a_client_that_pauses_and_reads_on_is_not_disconnected(make_stack: StackFactory) -> None:
     stack = await make_stack(client_silence=1.5, archive_bytes_per_s=PIECE_BYTES)
     stack.media.takes_over = EndlessArchive()
     async with asyncio.timeout(3 * DEADLINE_S), asking_for_archive(stack) as reader:
         for _ in range(4):
-            await asyncio.sleep(0.7)  # three such pauses are longer than it may fall behind
+            await asyncio.sleep(0.7)  # the sum of three such pauses exceeds the allowed delay
             for _ in range(16):
                 await reader.readexactly(PIECE_BYTES)

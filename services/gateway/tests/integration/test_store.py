@@ -1,4 +1,4 @@
-"""/store/… on its way to the local object store's process."""
+"""Requests to /store/… on their way to the process of the local object store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def s3_code(answer: RawAnswer) -> str:
 
 
 async def sent_of_upload(port: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Begins an upload and sends this part of it."""
+    """Begins an upload and sends its first part."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request("PUT", SIGNED, "Content-Length: 10000000") + body)
     return reader, writer
@@ -43,7 +43,7 @@ async def swallow(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def test_path_and_query_go_on_byte_for_byte(stack: Stack) -> None:
+async def test_path_and_query_are_passed_on_byte_for_byte(stack: Stack) -> None:
     await stack.ask("GET", SIGNED, "Range: bytes=0-9", 'If-None-Match: "x"')
     seen = stack.store.seen[-1]
     assert f"{seen.raw_path.decode()}?{seen.query.decode()}" == SIGNED
@@ -51,12 +51,12 @@ async def test_path_and_query_go_on_byte_for_byte(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("target", ["/store/a%2Fb//c/../d", "/store/%E4%BD%A0", "/store/a+b~c"])
-async def test_paths_are_not_tidied_up(stack: Stack, target: str) -> None:
+async def test_paths_are_not_normalised(stack: Stack, target: str) -> None:
     await stack.ask("GET", target)
     assert stack.store.seen[-1].raw_path == target.encode()
 
 
-async def test_an_upload_goes_through_with_what_it_is_bound_to(stack: Stack) -> None:
+async def test_an_upload_is_passed_on_with_its_bound_headers(stack: Stack) -> None:
     body = b"\x89PNG" * 100_000
     answer = await stack.ask(
         "PUT", SIGNED, "Content-Type: image/png", "X-Amz-Checksum-Sha256: abc=", "If-None-Match: *", body=body
@@ -72,12 +72,12 @@ async def test_an_empty_upload_has_a_length(stack: Stack) -> None:
     assert stack.store.seen[-1].headers["content-length"] == "0"
 
 
-async def test_the_limit_of_json_does_not_count_here(make_stack: StackFactory) -> None:
+async def test_the_size_limit_of_json_does_not_apply(make_stack: StackFactory) -> None:
     stack = await make_stack(json_body_limit_bytes=10)
     assert (await stack.ask("PUT", SIGNED, body=b"x" * 1000)).status == 200
 
 
-async def test_partial_answers_come_back(stack: Stack) -> None:
+async def test_partial_answers_are_passed_on(stack: Stack) -> None:
     headers = ((b"content-range", b"bytes 0-2/9"), (b"access-control-allow-origin", b"https://one.example"))
     stack.store.always(Reply(status=206, body=b"abc", headers=headers))
     answer = await stack.ask("GET", SIGNED)
@@ -85,30 +85,30 @@ async def test_partial_answers_come_back(stack: Stack) -> None:
     assert answer.headers["access-control-allow-origin"] == "https://one.example"
 
 
-async def test_head_stays_head(stack: Stack) -> None:
+async def test_head_is_sent_as_head(stack: Stack) -> None:
     await stack.ask("HEAD", SIGNED)
     assert stack.store.seen[-1].method == "HEAD"
 
 
-async def test_preflights_are_the_stores(stack: Stack) -> None:
+async def test_preflights_are_answered_by_the_store(stack: Stack) -> None:
     await stack.ask("OPTIONS", SIGNED, "Origin: https://a.example", "Access-Control-Request-Method: PUT")
     seen = stack.store.seen[-1]
     assert (seen.method, seen.headers["access-control-request-method"]) == ("OPTIONS", "PUT")
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
-async def test_nothing_else_passes(stack: Stack, method: str) -> None:
+async def test_other_methods_are_refused(stack: Stack, method: str) -> None:
     answer = await stack.ask(method, SIGNED)
     assert (answer.status, s3_code(answer), stack.store.seen) == (405, "MethodNotAllowed", [])
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, PUT"
 
 
-async def test_without_a_store_there_is_no_such_path(make_stack: StackFactory) -> None:
+async def test_without_a_store_its_paths_are_not_found(make_stack: StackFactory) -> None:
     stack = await make_stack(store_url=None)
     assert (await stack.ask("GET", SIGNED)).status == 404
 
 
-async def test_transfers_do_not_crowd_out_the_api(make_stack: StackFactory) -> None:
+async def test_transfers_use_no_slots_of_the_api(make_stack: StackFactory) -> None:
     stack = await make_stack(max_in_flight=1)
     begun, released = asyncio.Event(), asyncio.Event()
 
@@ -125,7 +125,7 @@ async def test_transfers_do_not_crowd_out_the_api(make_stack: StackFactory) -> N
     assert (await transfer).status == 200
 
 
-async def test_a_client_that_leaves_in_the_middle_of_an_upload(stack: Stack) -> None:
+async def test_a_client_that_disconnects_during_an_upload_ends_it(stack: Stack) -> None:
     left, begun = asyncio.Event(), asyncio.Event()
 
     async def take(scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,7 +143,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_upload(stack: Stack) -> 
         await left.wait()
 
 
-async def test_a_large_upload_streams(stack: Stack) -> None:
+async def test_a_large_upload_is_streamed(stack: Stack) -> None:
     """The store gets the first bytes before the last are sent."""
     first_bytes = asyncio.Event()
     total = 0
@@ -170,7 +170,7 @@ async def test_a_large_upload_streams(stack: Stack) -> None:
     writer.close()
 
 
-async def test_an_address_has_few_uploads_and_as_many_downloads(make_stack: StackFactory) -> None:
+async def test_uploads_and_downloads_of_an_address_are_limited(make_stack: StackFactory) -> None:
     stack = await make_stack(transfers_per_address=2)
     stack.store.takes_over = swallow
     async with AsyncExitStack() as cleanup, asyncio.timeout(DEADLINE_S):
@@ -197,7 +197,7 @@ async def test_an_address_has_few_uploads_and_as_many_downloads(make_stack: Stac
         await eventually(there_is_room)
 
 
-async def test_who_does_not_read_holds_the_places_of_its_address_only(make_stack: StackFactory) -> None:
+async def test_clients_that_do_not_read_use_only_places_of_their_address(make_stack: StackFactory) -> None:
     stack = await make_stack(transfers_per_address=2)
     large = bytes(64 << 20)
     stack.store.always(Reply(body=large))
@@ -218,7 +218,7 @@ async def test_who_does_not_read_holds_the_places_of_its_address_only(make_stack
             assert (await asyncio.to_thread(other.recv, 100)).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_who_does_not_read_is_cut(make_stack: StackFactory) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(make_stack: StackFactory) -> None:
     stack = await make_stack(transfers_per_address=1, client_silence=1.0)
     stack.store.always(Reply(body=bytes(64 << 20)))
     with closing(not_reading(stack.port)):
@@ -230,8 +230,8 @@ async def test_who_does_not_read_is_cut(make_stack: StackFactory) -> None:
         await eventually(lambda: others_get(200))
 
 
-async def test_an_upload_that_crawls_is_cut(make_stack: StackFactory) -> None:
-    """The client's pauses are short, but it would hold one of few places for days."""
+async def test_a_very_slow_upload_is_disconnected(make_stack: StackFactory) -> None:
+    """The client's pauses are short, but it would use one of few places for days."""
     stack = await make_stack(client_silence=1.0)
     stack.store.takes_over = swallow
     reader, writer = await sent_of_upload(stack.port, b"x" * 1000)
@@ -245,13 +245,13 @@ async def test_an_upload_that_crawls_is_cut(make_stack: StackFactory) -> None:
     writer.close()
 
 
-async def test_a_store_that_is_away_is_told_in_the_words_of_s3(make_stack: StackFactory) -> None:
+async def test_an_unreachable_store_is_reported_as_an_s3_error(make_stack: StackFactory) -> None:
     stack = await make_stack(store_url="http://127.0.0.1:9")
     answer = await stack.ask("GET", SIGNED)
     assert (answer.status, s3_code(answer), answer.headers["retry-after"]) == (503, "ServiceUnavailable", "1")
 
 
-async def test_too_many_transfers_of_all_are_told_in_the_words_of_s3(make_stack: StackFactory) -> None:
+async def test_too_many_transfers_are_refused_with_an_s3_error(make_stack: StackFactory) -> None:
     stack = await make_stack(max_transfers=1)
     stack.store.takes_over = swallow
     _, writer = await sent_of_upload(stack.port, b"x" * 1000)
@@ -264,7 +264,7 @@ async def test_too_many_transfers_of_all_are_told_in_the_words_of_s3(make_stack:
     writer.close()
 
 
-async def test_the_answers_of_the_store_pass_as_they_are(stack: Stack) -> None:
+async def test_answers_of_the_store_are_passed_on_unchanged(stack: Stack) -> None:
     refusal = Reply(status=409, body=b"<Error/>", headers=((b"content-type", b"application/xml"),))
     stack.store.always(refusal)
     answer = await stack.ask("PUT", SIGNED, body=b"x")

@@ -1,4 +1,4 @@
-"""Bodies stream both ways; a client that leaves and a service that breaks off are noticed."""
+"""Bodies are streamed in both directions, and the end of a client or a service is noticed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = {"type": "http.response.start", "status": 200, "headers": [(b"content-ty
 
 
 class Witness:
-    """An ASGI app under a test's control that notices when its caller leaves."""
+    """An ASGI app under a test's control that notices when its caller disconnects."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -74,14 +74,14 @@ async def test_pieces_arrive_before_the_answer_is_complete(stack: Stack) -> None
     writer.close()
 
 
-async def test_large_answers_come_whole(stack: Stack) -> None:
+async def test_large_answers_arrive_whole(stack: Stack) -> None:
     body = bytes(range(256)) * 4096 * 8
     stack.media.always(Reply(body=body))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.complete, answer.body == body) == (True, True)
 
 
-async def test_a_slow_reader_holds_the_service_back(stack: Stack) -> None:
+async def test_a_slow_reader_slows_the_service_down(stack: Stack) -> None:
     witness = Witness()
     stack.media.takes_over = witness.endless
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -105,7 +105,7 @@ def _assert_settled(witness: Witness) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "stops_halfway", "endless"])
-async def test_a_client_that_leaves_ends_the_work_behind(stack: Stack, behaviour: str) -> None:
+async def test_a_client_that_disconnects_ends_the_call_of_the_service(stack: Stack, behaviour: str) -> None:
     witness = Witness()
     stack.media.takes_over = getattr(witness, behaviour)
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -119,7 +119,7 @@ def _assert_true(truth: object) -> None:
     assert truth
 
 
-async def test_a_client_that_leaves_while_its_grant_is_asked_for(stack: Stack) -> None:
+async def test_a_client_may_disconnect_during_its_grant_request(stack: Stack) -> None:
     witness = Witness()
     stack.galleries.takes_over = witness.silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -129,7 +129,7 @@ async def test_a_client_that_leaves_while_its_grant_is_asked_for(stack: Stack) -
     await _within(witness.left.wait())
 
 
-async def test_others_still_get_the_grant_one_client_did_not_wait_for(stack: Stack) -> None:
+async def test_other_clients_get_the_grant_if_one_disconnects(stack: Stack) -> None:
     witness = Witness()
     stack.galleries.takes_over = witness.silent
     writers = []
@@ -146,7 +146,7 @@ async def test_others_still_get_the_grant_one_client_did_not_wait_for(stack: Sta
     await _within(witness.left.wait())
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body(stack: Stack) -> None:
+async def test_a_client_may_disconnect_during_its_body(stack: Stack) -> None:
     witness = Witness()
     stack.media.takes_over = witness.silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -156,7 +156,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body(stack: Stack) -> N
     await _within(witness.left.wait())
 
 
-async def test_the_connection_serves_on_after_all_that(stack: Stack) -> None:
+async def test_the_connection_to_the_service_works_afterwards(stack: Stack) -> None:
     stack.media.takes_over = Witness().silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("GET", "/v1/g/abcd"))
@@ -165,7 +165,7 @@ async def test_the_connection_serves_on_after_all_that(stack: Stack) -> None:
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
 
 
-async def test_an_answer_broken_off_is_not_ended_as_if_whole(stack: Stack) -> None:
+async def test_an_interrupted_answer_does_not_look_complete(stack: Stack) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**START, "headers": [(b"content-length", b"1000")]})
         await send({"type": "http.response.body", "body": b"x" * 10, "more_body": True})
@@ -176,7 +176,7 @@ async def test_an_answer_broken_off_is_not_ended_as_if_whole(stack: Stack) -> No
     assert (answer.status, answer.complete) == (200, False)
 
 
-async def test_a_chunked_answer_broken_off_is_not_ended_as_if_whole(stack: Stack) -> None:
+async def test_an_interrupted_chunked_answer_does_not_look_complete(stack: Stack) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
         await send({"type": "http.response.body", "body": b"x" * 10, "more_body": True})
@@ -187,7 +187,7 @@ async def test_a_chunked_answer_broken_off_is_not_ended_as_if_whole(stack: Stack
     assert (answer.status, answer.complete) == (200, False)
 
 
-async def test_bodies_over_the_limit_are_refused_unread(make_stack: StackFactory) -> None:
+async def test_bodies_over_the_limit_are_refused_without_reading(make_stack: StackFactory) -> None:
     stack = await make_stack(json_body_limit_bytes=1000)
     raw = request("POST", "/v1/galleries", "Content-Length: 1001", "Expect: 100-continue")
     answer = await exchange(stack.port, raw)
@@ -195,7 +195,7 @@ async def test_bodies_over_the_limit_are_refused_unread(make_stack: StackFactory
     assert stack.galleries.seen == []
 
 
-async def test_chunked_bodies_over_the_limit_are_cut(make_stack: StackFactory) -> None:
+async def test_chunked_bodies_over_the_limit_are_refused(make_stack: StackFactory) -> None:
     stack = await make_stack(json_body_limit_bytes=1000)
     piece = b"200\r\n" + b"x" * 512 + b"\r\n"
     raw = request("POST", "/v1/galleries", "Transfer-Encoding: chunked") + piece
@@ -209,7 +209,7 @@ async def test_chunked_bodies_over_the_limit_are_cut(make_stack: StackFactory) -
     writer.close()
 
 
-async def test_a_trickled_body_arrives_whole(stack: Stack) -> None:
+async def test_a_body_in_small_pieces_arrives_whole(stack: Stack) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     body = b"0123456789" * 3000
     writer.write(request("POST", UPLOADS, "X-Gallery-Key: k", f"Content-Length: {len(body)}"))
@@ -223,14 +223,14 @@ async def test_a_trickled_body_arrives_whole(stack: Stack) -> None:
     writer.close()
 
 
-async def test_a_body_that_stops_coming_is_given_up(make_stack: StackFactory) -> None:
+async def test_a_stalled_body_times_out(make_stack: StackFactory) -> None:
     stack = await make_stack(client_silence=0.05)
     raw = request("POST", UPLOADS, "X-Gallery-Key: k", "Content-Length: 100") + b"x"
     answer = await exchange(stack.port, raw)
     assert (answer.status, answer.code) == (408, "request_timeout")
 
 
-async def test_100_continue_comes_when_the_body_is_wanted(stack: Stack) -> None:
+async def test_100_continue_is_sent_when_the_body_is_read(stack: Stack) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("POST", UPLOADS, "X-Gallery-Key: k", "Content-Length: 2", "Expect: 100-continue"))
     assert (await _within(read_answer(reader))).status == 100
@@ -240,7 +240,7 @@ async def test_100_continue_comes_when_the_body_is_wanted(stack: Stack) -> None:
     writer.close()
 
 
-async def test_100_continue_does_not_come_for_what_is_refused(stack: Stack) -> None:
+async def test_100_continue_is_not_sent_for_a_refused_request(stack: Stack) -> None:
     raw = request("POST", UPLOADS, "Content-Length: 2", "Expect: 100-continue")
     assert (await exchange(stack.port, raw)).code == "gallery_key_missing"
 

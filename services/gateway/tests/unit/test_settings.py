@@ -19,13 +19,13 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     "origin",
     ["https://a.example/path", "ftp://a", "a.example", "https://a; script-src *", "https://a b", "'self'"],
 )
-def test_an_origin_cannot_widen_the_policy(origin: str) -> None:
+def test_an_origin_cannot_extend_the_content_security_policy(origin: str) -> None:
     with pytest.raises(ValidationError):
         GatewaySettings.model_validate({"media_origins": origin})
 
 
 @pytest.mark.parametrize("url", ["media:8003", "http://", "http://a?b", "unix:///x"])
-def test_addresses_are_looked_at(url: str) -> None:
+def test_addresses_are_validated(url: str) -> None:
     with pytest.raises(ValidationError):
         GatewaySettings(media_url=url)
 

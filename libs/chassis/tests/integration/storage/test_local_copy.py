@@ -57,7 +57,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def before_step(monkeypatch: pytest.MonkeyPatch, wanted: int, happens: Callable[[], object]) -> None:
-    """Lets something happen before the n-th step of a copy."""
+    """Calls a function before the n-th step of a copy."""
     steps = itertools.count(1)
     copy = os.copy_file_range
 
@@ -69,7 +69,9 @@ def before_step(monkeypatch: pytest.MonkeyPatch, wanted: int, happens: Callable[
     monkeypatch.setattr(os, "copy_file_range", step)
 
 
-async def test_a_copy_has_all_the_facts_of_its_source(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_a_copy_has_the_content_and_metadata_of_its_source(
+    store: LocalObjectStore, tmp_path: Path
+) -> None:
     before = await store.put("a", COPIED, content_type="text/x-a")
     copied = await store.copy("a", "b/c")
     assert copied == await store.head("b/c")
@@ -91,7 +93,7 @@ async def test_a_copy_on_file_systems_that_cannot_copy(
 
 
 @pytest.mark.usefixtures("small_steps")
-async def test_a_copy_that_fails_leaves_what_was_there(
+async def test_a_failed_copy_leaves_the_old_object(
     store: LocalObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full() -> None:
@@ -171,7 +173,9 @@ async def test_a_cancelled_copy_stops(
 
 
 @pytest.mark.usefixtures("small_steps")
-async def test_copies_hold_up_nothing_else(store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_copy_does_not_block_other_calls(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     go_on = threading.Event()
     copy = os.copy_file_range
 
@@ -199,10 +203,10 @@ from kappi_chassis.storage.local_space import LocalSpace
 from kappi_chassis.storage.local_files import ObjectTree
 local_copy._STEP_BYTES = 100_000
 copy = os.copy_file_range
-def told(*args, **options):
+def reported(*args, **options):
     print("step", flush=True)
     return copy(*args, **options)
-os.copy_file_range = told
+os.copy_file_range = reported
 ObjectTree(Path(sys.argv[1])).copy("a", "b", given_up=lambda: time.sleep(0.01))
 print("done", flush=True)
 """
@@ -220,7 +224,7 @@ def kill_while_copying(root: Path) -> None:
     process.stdout.close()
 
 
-async def test_killed_while_copying_nothing_is_seen_and_the_rest_swept(tmp_path: Path) -> None:
+async def test_a_killed_copy_is_invisible_and_its_files_are_swept(tmp_path: Path) -> None:
     now = [datetime.now(UTC)]
     store = LocalObjectStore(tmp_path, now=lambda: now[0])
     await store.put("a", COPIED, content_type="text/plain")

@@ -116,16 +116,16 @@ def test_killed_at_each_step(
         assert states[-1] == state(root)
         if acknowledged:
             break
-    # Once it is there, it stays there.
+    # An object that exists stays.
     assert states == sorted(states, key=[earlier, "after"].index)
     assert set(states) == {earlier, "after"}
     assert states[-1] == "after"
 
 
-def test_metadata_costs_no_second_sync_and_comes_before_the_first(
+def test_metadata_is_written_before_the_only_sync_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash of the machine keeps what was synced: bytes and metadata, then the name."""
+    """Bytes and metadata are synced before the name, so they survive a crash of the machine."""
     calls: list[str] = []
 
     def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,7 +137,7 @@ def test_metadata_costs_no_second_sync_and_comes_before_the_first(
 
     tree = ObjectTree(tmp_path)
     tree.prepare(stale_before=datetime.now(UTC))
-    with_an_object(tmp_path)  # its folder is there
+    with_an_object(tmp_path)  # makes its folder
     tree.delete([KEY])
     (tree.objects / KEY).parent.mkdir(parents=True)
     for name in ("setxattr", "fsync", "link"):

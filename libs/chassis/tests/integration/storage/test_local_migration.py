@@ -1,4 +1,4 @@
-"""A folder of an older version becomes plain files, whatever interrupts it."""
+"""A folder of an older version becomes plain files, also after interruptions."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_an_old_folder_becomes_plain_files(old_root: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_killed_over_and_over_it_goes_on(old_root: Path) -> None:
+async def test_a_migration_that_is_killed_repeatedly_continues(old_root: Path) -> None:
     kills = 0
     while not survives(lambda: list(migrate(old_root)), step=kills + 1):
         kills += 1
@@ -137,7 +137,9 @@ async def test_killed_over_and_over_it_goes_on(old_root: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_each_step_may_be_the_last(old_root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_migration_continues_after_a_kill_at_any_step(
+    old_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     for step in itertools.count(1):
         root = tmp_path_factory.mktemp("killed") / "store"
         shutil.copytree(old_root, root)
@@ -148,14 +150,14 @@ def test_each_step_may_be_the_last(old_root: Path, tmp_path_factory: pytest.Temp
     assert step > 3 * len(BODIES)
 
 
-async def test_the_folder_is_not_served_before(old_root: Path) -> None:
+async def test_the_folder_is_not_served_before_its_migration(old_root: Path) -> None:
     store = LocalObjectStore(old_root)
     with pytest.raises(StorageUnavailable, match="older version"):
         await store.ready()
     await store.close()
 
 
-async def test_an_old_version_that_ran_once_more_loses_nothing(old_root: Path) -> None:
+async def test_files_of_both_versions_are_kept(old_root: Path) -> None:
     store = LocalObjectStore(old_root)
     kept = await store.put("galleries/1/new/original", b"new", content_type="text/plain")
     foreign = old_root / "objects" / "galleries" / ".DS_Store"
@@ -169,7 +171,7 @@ async def test_an_old_version_that_ran_once_more_loses_nothing(old_root: Path) -
     await store.close()
 
 
-async def test_a_file_that_is_no_object_stays_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_object_is_left_unchanged(tmp_path: Path) -> None:
     broken = b"kappi-object-1\n{".ljust(1024)
     files = {"short%.": b"x", "long%.": b"no footer" * 999, "broken%.": broken}
     (tmp_path / "objects").mkdir()
@@ -179,7 +181,7 @@ async def test_a_file_that_is_no_object_stays_as_it_is(tmp_path: Path) -> None:
     assert plain_files(tmp_path) == files
 
 
-async def test_a_completion_that_an_old_version_began_goes_on(old_root: Path) -> None:
+async def test_a_completion_that_an_old_version_began_continues(old_root: Path) -> None:
     """Its file may have a footer already, or a part joined and removed."""
     upload = old_root / "multiparts" / UPLOAD_ID
     etags = [md5(bytes([number]) * 3000).hexdigest() for number in (1, 2)]

@@ -71,7 +71,7 @@ async def content(store: LocalObjectStore, key: str) -> bytes:
     return b"".join([chunk async for chunk in store.stream(key)])
 
 
-async def test_parts_of_any_size(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_parts_may_have_any_size(store: LocalObjectStore, tmp_path: Path) -> None:
     bodies = [b"a", b"", b"ccc" * 1000, b"dd"]
     upload_id, parts = await begin(store, "a/b", bodies)
     made = await store.complete_multipart("a/b", upload_id=upload_id, parts=parts)
@@ -84,7 +84,7 @@ async def test_parts_of_any_size(store: LocalObjectStore, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("why", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
-async def test_file_systems_that_cannot_copy(
+async def test_parts_are_joined_on_file_systems_that_cannot_copy(
     store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch, why: int
 ) -> None:
     def refuse(*_: object, **__: object) -> int:
@@ -97,9 +97,7 @@ async def test_file_systems_that_cannot_copy(
     assert await content(store, "a") == b"".join(bodies)
 
 
-async def test_a_disk_that_is_full_loses_no_part(
-    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_loses_no_part(store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = [bytes([n]) * 5000 for n in (1, 2, 3)]
     upload_id, parts = await begin(store, "a", bodies)
     copy = os.copy_file_range
@@ -127,7 +125,7 @@ async def test_a_disk_that_is_full_loses_no_part(
     assert await content(store, "a") == b"".join(bodies)
 
 
-async def test_the_disk_holds_no_more_than_one_part_twice(
+async def test_a_completion_stores_at_most_one_part_twice(
     store: LocalObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part_bytes, count = 1 << 20, 8
@@ -159,7 +157,7 @@ asyncio.run(main())
 """
 
 
-def test_killed_while_completing_it_goes_on(tmp_path: Path) -> None:
+def test_a_completion_that_is_killed_continues(tmp_path: Path) -> None:
     moments = random.Random(3)
     bodies = [bytes([n]) * 400_000 for n in range(60)]
     interrupted = 0
@@ -222,7 +220,7 @@ async def test_two_stores_complete_one_upload(store: LocalObjectStore, tmp_path:
     await other.close()
 
 
-async def test_completing_while_it_is_aborted_is_one_of_both(store: LocalObjectStore) -> None:
+async def test_completing_and_aborting_at_once_has_one_outcome(store: LocalObjectStore) -> None:
     for n in range(20):
         key = f"g/{n}"
         upload_id, parts = await begin(store, key, [b"x" * 1000] * 3)
@@ -240,7 +238,7 @@ async def test_completing_while_it_is_aborted_is_one_of_both(store: LocalObjectS
 
 
 @pytest.mark.parametrize("names_read", ["before", "after"])
-async def test_a_join_that_begins_during_a_look_hides_no_part(
+async def test_a_join_that_begins_during_a_listing_hides_no_part(
     store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch, names_read: str
 ) -> None:
     upload_id, parts = await begin(store, "a/b", [b"one", b"two"])
@@ -259,7 +257,7 @@ async def test_a_join_that_begins_during_a_look_hides_no_part(
     assert await store.list_parts("a/b", upload_id=upload_id) == tuple(parts)
 
 
-async def test_an_upload_that_ends_during_a_look_is_missing(
+async def test_an_upload_that_ends_during_a_listing_is_missing(
     store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id, _ = await begin(store, "a/b", [b"one", b"two"])
@@ -275,7 +273,7 @@ async def test_an_upload_that_ends_during_a_look_is_missing(
         await store.list_parts("a/b", upload_id=upload_id)
 
 
-async def test_a_long_completion_holds_up_nobody_else(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_a_long_completion_does_not_block_other_calls(store: LocalObjectStore, tmp_path: Path) -> None:
     upload_id, parts = await begin(store, "a", [b"x"])
     with (tmp_path / "multiparts" / upload_id / "upload").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -309,7 +307,7 @@ async def test_uploads_and_tags_survive_a_restart(store: LocalObjectStore, tmp_p
     await again.close()
 
 
-async def test_uploads_nobody_ever_came_back_to_are_swept(tmp_path: Path) -> None:
+async def test_abandoned_uploads_are_swept(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     store = LocalObjectStore(tmp_path, now=lambda: now)
     old_id, _ = await begin(store, "old", [b"x"])
@@ -329,7 +327,9 @@ async def test_uploads_nobody_ever_came_back_to_are_swept(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("upload_id", ["", "..", "../objects", "x" * 32, "0" * 31, "0" * 32, "/etc", "\0"])
-async def test_ids_never_lead_out_of_the_folder(store: LocalObjectStore, upload_id: str) -> None:
+async def test_upload_ids_cannot_name_paths_outside_the_folder(
+    store: LocalObjectStore, upload_id: str
+) -> None:
     await store.put("a", b"x", content_type="text/plain")
     with pytest.raises(MultipartMissing):
         await store.list_parts("a", upload_id=upload_id)
@@ -337,7 +337,7 @@ async def test_ids_never_lead_out_of_the_folder(store: LocalObjectStore, upload_
     assert await store.exists("a")
 
 
-async def test_tags_of_another_object_are_not_believed(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_tags_of_another_object_are_ignored(store: LocalObjectStore, tmp_path: Path) -> None:
     await store.put("a", b"x", content_type="text/plain")
     await store.set_tags("a", {"kind": "image"})
     left_over = (tmp_path / "tags" / "a%.").read_bytes()
@@ -348,7 +348,7 @@ async def test_tags_of_another_object_are_not_believed(store: LocalObjectStore, 
     assert await store.tags("a") == {}
 
 
-def test_a_part_file_that_lost_bytes_is_no_endless_loop(tmp_path: Path) -> None:
+def test_a_part_file_that_lost_bytes_is_an_error(tmp_path: Path) -> None:
     short, whole = tmp_path / "short", tmp_path / "whole"
     short.write_bytes(b"abc")
     with (
@@ -377,7 +377,7 @@ async def test_browsers_see_the_etag_of_a_part(served_local_store: ServedLocalSt
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_a_part_cut_off_leaves_what_was_there(served_local_store: ServedLocalStore) -> None:
+async def test_an_interrupted_part_leaves_the_old_part(served_local_store: ServedLocalStore) -> None:
     store, signer = served_local_store.store, served_local_store.signer
     key = f"galleries/{uuid.uuid4()}/original"
     upload_id, parts = await begin(store, key, [b"before"])
@@ -399,7 +399,9 @@ async def test_a_part_cut_off_leaves_what_was_there(served_local_store: ServedLo
     assert await store.list_parts(key, upload_id=upload_id) == tuple(parts)
 
 
-async def test_a_part_of_an_upload_aborted_meanwhile_is_refused(served_local_store: ServedLocalStore) -> None:
+async def test_a_part_is_refused_if_its_upload_is_aborted_meanwhile(
+    served_local_store: ServedLocalStore,
+) -> None:
     store, signer = served_local_store.store, served_local_store.signer
     key = f"galleries/{uuid.uuid4()}/original"
     upload_id = await store.create_multipart(key, content_type="video/mp4")

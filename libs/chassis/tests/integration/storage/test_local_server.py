@@ -51,7 +51,7 @@ def incoming(served: ServedLocalStore) -> list[str]:
     return [path.name for path in (served.root / "incoming").iterdir()]
 
 
-async def test_browsers_may_ask_first(sign_put: SignPut) -> None:
+async def test_browsers_may_send_preflight_requests(sign_put: SignPut) -> None:
     request = sign_put(3)
     asked = {
         "origin": "https://app.example.org",
@@ -66,7 +66,7 @@ async def test_browsers_may_ask_first(sign_put: SignPut) -> None:
     assert allowed >= {*request.headers, "range", "x-amz-checksum-sha256"}
 
 
-async def test_every_answer_may_be_read_by_browsers(
+async def test_browsers_may_read_every_answer(
     sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:
     put = await call(sign_put(3), b"abc")
@@ -76,7 +76,7 @@ async def test_every_answer_may_be_read_by_browsers(
         assert "etag" in answer.headers["access-control-expose-headers"]
 
 
-async def test_what_is_served_cannot_run_as_our_page(
+async def test_served_files_cannot_run_as_a_page_of_the_site(
     sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:
     await call(sign_put(3), b"abc")
@@ -130,7 +130,7 @@ async def test_dates_as_conditions(
     assert (await call(get, headers={"if-unmodified-since": long_ago})).status == 412
 
 
-async def test_a_body_of_another_length_than_signed_has_its_own_code(sign_put: SignPut) -> None:
+async def test_a_body_of_another_length_than_signed_is_refused_with_its_own_code(sign_put: SignPut) -> None:
     for body in (b"ab", b"abcd"):
         answer = await call(sign_put(3), body)
         assert answer.status == 400
@@ -138,7 +138,7 @@ async def test_a_body_of_another_length_than_signed_has_its_own_code(sign_put: S
     assert (await call(sign_put(3), b"abc")).status == 200
 
 
-async def test_nothing_told_beyond_the_code(
+async def test_an_error_contains_only_its_code_and_message(
     served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:
     get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
@@ -152,7 +152,7 @@ async def test_nothing_told_beyond_the_code(
 
 
 @pytest.mark.parametrize("http_method", ["POST", "DELETE", "PATCH"])
-async def test_other_methods(
+async def test_other_methods_are_refused(
     served_local_store: ServedLocalStore, now: datetime, key: str, http_method: str
 ) -> None:
     get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
@@ -167,7 +167,7 @@ async def test_a_length_is_required(sign_put: SignPut, served_local_store: Serve
     assert incoming(served_local_store) == []
 
 
-async def test_gigabytes_declared_as_two_kilobytes_are_not_read(
+async def test_a_body_beyond_its_signed_length_is_not_read(
     sign_put: SignPut, served_local_store: ServedLocalStore
 ) -> None:
     with closing(begun(sign_put(2048), **{"content-length": str(2 << 30)})) as connection:
@@ -176,7 +176,9 @@ async def test_gigabytes_declared_as_two_kilobytes_are_not_read(
     assert incoming(served_local_store) == []
 
 
-async def test_who_stops_when_told_hears_why(sign_put: SignPut, served_local_store: ServedLocalStore) -> None:
+async def test_a_client_that_stops_at_a_refusal_receives_it(
+    sign_put: SignPut, served_local_store: ServedLocalStore
+) -> None:
     """Bytes on their way when the refusal is sent must not turn it into a reset connection."""
     with closing(begun(sign_put(2048), **{"content-length": str(2 << 30)})) as connection:
         reader, writer = await asyncio.open_connection(sock=connection)
@@ -207,7 +209,7 @@ def _flood(connection: socket.socket) -> http.client.HTTPResponse | None:
         return None
 
 
-async def test_a_client_that_leaves_half_way_leaves_nothing(
+async def test_a_client_that_disconnects_half_way_leaves_no_file(
     sign_put: SignPut, served_local_store: ServedLocalStore, key: str
 ) -> None:
     with closing(begun(sign_put(1 << 22), **{"content-length": str(1 << 22)})) as connection:
@@ -260,13 +262,13 @@ async def test_one_upload_of_a_part_at_a_time(
         connection.sendall(b"abc")
         await eventually(lambda: _writers(served_local_store, 1))
         assert (await call(first, b"abcdef")).status == 409
-        assert (await call(second, b"abcdef")).status == 200, "another part is another matter"
+        assert (await call(second, b"abcdef")).status == 200, "another part may be uploaded at the same time"
         connection.sendall(b"111")
         assert (await asyncio.to_thread(answer_to, connection)).status == 200
     assert [part.number for part in await store.list_parts(key, upload_id=upload_id)] == [1, 2]
 
 
-async def test_an_upload_that_died_frees_its_key(
+async def test_an_upload_whose_client_disconnected_frees_its_key(
     sign_put: SignPut, served_local_store: ServedLocalStore
 ) -> None:
     request = sign_put(6)
@@ -277,7 +279,7 @@ async def test_an_upload_that_died_frees_its_key(
     assert (await call(request, b"abcdef")).status == 200
 
 
-async def test_an_upload_that_stands_still_makes_room(
+async def test_a_stalled_upload_yields_to_a_new_one(
     sign_put: SignPut, served_local_store: ServedLocalStore, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender may have changed to another network, and sends the upload again."""
@@ -301,7 +303,7 @@ async def _writers(served: ServedLocalStore, count: int) -> None:
     assert len(incoming(served)) == count
 
 
-async def test_browsers_alone_may_keep_what_is_served(
+async def test_only_browsers_may_cache_answers(
     sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:
     get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
@@ -313,7 +315,7 @@ async def test_browsers_alone_may_keep_what_is_served(
     assert {answer.headers["cache-control"] for answer in (missing, found, known)} == {"private"}
 
 
-async def test_big_files_come_back_whole(
+async def test_large_files_are_served_whole(
     served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:
     body = bytes(range(251)) * 40_000
@@ -326,7 +328,7 @@ async def test_big_files_come_back_whole(
     assert middle.body == body[1_000_000:9_000_000]
 
 
-async def test_a_reader_that_leaves_frees_the_file(
+async def test_a_reader_that_disconnects_frees_the_file(
     served_local_store: ServedLocalStore, now: datetime, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size_bytes = 64 << 20
@@ -371,7 +373,7 @@ class _Watched:
         self._closed[-1] = True
 
 
-async def test_no_signature_in_any_log(
+async def test_signatures_are_not_logged(
     sign_put: SignPut,
     served_local_store: ServedLocalStore,
     now: datetime,

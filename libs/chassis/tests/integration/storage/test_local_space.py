@@ -1,4 +1,4 @@
-"""A store on a disk that becomes full: it refuses uploads, serves objects, and leaves no remains."""
+"""A store on a disk that becomes full refuses uploads, serves objects, and leaves no remains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIFETIME = timedelta(minutes=5)
 
 
 class Disk:
-    """Free space, set by the test instead of measured; read again at each look."""
+    """Free space, set by the test instead of measured, and read again each time."""
 
     def __init__(self) -> None:
         self.free_bytes = 100 * MIB
@@ -74,7 +74,7 @@ def refused(answer: Answer) -> bool:
     )
 
 
-async def test_an_upload_beyond_the_reserve_is_refused_before_it_has_come(
+async def test_an_upload_beyond_the_reserve_is_refused_before_its_body(
     served: ServedLocalStore, disk: Disk
 ) -> None:
     request = signed(served, 30 * MIB)
@@ -87,7 +87,7 @@ async def test_an_upload_beyond_the_reserve_is_refused_before_it_has_come(
     assert (await call(request, bytes(30 * MIB))).status == 200
 
 
-async def test_uploads_side_by_side_do_not_share_the_same_room(served: ServedLocalStore) -> None:
+async def test_concurrent_uploads_each_claim_their_own_space(served: ServedLocalStore) -> None:
     with closing(begun(signed(served, 15 * MIB), **{"content-length": str(15 * MIB)})) as slow:
         slow.sendall(b"x")
 
@@ -104,7 +104,7 @@ async def test_uploads_side_by_side_do_not_share_the_same_room(served: ServedLoc
     await eventually(given_back)
 
 
-async def test_an_upload_ends_when_the_disk_fills_meanwhile(served: ServedLocalStore, disk: Disk) -> None:
+async def test_an_upload_ends_if_the_disk_fills_meanwhile(served: ServedLocalStore, disk: Disk) -> None:
     with closing(begun(signed(served, 10 * MIB), **{"content-length": str(10 * MIB)})) as connection:
         connection.sendall(bytes(2 * MIB))
 
@@ -119,7 +119,7 @@ async def test_an_upload_ends_when_the_disk_fills_meanwhile(served: ServedLocalS
     assert incoming(served) == []
 
 
-async def test_a_part_is_refused_too(served: ServedLocalStore, disk: Disk) -> None:
+async def test_a_part_beyond_the_reserve_is_refused(served: ServedLocalStore, disk: Disk) -> None:
     key = f"galleries/{uuid.uuid4()}/original"
     upload_id = await served.store.create_multipart(key, content_type="image/png")
     request = served.signer.sign_part(
@@ -143,7 +143,7 @@ async def test_a_part_is_refused_too(served: ServedLocalStore, disk: Disk) -> No
     assert (await served.store.complete_multipart(key, upload_id=upload_id, parts=parts)).size_bytes
 
 
-async def test_what_is_there_is_read_and_deleted_on_a_full_disk(served: ServedLocalStore, disk: Disk) -> None:
+async def test_objects_are_read_and_deleted_on_a_full_disk(served: ServedLocalStore, disk: Disk) -> None:
     head = await served.store.put("a/b", b"kept", content_type="text/plain")
     disk.free_bytes = 0
     get = served.signer.sign_get("a/b", now=datetime.now(UTC), lifetime=LIFETIME)
@@ -178,7 +178,7 @@ async def test_services_may_use_half_of_the_reserve(served: ServedLocalStore, di
     assert incoming(served) == []
 
 
-async def test_the_disks_own_refusal_is_the_same(
+async def test_a_refusal_by_the_disk_itself_gives_the_same_error(
     served: ServedLocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process took the last byte within the second."""
@@ -194,7 +194,7 @@ async def test_the_disks_own_refusal_is_the_same(
     assert (await call(request, b"abc")).status == 200
 
 
-async def test_a_file_that_cannot_even_be_closed_is_removed(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_closed_is_removed(tmp_path: Path) -> None:
     """Buffered bytes are written when a file is closed, and there is no room for them either."""
     tree = files.ObjectTree(tmp_path)
     tree.prepare(stale_before=datetime.now(UTC))

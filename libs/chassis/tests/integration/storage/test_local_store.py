@@ -77,7 +77,7 @@ async def test_a_key_may_be_a_folder_of_another(store: LocalObjectStore) -> None
     prefix=st.sampled_from(["", "a", "a/", "a/a", "é", "x" * 205, "😀" * 20, "😀" * 30 + "/", "/", "a//"]),
     limit=st.integers(1, 7),
 )
-def test_listing_is_that_of_a_sorted_list(
+def test_a_listing_is_sorted_by_key(
     tmp_path_factory: pytest.TempPathFactory, keys: set[str], prefix: str, limit: int
 ) -> None:
     root = tmp_path_factory.mktemp("tree")
@@ -108,7 +108,7 @@ async def test_a_replaced_object_stays_whole_to_its_reader(store: LocalObjectSto
     assert begun + b"".join([chunk async for chunk in chunks]) == b"old" * 1000
 
 
-async def test_nothing_stays_of_what_is_deleted(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_a_deleted_object_leaves_no_file(store: LocalObjectStore, tmp_path: Path) -> None:
     keys = [f"galleries/{n % 3}/{n}/original" for n in range(30)]
     for key in keys:
         await store.put(key, b"x", content_type="text/plain")
@@ -117,7 +117,7 @@ async def test_nothing_stays_of_what_is_deleted(store: LocalObjectStore, tmp_pat
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-def test_only_one_of_many_creates(tmp_path: Path) -> None:
+def test_only_one_of_many_writers_creates_an_object(tmp_path: Path) -> None:
     tree = ObjectTree(tmp_path)
     writers = 8
     together = threading.Barrier(writers)
@@ -140,8 +140,8 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_writers_survive_folders_vanishing_under_them(tmp_path: Path) -> None:
-    """Deletions remove empty folders all the time; no write may fail or be lost."""
+def test_writes_succeed_while_their_folders_are_removed(tmp_path: Path) -> None:
+    """Deletions remove empty folders at the same time; no write may fail or be lost."""
     tree = ObjectTree(tmp_path)
     stop = threading.Event()
 
@@ -184,7 +184,7 @@ for n in itertools.count():
 """
 
 
-def test_killed_at_any_moment_objects_are_whole_or_absent(tmp_path: Path) -> None:
+def test_objects_are_whole_or_absent_after_a_kill_at_any_time(tmp_path: Path) -> None:
     tree = ObjectTree(tmp_path)
     moments = random.Random(7)
     acknowledged = 1
@@ -210,7 +210,7 @@ def test_killed_at_any_moment_objects_are_whole_or_absent(tmp_path: Path) -> Non
     }
 
 
-async def test_what_dead_writers_left_is_swept_but_not_what_is_being_written(tmp_path: Path) -> None:
+async def test_files_of_dead_writers_are_swept_and_those_in_progress_stay(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     store = LocalObjectStore(tmp_path, now=lambda: now)
     await store.ready()
@@ -254,9 +254,7 @@ async def test_a_file_that_lost_its_attribute_is_served(store: LocalObjectStore,
         assert await store.head(f"{key}/copy") == copied
 
 
-async def test_a_file_that_was_changed_is_not_what_its_attribute_says(
-    store: LocalObjectStore, tmp_path: Path
-) -> None:
+async def test_the_attribute_of_a_changed_file_is_ignored(store: LocalObjectStore, tmp_path: Path) -> None:
     stored = await store.put("a.png", b"x", content_type="image/x-a")
     (tmp_path / "files" / "a.png%.").write_bytes(b"longer")
     head = await store.head("a.png")
@@ -264,9 +262,7 @@ async def test_a_file_that_was_changed_is_not_what_its_attribute_says(
     assert head.etag != stored.etag
 
 
-async def test_an_attribute_of_another_program_is_not_believed(
-    store: LocalObjectStore, tmp_path: Path
-) -> None:
+async def test_an_attribute_of_another_program_is_ignored(store: LocalObjectStore, tmp_path: Path) -> None:
     await store.put("a", b"x", content_type="text/plain")
     for value in (b"", b"\xff", b"\x91\x01"):
         os.setxattr(tmp_path / "files" / "a%.", NAME, value)
@@ -281,7 +277,7 @@ async def test_files_of_other_programs_are_no_objects(store: LocalObjectStore, t
     assert [found.key for found in (await store.list_page("")).objects] == ["a"]
 
 
-async def test_a_file_system_without_attributes_is_told(
+async def test_a_file_system_without_attributes_is_reported(
     store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -295,7 +291,7 @@ async def test_a_file_system_without_attributes_is_told(
     assert not await store.exists("a")
 
 
-async def test_content_types_that_cannot_be_headers(store: LocalObjectStore) -> None:
+async def test_content_types_that_cannot_be_headers_are_refused(store: LocalObjectStore) -> None:
     for content_type in ("a\nb", "é", "x" * 256, ""):
         with pytest.raises(StorageRefused):
             await store.put("a", b"x", content_type=content_type)

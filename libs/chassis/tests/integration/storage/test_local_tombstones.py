@@ -44,7 +44,7 @@ def signed(served: ServedLocalStore, key: str, size_bytes: int = 3) -> SignedReq
 
 @pytest.mark.parametrize("uploaded_before", [True, False])
 @pytest.mark.parametrize("deleted_by", ["key", "folder", "gallery"])
-async def test_what_was_deleted_does_not_come_back(
+async def test_a_valid_url_cannot_upload_a_deleted_object_again(
     served_local_store: ServedLocalStore, folder: str, deleted_by: str, uploaded_before: bool
 ) -> None:
     store, key = served_local_store.store, f"{folder}/original"
@@ -67,7 +67,7 @@ async def test_what_was_deleted_does_not_come_back(
     await store.put(key, b"abc", content_type="image/png")
 
 
-async def test_an_upload_that_ends_after_the_deletion_leaves_nothing(
+async def test_an_upload_that_ends_after_the_deletion_leaves_no_object(
     served_local_store: ServedLocalStore, folder: str
 ) -> None:
     key = f"{folder}/original"
@@ -85,7 +85,7 @@ async def test_an_upload_that_ends_after_the_deletion_leaves_nothing(
     assert (await served_local_store.store.list_page(folder)).objects == ()
 
 
-async def test_parts_of_what_was_deleted_are_refused(
+async def test_parts_of_a_deleted_object_are_refused(
     served_local_store: ServedLocalStore, folder: str
 ) -> None:
     """The upload may be begun after the deletion, before its service received the event."""
@@ -103,7 +103,7 @@ def tombstones(root: Path, clock: Clock) -> Tombstones:
     return Tombstones(root, kept_for=HOUR, now=clock)
 
 
-def test_they_outlive_the_process(tmp_path: Path) -> None:
+def test_tombstones_outlive_the_process(tmp_path: Path) -> None:
     clock = Clock()
     tombstones(tmp_path, clock).add_prefix("galleries/a")
     tombstones(tmp_path, clock).add_keys(["posts/1/original", "line\nbreak", "\ud800"])
@@ -114,7 +114,7 @@ def test_they_outlive_the_process(tmp_path: Path) -> None:
         assert not again.covers(key), key
 
 
-def test_one_process_sees_what_another_deletes(tmp_path: Path) -> None:
+def test_one_process_sees_the_deletions_of_another(tmp_path: Path) -> None:
     clock = Clock()
     one, other = tombstones(tmp_path, clock), tombstones(tmp_path, clock)
     for number in range(100):
@@ -138,37 +138,35 @@ def test_a_crash_in_the_middle_of_a_line_costs_that_line_only(tmp_path: Path) ->
     assert tombstones(tmp_path, clock).covers("c/x")
 
 
-def test_they_last_as_long_as_asked_and_then_go(tmp_path: Path) -> None:
+def test_tombstones_last_for_their_lifetime(tmp_path: Path) -> None:
     clock = Clock()
-    ours = tombstones(tmp_path, clock)
-    ours.add_prefix("a/")
+    recorded = tombstones(tmp_path, clock)
+    recorded.add_prefix("a/")
     clock.now += HOUR
-    ours.add_prefix("b/")  # a new file, which sweeps
-    assert ours.covers("a/x"), "an hour is not over before it is"
+    recorded.add_prefix("b/")  # a new file, which sweeps
+    assert recorded.covers("a/x"), "the tombstone is an hour old, and still valid"
     for _ in range(20):
-        ours.sweep()
+        recorded.sweep()
         clock.now += timedelta(minutes=5)
-    assert not ours.covers("a/x")
+    assert not recorded.covers("a/x")
     clock.now += HOUR
-    ours.sweep()
-    assert not ours.covers("b/x")
+    recorded.sweep()
+    assert not recorded.covers("b/x")
     assert list((tmp_path / "tombstones").iterdir()) == []
 
 
-def test_deleting_again_costs_no_disk(tmp_path: Path) -> None:
-    """A purge deletes page by page, and is tried again."""
+def test_repeated_deletions_do_not_grow_the_file(tmp_path: Path) -> None:
+    """A purge deletes page by page and may be repeated."""
     clock = Clock()
-    ours = tombstones(tmp_path, clock)
+    recorded = tombstones(tmp_path, clock)
     for _ in range(50):
-        ours.add_prefix("galleries/a")
-        ours.add_keys(["b", "c"])
+        recorded.add_prefix("galleries/a")
+        recorded.add_keys(["b", "c"])
     (file,) = (tmp_path / "tombstones").iterdir()
     assert file.stat().st_size < 200
 
 
-async def test_a_full_disk_does_not_keep_anything_from_being_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_objects_are_deleted_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LocalObjectStore(tmp_path)
     await store.put("a/x", b"x", content_type="text/plain")
 
@@ -182,7 +180,7 @@ async def test_a_full_disk_does_not_keep_anything_from_being_deleted(
     await store.close()
 
 
-async def test_the_store_sweeps_them(tmp_path: Path) -> None:
+async def test_the_store_sweeps_tombstones(tmp_path: Path) -> None:
     clock = Clock()
     store = LocalObjectStore(tmp_path, refuses_deleted_for=HOUR, now=clock)
     await store.delete_versions_page("a/")

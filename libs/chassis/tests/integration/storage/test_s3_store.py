@@ -46,7 +46,7 @@ def prefix() -> str:
     return f"{uuid.uuid4()}/"
 
 
-async def test_every_version_and_marker_goes(
+async def test_every_version_and_delete_marker_is_deleted(
     store: S3ObjectStore, client: S3Client, versioned: str, prefix: str
 ) -> None:
     for body in (b"1", b"2", b"3"):
@@ -105,7 +105,7 @@ def before_part(store: S3ObjectStore, wanted: int, happens: Callable[[], object]
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
-async def test_a_source_that_is_replaced_between_two_parts(
+async def test_a_copy_fails_if_its_source_is_replaced_between_two_parts(
     store_of_small_parts: S3ObjectStore, client: S3Client, bucket: str, prefix: str, part: int
 ) -> None:
     store, key = store_of_small_parts, prefix + "a"
@@ -120,7 +120,7 @@ async def test_a_source_that_is_replaced_between_two_parts(
 @pytest.mark.parametrize("part", [1, 2, 3])
 # versitygw copies an object that a delete marker hides.
 @pytest.mark.parametrize("bucket", ["plain"], indirect=True)
-async def test_a_source_that_is_deleted_between_two_parts(
+async def test_a_copy_fails_if_its_source_is_deleted_between_two_parts(
     store_of_small_parts: S3ObjectStore, client: S3Client, bucket: str, prefix: str, part: int
 ) -> None:
     store, key = store_of_small_parts, prefix + "a"
@@ -150,7 +150,7 @@ async def test_a_copy_cancelled_between_two_parts_leaves_nothing(
 
 
 @pytest.mark.parametrize("size_bytes", [10, len(THREE_PARTS)])
-async def test_a_copy_is_of_the_current_version(
+async def test_a_copy_has_the_current_version(
     store_of_small_parts: S3ObjectStore, prefix: str, size_bytes: int
 ) -> None:
     store = store_of_small_parts
@@ -162,7 +162,7 @@ async def test_a_copy_is_of_the_current_version(
 
 
 @pytest.mark.parametrize("wrong", ["secret_key", "access_key"])
-async def test_wrong_credentials(s3_server: S3Server, versioned: str, wrong: str) -> None:
+async def test_wrong_credentials_are_refused(s3_server: S3Server, versioned: str, wrong: str) -> None:
     server = replace(s3_server, credentials=replace(s3_server.credentials, **{wrong: "x" * 20}))
     store = server.store(versioned)
     with pytest.raises(StorageUnavailable):
@@ -183,13 +183,13 @@ async def test_a_missing_bucket_is_not_ready(s3_server: S3Server) -> None:
     await store.close()
 
 
-async def test_first_calls_at_once_share_one_client(s3_server: S3Server, versioned: str) -> None:
+async def test_concurrent_first_calls_share_one_client(s3_server: S3Server, versioned: str) -> None:
     store = s3_server.store(versioned)
     await asyncio.gather(*(store.ready() for _ in range(20)))
     await store.close()
 
 
-async def test_a_server_that_does_not_answer() -> None:
+async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     server = S3Server("http://127.0.0.1:9", "us-east-1", Credentials("a", "b"))
     store = server.store("b")
     with pytest.raises(StorageUnavailable, match="EndpointConnectionError"):
@@ -197,5 +197,5 @@ async def test_a_server_that_does_not_answer() -> None:
     await store.close()
 
 
-def test_an_address_holds_the_whole_server(s3_server: S3Server) -> None:
+def test_a_server_can_be_rebuilt_from_its_address(s3_server: S3Server) -> None:
     assert S3Server.at(s3_server.address) == s3_server

@@ -39,7 +39,7 @@ class Aws:
         return RenewedCredentials(self.begin, clock=lambda: self.seconds)
 
 
-async def test_they_are_asked_for_once_a_minute_and_never_waited_for() -> None:
+async def test_credentials_are_renewed_once_a_minute_in_the_background() -> None:
     aws = Aws()
     source = aws.source()
     assert [source() for _ in range(100)] == [FIRST] * 100
@@ -58,7 +58,7 @@ async def test_they_are_asked_for_once_a_minute_and_never_waited_for() -> None:
     assert source() is source()
 
 
-async def test_old_ones_are_kept_while_there_are_no_new_ones() -> None:
+async def test_old_credentials_are_kept_until_there_are_new_ones() -> None:
     aws = Aws()
     source = aws.source()
     assert source() == FIRST
@@ -81,7 +81,7 @@ async def test_old_ones_are_kept_while_there_are_no_new_ones() -> None:
     await eventually(renewed)
 
 
-def test_the_same_ones_stay_the_same_object() -> None:
+def test_unchanged_credentials_stay_the_same_object() -> None:
     aws = Aws()
     source = aws.source()
     first = source()
@@ -91,20 +91,20 @@ def test_the_same_ones_stay_the_same_object() -> None:
         assert source() is first
 
 
-def test_none_at_all_is_said_so_until_there_are_some() -> None:
+def test_missing_credentials_are_an_error_until_there_are_some() -> None:
     aws = Aws()
     aws.gives = None
     source = aws.source()
     for _ in range(100):
         with pytest.raises(StorageUnavailable, match="none"):
             source()
-    assert aws.asked == 1, "each time costs everybody a wait"
+    assert aws.asked == 1, "each request to the source would delay all calls"
     aws.gives = FIRST
     aws.seconds += 11
     assert source() == FIRST
 
 
-def test_urls_are_signed_with_those_of_the_moment() -> None:
+def test_urls_are_signed_with_the_current_credentials() -> None:
     given = [FIRST]
     signer = S3UrlSigner(
         endpoint="https://s3.example.org",
@@ -128,7 +128,7 @@ def test_urls_are_signed_with_those_of_the_moment() -> None:
         )
 
 
-def test_boto3s_chain_is_what_the_client_and_the_signer_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_and_signer_use_the_chain_of_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "CHAIN")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
@@ -141,7 +141,7 @@ def test_boto3s_chain_is_what_the_client_and_the_signer_use(monkeypatch: pytest.
     client.close()
 
 
-def test_a_machine_that_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_credentials_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

@@ -8,7 +8,7 @@ from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.storage.blocking_pool import BlockingPool
 
 
-async def test_a_call_that_hangs_is_given_up() -> None:
+async def test_a_call_that_hangs_times_out() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=1)
     release = threading.Event()
     with pytest.raises(StorageUnavailable, match="did not answer"):
@@ -18,7 +18,7 @@ async def test_a_call_that_hangs_is_given_up() -> None:
     await pool.close()
 
 
-async def test_the_wait_for_a_thread_counts() -> None:
+async def test_the_timeout_includes_the_wait_for_a_thread() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=0.05)
     release = threading.Event()
     ran = threading.Event()
@@ -29,7 +29,7 @@ async def test_the_wait_for_a_thread_counts() -> None:
     assert not ran.is_set()  # no caller waits for it any more, so it must not run
 
 
-async def test_no_more_threads_than_asked_for() -> None:
+async def test_the_number_of_threads_is_bounded() -> None:
     pool = BlockingPool(name="t", threads=3, timeout_s=5)
     together = threading.Barrier(3)
     names = await asyncio.gather(
@@ -39,7 +39,7 @@ async def test_no_more_threads_than_asked_for() -> None:
     await pool.close()
 
 
-async def test_a_cancelled_call_is_waited_for_if_it_has_begun() -> None:
+async def test_cancelling_waits_for_a_call_that_has_begun() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=5)
     begun, release, queued_ran = threading.Event(), threading.Event(), threading.Event()
 
@@ -63,7 +63,7 @@ async def test_a_cancelled_call_is_waited_for_if_it_has_begun() -> None:
     await pool.close()
 
 
-async def test_a_call_waited_for_may_be_cancelled_twice() -> None:
+async def test_a_call_may_be_cancelled_twice() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=5)
     begun, release = threading.Event(), threading.Event()
 
@@ -82,7 +82,7 @@ async def test_a_call_waited_for_may_be_cancelled_twice() -> None:
     await pool.close()
 
 
-async def test_closed_means_unavailable() -> None:
+async def test_a_closed_pool_is_unavailable() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=1)
     await pool.close()
     with pytest.raises(StorageUnavailable, match="closed"):

@@ -54,11 +54,11 @@ def parsed(header: str) -> str:
         ("\x00\x1f\u200b", "download"),
     ],
 )
-def test_examples(given_name: str, saved_as: str) -> None:
+def test_names_become_headers(given_name: str, saved_as: str) -> None:
     assert parsed(attachment(given_name)) == saved_as
 
 
-def test_old_clients_get_ascii() -> None:
+def test_old_clients_get_an_ascii_name() -> None:
     assert attachment("über 50% naïve.jpg") == (
         "attachment; filename=\"uber 50_ naive.jpg\"; filename*=UTF-8''%C3%BCber%2050%25%20na%C3%AFve.jpg"
     )
@@ -71,7 +71,7 @@ def test_long_names_keep_their_extension(stem: str) -> None:
     assert len(name.encode()) <= MAX_FILENAME_BYTES
 
 
-def test_a_long_extension_is_no_extension() -> None:
+def test_a_too_long_extension_is_cut() -> None:
     assert len(safe_filename("a." + "b" * 500).encode()) == MAX_FILENAME_BYTES
 
 

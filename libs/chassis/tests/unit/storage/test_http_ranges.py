@@ -44,7 +44,7 @@ def test_ranges_of_ten_bytes(header: str | None, selected: tuple[int, int] | Non
     ("header", "size_bytes"),
     [("bytes=10-", 10), ("bytes=99-100", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-1", 0)],
 )
-def test_ranges_of_nothing(header: str, size_bytes: int) -> None:
+def test_ranges_beyond_the_body_are_refused(header: str, size_bytes: int) -> None:
     with pytest.raises(RangeNotSatisfiable):
         requested_range(header, size_bytes=size_bytes)
 
@@ -86,13 +86,13 @@ def test_etags(header: str, weak: bool, named: bool) -> None:
         ({"if-match": '"abc"', "if-modified-since": SAME}, 304),
     ],
 )
-def test_preconditions_in_their_order(headers: dict[str, str], status: int | None) -> None:
+def test_preconditions_are_checked_in_order(headers: dict[str, str], status: int | None) -> None:
     assert failed_condition(headers, etag="abc", last_modified=MODIFIED) == status
 
 
 @pytest.mark.parametrize("name", ["if-unmodified-since", "if-modified-since"])
 @pytest.mark.parametrize("date", [EARLIER, SAME, LATER])
-def test_dates_count_for_nothing_where_there_is_none(name: str, date: str) -> None:
+def test_date_conditions_are_ignored_without_a_modification_date(name: str, date: str) -> None:
     assert failed_condition({name: date}, etag="abc", last_modified=None) is None
 
 

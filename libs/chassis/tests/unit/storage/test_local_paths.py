@@ -58,12 +58,12 @@ def test_every_key_has_its_own_path_inside_the_root(key: str) -> None:
         assert len(part) <= 255
 
 
-def test_kappis_own_keys_stay_readable() -> None:
+def test_keys_of_kappi_become_readable_paths() -> None:
     path = object_path(ROOT, "galleries/0192-ab/0192-cd/renditions/400x300.jpg")
     assert path == Path("/store/galleries/0192-ab/0192-cd/renditions/400x300.jpg%.")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 1025, "é" * 513, "\ud800"])
-def test_keys_no_store_takes(key: str) -> None:
+def test_keys_that_no_store_accepts_are_refused(key: str) -> None:
     with pytest.raises(StorageRefused):
         object_path(ROOT, key)

@@ -38,14 +38,16 @@ def verify(request: SignedRequest, *, now: datetime = NOW, http_method: str | No
 @given(
     key=keys, filename=st.none() | st.text(), content_type=st.sampled_from([None, "image/jpeg", "a/b; c=d&e"])
 )
-def test_a_get_tells_what_was_signed(key: str, filename: str | None, content_type: str | None) -> None:
+def test_a_verified_get_has_its_signed_claims(
+    key: str, filename: str | None, content_type: str | None
+) -> None:
     request = SIGNER.sign_get(key, now=NOW, lifetime=LIFETIME, filename=filename, content_type=content_type)
     disposition = attachment(filename) if filename is not None else None
     assert verify(request) == SignedClaims(key, content_type=content_type, disposition=disposition)
 
 
 @given(key=keys, size_bytes=st.integers(0, 1 << 42), sha256=st.none() | st.binary(min_size=32, max_size=32))
-def test_a_put_tells_what_was_bound(key: str, size_bytes: int, sha256: bytes | None) -> None:
+def test_a_verified_put_has_its_bound_content(key: str, size_bytes: int, sha256: bytes | None) -> None:
     binding = ContentBinding("video/mp4", size_bytes, sha256)
     assert verify(SIGNER.sign_put(key, binding=binding, now=NOW, lifetime=LIFETIME)).binding == binding
 
@@ -56,7 +58,9 @@ def test_a_put_tells_what_was_bound(key: str, size_bytes: int, sha256: bytes | N
     number=st.integers(1, 10_000),
     size_bytes=st.integers(0, 1 << 42),
 )
-def test_a_part_tells_what_was_bound(key: str, upload_id: str, number: int, size_bytes: int) -> None:
+def test_a_verified_part_has_its_bound_content(
+    key: str, upload_id: str, number: int, size_bytes: int
+) -> None:
     request = SIGNER.sign_part(
         key, upload_id=upload_id, number=number, size_bytes=size_bytes, now=NOW, lifetime=LIFETIME
     )
@@ -77,7 +81,7 @@ def test_a_part_tells_what_was_bound(key: str, upload_id: str, number: int, size
         lambda url: url.replace("&size=7", "&size=7&type=a%2Fb"),
     ],
 )
-def test_a_part_is_no_other_part(change: Callable[[str], str]) -> None:
+def test_the_url_of_one_part_is_not_valid_for_another(change: Callable[[str], str]) -> None:
     request = SIGNER.sign_part("k", upload_id="u", number=3, size_bytes=7, now=NOW, lifetime=LIFETIME)
     verify(request)
     assert change(request.url) != request.url
@@ -86,7 +90,7 @@ def test_a_part_is_no_other_part(change: Callable[[str], str]) -> None:
 
 
 @given(data=st.data())
-def test_one_changed_character_is_noticed(data: st.DataObject) -> None:
+def test_a_url_with_one_changed_character_is_refused(data: st.DataObject) -> None:
     request = SIGNER.sign_put("galleries/a/b", binding=BINDING, now=NOW, lifetime=LIFETIME)
     begin = request.url.index("/store/") + len("/store/")
     at = data.draw(st.integers(begin, len(request.url) - 1))
@@ -99,7 +103,7 @@ def test_one_changed_character_is_noticed(data: st.DataObject) -> None:
         verify(changed)
 
 
-def test_the_same_url_spelled_otherwise_is_the_same() -> None:
+def test_an_equivalent_spelling_of_a_url_is_accepted() -> None:
     request = SIGNER.sign_put("galleries/a/b", binding=BINDING, now=NOW, lifetime=LIFETIME)
     assert "image%2Fjpeg" in request.url
     assert verify(request._replace(url=request.url.replace("%2F", "%2f"))).binding == BINDING
@@ -122,21 +126,21 @@ def test_the_same_url_spelled_otherwise_is_the_same() -> None:
         lambda url: url.partition("?")[0] + "?&&",
     ],
 )
-def test_changed_queries_are_noticed(change: Callable[[str], str]) -> None:
+def test_changed_queries_are_refused(change: Callable[[str], str]) -> None:
     request = SIGNER.sign_put("k", binding=BINDING, now=NOW, lifetime=LIFETIME)
     verify(request)
     with pytest.raises(SignatureRejected):
         verify(request._replace(url=change(request.url)))
 
 
-def test_a_get_is_no_put_and_the_reverse() -> None:
+def test_a_url_for_get_is_not_valid_for_put_and_the_reverse() -> None:
     with pytest.raises(SignatureRejected):
         verify(SIGNER.sign_get("k", now=NOW, lifetime=LIFETIME), http_method="PUT")
     with pytest.raises(SignatureRejected):
         verify(SIGNER.sign_put("k", binding=BINDING, now=NOW, lifetime=LIFETIME), http_method="GET")
 
 
-def test_it_ends_to_the_second() -> None:
+def test_a_url_expires_to_the_second() -> None:
     request = SIGNER.sign_get("k", now=NOW, lifetime=LIFETIME)
     assert request.expires_at == NOW + LIFETIME
     verify(request, now=NOW + LIFETIME - timedelta(microseconds=1))
@@ -144,14 +148,14 @@ def test_it_ends_to_the_second() -> None:
         verify(request, now=NOW + LIFETIME)
 
 
-def test_another_secret_signs_nothing_here() -> None:
+def test_a_url_signed_with_another_secret_is_refused() -> None:
     other = LocalUrlSigner(base_url="http://host:8000/store/", secret=SECRET[::-1])
     with pytest.raises(SignatureRejected):
         verify(other.sign_get("k", now=NOW, lifetime=LIFETIME))
 
 
 @pytest.mark.parametrize("base_url", ["http://host/store", "/store/", "ftp://host/", "http:///store/"])
-def test_base_urls_that_cannot_be(base_url: str) -> None:
+def test_invalid_base_urls_are_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
         LocalUrlSigner(base_url=base_url, secret=SECRET)
 
@@ -163,7 +167,7 @@ def test_short_secrets_are_refused() -> None:
 
 @given(key=keys)
 def test_a_signature_is_a_plain_hmac(key: str) -> None:
-    """The signature is made of prepared contexts for speed; URLs of earlier versions stay valid."""
+    """Prepared HMAC contexts make signing fast; URLs of earlier versions stay valid."""
     url = urlsplit(SIGNER.sign_get(key, now=NOW, lifetime=LIFETIME).url)
     query, _, signature = url.query.partition("&signature=")
     signing_key = hmac.digest(SECRET, b"kappi local store url v1", "sha256")

@@ -70,7 +70,7 @@ def test_uploads_stop_at_the_reserve_and_services_at_half_of_it(space: LocalSpac
         space.reserve(250 * MIB + 1, use="service")
 
 
-def test_what_running_uploads_have_still_to_write_counts_as_taken(space: LocalSpace) -> None:
+def test_the_remaining_bytes_of_running_uploads_count_as_taken(space: LocalSpace) -> None:
     first = space.reserve(150 * MIB, use="upload")
     first.spend(100 * MIB)
     with pytest.raises(StorageFull):
@@ -84,7 +84,7 @@ def test_what_running_uploads_have_still_to_write_counts_as_taken(space: LocalSp
     space.check(100 * MIB)
 
 
-def test_a_claim_that_was_dropped_counts_no_longer(space: LocalSpace) -> None:
+def test_a_released_claim_no_longer_counts(space: LocalSpace) -> None:
     reserve = space.reserve(200 * MIB, use="upload")
     with pytest.raises(StorageFull):
         space.check(1)
@@ -93,11 +93,11 @@ def test_a_claim_that_was_dropped_counts_no_longer(space: LocalSpace) -> None:
     space.check(200 * MIB)
 
 
-def test_a_running_upload_ends_when_others_took_the_space(space: LocalSpace, disk: Disk) -> None:
+def test_a_running_upload_ends_if_other_files_took_the_space(space: LocalSpace, disk: Disk) -> None:
     upload = space.reserve(50 * MIB, use="upload")
     upload.spend(MIB)
-    disk.free_bytes = 100 * MIB  # as a log that grew
-    upload.spend(MIB)  # not looked at again within a second
+    disk.free_bytes = 100 * MIB  # for example because a log grew
+    upload.spend(MIB)  # the disk is measured once a second
     disk.now_s = 1.0
     with pytest.raises(StorageFull):
         upload.spend(MIB)
@@ -107,7 +107,7 @@ def test_a_running_upload_ends_when_others_took_the_space(space: LocalSpace, dis
         service.spend(1)
 
 
-def test_what_was_written_since_the_last_look_is_counted(space: LocalSpace, disk: Disk) -> None:
+def test_bytes_written_since_the_last_measurement_are_counted(space: LocalSpace, disk: Disk) -> None:
     upload = space.reserve(0, use="upload")
     upload.spend(200 * MIB)
     assert space.free_bytes == 100 * MIB
@@ -118,7 +118,7 @@ def test_what_was_written_since_the_last_look_is_counted(space: LocalSpace, disk
     assert space.free_bytes == 100 * MIB
 
 
-def test_the_disk_is_asked_once_a_second(space: LocalSpace, disk: Disk) -> None:
+def test_the_disk_is_measured_once_a_second(space: LocalSpace, disk: Disk) -> None:
     for _ in range(100):
         space.reserve(MIB, use="upload").release()
     assert disk.looks == 1
@@ -127,7 +127,7 @@ def test_the_disk_is_asked_once_a_second(space: LocalSpace, disk: Disk) -> None:
     assert disk.looks == 2
 
 
-def test_a_given_reserve_wins(disk: Disk, tmp_path: Path) -> None:
+def test_a_configured_reserve_replaces_the_default(disk: Disk, tmp_path: Path) -> None:
     space = LocalSpace(tmp_path, reserve_bytes=MIB, measure=disk.measure, clock=disk.clock)
     space.look()
     space.check(299 * MIB)

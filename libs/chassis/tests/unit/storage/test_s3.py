@@ -62,7 +62,7 @@ def client_error(code: str, status: int) -> ClientError:
     ],
     ids=lambda each: getattr(each, "__name__", str(each)),
 )
-def test_what_an_error_means(error: Exception, meaning: type[Exception]) -> None:
+def test_errors_of_s3_become_errors_of_the_store(error: Exception, meaning: type[Exception]) -> None:
     with pytest.raises(meaning) as caught, translated_errors("a/key"):
         raise error
     assert "secret-host" not in str(caught.value)
@@ -73,7 +73,7 @@ def test_a_missing_bucket_is_not_a_missing_object() -> None:
         raise client_error("404", 404)
 
 
-async def test_a_store_that_ignores_ranges(stubbed: Stubbed) -> None:
+async def test_a_store_that_ignores_ranges_is_read_correctly(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     answer = {
         "Body": StreamingBody(io.BytesIO(b"0123456789"), 10),
@@ -87,7 +87,7 @@ async def test_a_store_that_ignores_ranges(stubbed: Stubbed) -> None:
     assert (found.head.size_bytes, found.head.content_type) == (10, "application/octet-stream")
 
 
-async def test_a_checksum_of_parts_is_not_the_contents(stubbed: Stubbed) -> None:
+async def test_a_checksum_of_parts_is_no_checksum_of_the_content(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     answer = {"ContentLength": 10, "ETag": '"e-2"', "LastModified": MODIFIED, "ChecksumSHA256": "YWJj-2"}
     stubber.add_response("head_object", answer)
@@ -95,7 +95,7 @@ async def test_a_checksum_of_parts_is_not_the_contents(stubbed: Stubbed) -> None
     assert (head.sha256, head.etag) == (None, "e-2")
 
 
-async def test_per_key_errors_are_told(stubbed: Stubbed) -> None:
+async def test_errors_of_single_keys_are_returned(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     errors = [{"Key": "b", "Code": "AccessDenied"}, {"Key": "c", "Code": "NoSuchKey"}]
     stubber.add_response("delete_objects", {"Errors": errors})
@@ -103,7 +103,7 @@ async def test_per_key_errors_are_told(stubbed: Stubbed) -> None:
     assert (report.deleted, report.failed) == (2, {"b": "AccessDenied"})
 
 
-async def test_a_store_without_versions_is_asked_once(stubbed: Stubbed) -> None:
+async def test_a_store_without_versions_is_asked_for_them_once(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     listed = {"Contents": [{"Key": "p/a", "Size": 1, "LastModified": MODIFIED}]}
     deletion = {"Bucket": "photos", "Delete": {"Objects": [{"Key": "p/a"}], "Quiet": True}}
@@ -115,7 +115,7 @@ async def test_a_store_without_versions_is_asked_once(stubbed: Stubbed) -> None:
     assert (await store.delete_versions_page("p/")).deleted == 0
 
 
-async def test_versions_and_markers_go(stubbed: Stubbed) -> None:
+async def test_versions_and_delete_markers_are_deleted(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     listed = {
         "Versions": [{"Key": "p/a", "VersionId": "1"}, {"Key": "p/a", "VersionId": "2"}],
@@ -149,7 +149,7 @@ async def test_uploads_are_aborted_page_by_page(stubbed: Stubbed) -> None:
     assert await store.abort_multipart_uploads("p/") == 2
 
 
-async def test_nobody_answers() -> None:
+async def test_a_store_that_does_not_answer_is_unavailable() -> None:
     store = S3ObjectStore(ADDRESS, credentials=CREDENTIALS, threads=1)
     with pytest.raises(StorageUnavailable, match="EndpointConnectionError"):
         await store.ready()
@@ -159,13 +159,13 @@ async def test_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 1), (0, 0)])
-async def test_ranges_that_cannot_be(stubbed: Stubbed, start: int, length: int) -> None:
+async def test_impossible_ranges_are_refused(stubbed: Stubbed, start: int, length: int) -> None:
     store, _ = stubbed
     with pytest.raises(ValueError, match="range"):
         await store.read("k", start=start, length=length)
 
 
-async def test_what_is_stored_is_hashed_off_the_event_loop(
+async def test_hashing_does_not_block_the_event_loop(
     stubbed: Stubbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hashing eight megabytes takes longer than a request may take."""

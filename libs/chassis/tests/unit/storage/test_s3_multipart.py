@@ -31,10 +31,10 @@ from kappi_chassis.storage.tag_rules import checked_tags
 ADDRESS = S3Address(bucket="photos", region="us-east-1", endpoint="http://127.0.0.1:1")
 CREDENTIALS = Credentials("AK", "SK")
 Stubbed = tuple[S3ObjectStore, Stubber]
-OF_IT = {"Bucket": "photos", "Key": "k", "UploadId": "u"}
+UPLOAD = {"Bucket": "photos", "Key": "k", "UploadId": "u"}
 PARTS = [StoredPart(2, 5, "b"), StoredPart(1, 5, "a")]
 CHOSEN = {
-    **OF_IT,
+    **UPLOAD,
     "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": '"a"'}, {"PartNumber": 2, "ETag": '"b"'}]},
 }
 HEAD = {"ContentLength": 10, "ETag": '"e-2"', "LastModified": datetime(2026, 5, 1, tzinfo=UTC)}
@@ -56,18 +56,18 @@ def nothing_there(stubber: Stubber) -> None:
         stubber.add_client_error(operation, "NoSuchKey", http_status_code=404)
 
 
-async def test_of_a_part_listed_twice_the_newer_counts(stubbed: Stubbed) -> None:
+async def test_the_newer_of_two_listings_of_a_part_is_used(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     parts = [
         {"PartNumber": 1, "Size": 5, "ETag": '"old"'},
         {"PartNumber": 1, "Size": 5, "ETag": '"new"'},
         {"PartNumber": 2, "Size": 3, "ETag": '"b"'},
     ]
-    stubber.add_response("list_parts", {"Parts": parts, "IsTruncated": False}, OF_IT)
+    stubber.add_response("list_parts", {"Parts": parts, "IsTruncated": False}, UPLOAD)
     assert await store.list_parts("k", upload_id="u") == (StoredPart(1, 5, "new"), StoredPart(2, 3, "b"))
 
 
-async def test_parts_come_in_pages(stubbed: Stubbed) -> None:
+async def test_parts_are_listed_in_pages(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     first: dict[str, Any] = {
         "Parts": [{"PartNumber": 1, "Size": 5, "ETag": '"a"'}],
@@ -75,12 +75,12 @@ async def test_parts_come_in_pages(stubbed: Stubbed) -> None:
         "NextPartNumberMarker": 1,
     }
     second = {"Parts": [{"PartNumber": 2, "Size": 5, "ETag": '"b"'}], "IsTruncated": False}
-    stubber.add_response("list_parts", first, OF_IT)
-    stubber.add_response("list_parts", second, {**OF_IT, "PartNumberMarker": 1})
+    stubber.add_response("list_parts", first, UPLOAD)
+    stubber.add_response("list_parts", second, {**UPLOAD, "PartNumberMarker": 1})
     assert await store.list_parts("k", upload_id="u") == (StoredPart(1, 5, "a"), StoredPart(2, 5, "b"))
 
 
-async def test_create_only_is_the_stores_promise(stubbed: Stubbed) -> None:
+async def test_completion_asks_the_store_not_to_replace_an_object(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     nothing_there(stubber)
     stubber.add_response("complete_multipart_upload", {}, {**CHOSEN, "IfNoneMatch": "*"})
@@ -89,7 +89,7 @@ async def test_create_only_is_the_stores_promise(stubbed: Stubbed) -> None:
     assert (made.size_bytes, made.etag) == (10, "e-2")
 
 
-async def test_a_store_that_knows_no_such_condition_is_asked_without(stubbed: Stubbed) -> None:
+async def test_completion_works_on_a_store_without_that_condition(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     for attempt in range(2):
         nothing_there(stubber)
@@ -111,7 +111,7 @@ async def test_a_store_that_knows_no_such_condition_is_asked_without(stubbed: St
         ("InternalError", 500, StorageUnavailable),
     ],
 )
-async def test_what_a_failed_completion_means(
+async def test_errors_of_a_completion_become_errors_of_the_store(
     stubbed: Stubbed, code: str, status: int, meaning: type[Exception]
 ) -> None:
     store, stubber = stubbed
@@ -121,7 +121,7 @@ async def test_what_a_failed_completion_means(
         await store.complete_multipart("k", upload_id="u", parts=PARTS)
 
 
-async def test_a_failed_put_stream_is_aborted_and_its_own_failure_told(stubbed: Stubbed) -> None:
+async def test_a_failed_put_stream_is_aborted_and_raises_its_own_error(stubbed: Stubbed) -> None:
     store, stubber = stubbed
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -134,7 +134,7 @@ async def test_a_failed_put_stream_is_aborted_and_its_own_failure_told(stubbed: 
         await store.put_stream("k", chunks(), content_type="image/jpeg", replace=True)
 
 
-async def test_stores_that_know_no_tags_of_an_object_say_so_differently(stubbed: Stubbed) -> None:
+async def test_the_error_for_an_object_without_tags_means_no_tags(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     stubber.add_client_error("get_object_tagging", "NoSuchTagSet", http_status_code=404)
     assert await store.tags("k") == {}
@@ -200,7 +200,7 @@ async def test_no_object_has_more_parts_than_it_may(
 
 
 @pytest.mark.parametrize("length", [10, 200])
-async def test_tags_that_did_not_come_along_are_set(copying: Stubbed, length: int) -> None:
+async def test_tags_that_were_not_copied_are_set(copying: Stubbed, length: int) -> None:
     """The tags are too long for a header, or the store ignored the header."""
     store, stubber = copying
     tags = {"TagSet": [{"Key": "n", "Value": "v" * length}]}
@@ -215,7 +215,7 @@ async def test_tags_that_did_not_come_along_are_set(copying: Stubbed, length: in
     await store.copy("k", "t")
 
 
-async def test_a_store_that_knows_no_tags_copies_nonetheless(copying: Stubbed) -> None:
+async def test_a_store_without_tags_copies_objects(copying: Stubbed) -> None:
     store, stubber = copying
     stubber.add_response("head_object", HEAD)
     stubber.add_client_error("get_object_tagging", "NotImplemented", http_status_code=501)
@@ -235,7 +235,7 @@ async def test_a_store_that_knows_no_tags_copies_nonetheless(copying: Stubbed) -
         ("EntityTooLarge", 400, StorageRefused),
     ],
 )
-async def test_a_copy_that_fails_is_dropped(
+async def test_a_failed_copy_is_aborted(
     copying: Stubbed, code: str, status: int, meaning: type[Exception]
 ) -> None:
     store, stubber = copying
@@ -250,8 +250,8 @@ async def test_a_copy_that_fails_is_dropped(
     assert caught.value.args == ("k",) or meaning is not ObjectMissing
 
 
-async def test_a_copy_whose_join_fails_is_left_to_the_store(copying: Stubbed) -> None:
-    """The join may have begun, and some stores would then delete the object's bytes with the upload."""
+async def test_a_copy_whose_completion_fails_is_not_aborted(copying: Stubbed) -> None:
+    """The completion may have begun, and some stores would then delete the object's bytes with the upload."""
     store, stubber = copying
     stubber.add_response("head_object", HEAD | {"ContentLength": 5})
     stubber.add_response("get_object_tagging", {"TagSet": []})
@@ -276,7 +276,7 @@ async def test_a_copy_that_is_deleted_at_once_is_not_a_missing_source(copying: S
         await store.copy("k", "t")
 
 
-async def test_few_parts_are_copied_at_once() -> None:
+async def test_the_number_of_concurrent_part_copies_is_bounded() -> None:
     at_once = s3_multipart._COPIED_PARTS_AT_ONCE
     all_busy = threading.Barrier(at_once, timeout=10)
     lock = threading.Lock()
@@ -309,7 +309,7 @@ async def test_few_parts_are_copied_at_once() -> None:
     await store.close()
 
 
-def test_pieces_reach_far_enough() -> None:
+def test_piece_sizes_suffice_for_the_largest_object() -> None:
     sizes = [piece_size(number) for number in range(1, MAX_PARTS + 1)]
     assert sum(sizes) > 500 << 30
     assert min(sizes) >= 5 << 20
@@ -318,7 +318,7 @@ def test_pieces_reach_far_enough() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 5, 100])
 @pytest.mark.parametrize("total", [0, 1, 3, 4, 8, 9, 30])
-async def test_pieces_are_the_same_bytes(chunk: int, total: int) -> None:
+async def test_pieces_contain_the_same_bytes(chunk: int, total: int) -> None:
     content = bytes(range(total))
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -331,7 +331,7 @@ async def test_pieces_are_the_same_bytes(chunk: int, total: int) -> None:
     assert 0 < len(pieces[-1]) <= 3 + len(pieces) or total == 0
 
 
-async def test_whoever_lets_go_of_a_piece_has_one_in_memory() -> None:
+async def test_rechunking_keeps_one_piece_in_memory() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(64):
             yield bytes(1 << 16)
@@ -350,13 +350,13 @@ async def test_whoever_lets_go_of_a_piece_has_one_in_memory() -> None:
     "tags",
     [{}, {"a": ""}, {"n" * 128: "v" * 256}, {"Größe": "10 m/s + 3 = @x:y_z-."}, {"日本": "東京"}],
 )
-def test_tags_that_pass(tags: dict[str, str]) -> None:
+def test_valid_tags_are_accepted(tags: dict[str, str]) -> None:
     assert checked_tags(tags) == tags
 
 
 @pytest.mark.parametrize(
     "tags", [{"": "x"}, {"AWS:x": ""}, {"a": "\n"}, {"a": "\x00"}, {"a;b": ""}, {"a": "€"}]
 )
-def test_tags_that_do_not(tags: dict[str, str]) -> None:
+def test_invalid_tags_are_refused(tags: dict[str, str]) -> None:
     with pytest.raises(StorageRefused):
         checked_tags(tags)

@@ -42,7 +42,7 @@ def url(settings: StorageSettings) -> str:
     return build_signer(settings).sign_get("a/b", now=NOW, lifetime=timedelta(minutes=1)).url
 
 
-def test_a_folder(settings: FromEnvironment) -> None:
+def test_a_folder_means_the_local_store(settings: FromEnvironment) -> None:
     chosen = settings(LOCAL)
     assert isinstance(build_store(chosen), LocalObjectStore)
     assert url(chosen).startswith("http://localhost:8000/store/a/b?expires=")
@@ -55,7 +55,7 @@ def test_s3_wins_over_the_folder(settings: FromEnvironment) -> None:
     assert url(chosen).startswith("http://s3.internal:9000/photos/a/b?X-Amz-Algorithm=")
 
 
-def test_clients_may_reach_s3_elsewhere(settings: FromEnvironment) -> None:
+def test_clients_may_use_another_address_of_s3(settings: FromEnvironment) -> None:
     chosen = settings(
         S3, {"KAPPI_S3_PUBLIC_ENDPOINT": "https://s3.example.org", "KAPPI_S3_ADDRESSING": "virtual"}
     )
@@ -70,7 +70,7 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "KAPPI_LOCAL_STORE_DIR"),
         ({"KAPPI_S3_ENDPOINT": "http://x"}, "KAPPI_S3_BUCKET"),
@@ -79,17 +79,17 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
         ({"KAPPI_S3_BUCKET": "x", "KAPPI_S3_SESSION_TOKEN": "t"}, "KAPPI_S3_ACCESS_KEY"),
     ],
 )
-def test_half_a_configuration_is_told(
-    settings: FromEnvironment, environment: dict[str, str], told: str
+def test_an_incomplete_configuration_is_refused(
+    settings: FromEnvironment, environment: dict[str, str], message: str
 ) -> None:
     chosen = settings(environment)
-    with pytest.raises(StorageNotConfigured, match=told):
+    with pytest.raises(StorageNotConfigured, match=message):
         build_store(chosen)
-    with pytest.raises(StorageNotConfigured, match=told):
+    with pytest.raises(StorageNotConfigured, match=message):
         build_signer(chosen)
 
 
-def test_without_keys_aws_is_asked_for_them(settings: FromEnvironment) -> None:
+def test_without_keys_the_aws_chain_provides_them(settings: FromEnvironment) -> None:
     chosen = settings(
         {"KAPPI_S3_BUCKET": "photos"},
         {"AWS_ACCESS_KEY_ID": "OF-THE-POD", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "temporary"},
@@ -114,7 +114,7 @@ def test_settings_are_frozen_and_keep_their_secrets(settings: FromEnvironment) -
         setattr(chosen, "s3_bucket", "other")  # noqa: B010  # mypy sees that it is frozen too
 
 
-def test_boto3_is_not_loaded_for_a_folder() -> None:
+def test_the_local_store_does_not_load_boto3() -> None:
     import subprocess
 
     program = (

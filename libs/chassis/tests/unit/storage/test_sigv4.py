@@ -231,8 +231,8 @@ def test_a_signed_part_is_botocores(token: str | None, addressing: Addressing, k
     assert (ours.headers, ours.expires_at) == ({}, NOW + timedelta(minutes=10))
 
 
-def test_the_key_of_the_day_follows_the_day() -> None:
-    """One signer over midnight, in both directions: a stale derived key would fail only then."""
+def test_the_derived_key_changes_with_the_day() -> None:
+    """One signer is used over midnight in both directions: only this reveals a stale derived key."""
     credentials = Credentials("AK", "SK")
     signer = QuerySigner(endpoint="https://h", region="r", credentials=credentials)
     for now in (NOW, NOW + timedelta(seconds=2), NOW):
@@ -249,7 +249,7 @@ def test_the_key_of_the_day_follows_the_day() -> None:
         )
 
 
-def test_many_instants_do_not_pile_up() -> None:
+def test_cached_instants_are_bounded() -> None:
     signer = QuerySigner(endpoint="https://h", region="r", credentials=Credentials("AK", "SK"))
     urls = {signer.presign("GET", "/b/k", now=NOW + timedelta(seconds=n), expires_s=60) for n in range(500)}
     assert len(urls) == 500
@@ -259,7 +259,7 @@ def test_many_instants_do_not_pile_up() -> None:
 @pytest.mark.parametrize(
     "endpoint", ["s3.example.org", "ftp://host", "https://", "https://host/path", "https://host/path/"]
 )
-def test_endpoints_that_cannot_be(endpoint: str) -> None:
+def test_invalid_endpoints_are_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         QuerySigner(endpoint=endpoint, region="r", credentials=Credentials("AK", "SK"))
 
@@ -273,6 +273,6 @@ def test_header_names_must_be_canonical(names: tuple[str, ...]) -> None:
         )
 
 
-def test_credentials_do_not_show_themselves() -> None:
+def test_the_repr_of_credentials_contains_no_secret() -> None:
     shown = repr(Credentials("AKID", "secret", "token"))
     assert not any(part in shown for part in ("AKID", "secret", "token"))

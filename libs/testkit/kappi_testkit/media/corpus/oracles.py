@@ -52,7 +52,7 @@ class Reading:
 
 def run(program: str, *arguments: str | Path) -> str:
     """Returns a tool's output. Raises CalledProcessError."""
-    done = subprocess.run(  # noqa: S603 - a program of this machine, on files of the test's own
+    done = subprocess.run(  # noqa: S603 - an installed program, on files of the test
         [require_program(program), *map(str, arguments)],
         check=True,
         capture_output=True,

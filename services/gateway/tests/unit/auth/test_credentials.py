@@ -16,5 +16,5 @@ from kappi_gateway.auth.credentials import normal_code
         ("\u212aabc".encode(), "kabc"),
     ],
 )
-def test_codes(raw: bytes, code: str | None) -> None:
+def test_codes_are_normalised_or_refused(raw: bytes, code: str | None) -> None:
     assert normal_code(raw) == code

@@ -37,7 +37,7 @@ async def keep(cache: GrantCache, name: str, gallery_id: UUID = A, reusable_s: f
     return await cache.obtain(key(name), ask)
 
 
-async def test_kept_until_it_is_stale(cache: GrantCache, time: Time) -> None:
+async def test_a_grant_is_kept_until_it_is_stale(cache: GrantCache, time: Time) -> None:
     grant = await keep(cache, "a")
     time.now_s += 44.9
     assert cache.find(key("a")) is grant
@@ -46,12 +46,12 @@ async def test_kept_until_it_is_stale(cache: GrantCache, time: Time) -> None:
     assert len(cache) == 0
 
 
-async def test_what_may_not_be_reused_is_not_kept(cache: GrantCache) -> None:
+async def test_a_grant_without_lifetime_is_not_kept(cache: GrantCache) -> None:
     await keep(cache, "a", reusable_s=0)
     assert len(cache) == 0
 
 
-async def test_bounded_and_the_longest_unused_go(cache: GrantCache) -> None:
+async def test_the_cache_is_bounded_and_drops_the_least_recently_used_grants(cache: GrantCache) -> None:
     for name in "abc":
         await keep(cache, name)
     cache.find(key("a"))
@@ -59,7 +59,7 @@ async def test_bounded_and_the_longest_unused_go(cache: GrantCache) -> None:
     assert [name for name in "abcd" if cache.find(key(name))] == ["a", "c", "d"]
 
 
-async def test_all_grants_of_a_gallery_go(cache: GrantCache) -> None:
+async def test_all_grants_of_a_gallery_are_dropped(cache: GrantCache) -> None:
     await keep(cache, "a", A)
     await keep(cache, "b", A)
     await keep(cache, "c", B)
@@ -67,7 +67,7 @@ async def test_all_grants_of_a_gallery_go(cache: GrantCache) -> None:
     assert [name for name in "abc" if cache.find(key(name))] == ["c"]
 
 
-async def test_only_the_refused_grant_goes(cache: GrantCache) -> None:
+async def test_only_the_refused_grant_is_dropped(cache: GrantCache) -> None:
     old = await keep(cache, "a")
     cache.drop(key("a"), old)
     new = await keep(cache, "a")
@@ -75,13 +75,13 @@ async def test_only_the_refused_grant_goes(cache: GrantCache) -> None:
     assert cache.find(key("a")) is new
 
 
-async def test_everything_goes(cache: GrantCache) -> None:
+async def test_all_grants_are_dropped(cache: GrantCache) -> None:
     await keep(cache, "a")
     cache.drop_all()
     assert (len(cache), cache.find(key("a"))) == (0, None)
 
 
-async def test_failures_reach_all_and_are_not_kept(cache: GrantCache) -> None:
+async def test_failures_reach_all_callers_and_are_not_kept(cache: GrantCache) -> None:
     asked = 0
 
     async def fail() -> KeptGrant:
@@ -96,7 +96,7 @@ async def test_failures_reach_all_and_are_not_kept(cache: GrantCache) -> None:
     assert (await keep(cache, "a")).token == "a"
 
 
-async def test_the_question_is_withdrawn_with_the_last_who_waits(cache: GrantCache) -> None:
+async def test_the_request_is_cancelled_when_no_caller_waits(cache: GrantCache) -> None:
     withdrawn = asyncio.Event()
 
     async def wait() -> KeptGrant:
@@ -117,7 +117,7 @@ async def test_the_question_is_withdrawn_with_the_last_who_waits(cache: GrantCac
     assert not cache.is_being_asked(key("a"))
 
 
-async def test_nobody_joins_a_question_older_than_a_change(cache: GrantCache) -> None:
+async def test_a_request_older_than_a_change_is_not_shared(cache: GrantCache) -> None:
     released = asyncio.Event()
 
     async def old() -> KeptGrant:

@@ -44,7 +44,7 @@ def base_urls(public_url: str | None = "http://localhost:8000", **settings: Any)
         ("\xff", ("192.0.2.7", 8000), None),
     ],
 )
-def test_an_address_counts_where_the_connection_was_made_to_it(
+def test_a_host_that_is_the_address_of_the_connection_is_accepted(
     host: str, server: tuple[str, int], named: str | None
 ) -> None:
     asked = scope(f"Host: {host}", server=server)
@@ -74,7 +74,7 @@ def test_an_address_counts_where_the_connection_was_made_to_it(
         ([], CLIENT, None),
     ],
 )
-def test_listed_hosts_count_and_forwarded_ones_of_trusted_proxies(
+def test_listed_hosts_are_accepted_also_if_forwarded_by_trusted_proxies(
     headers: list[str], peer: str, named: str | None
 ) -> None:
     known = base_urls("https://kappi.example/kappi", hosts=["photos.lan"])
@@ -84,7 +84,7 @@ def test_listed_hosts_count_and_forwarded_ones_of_trusted_proxies(
 
 
 @pytest.mark.parametrize("settings", [{"public_url": None}, {"own_addresses": True}])
-def test_a_page_may_be_by_any_host_where_no_proxy_is_in_front(settings: dict[str, Any]) -> None:
+def test_without_a_proxy_a_page_may_have_any_host(settings: dict[str, Any]) -> None:
     known = base_urls(**settings)
     asked = scope("Host: box.local:8000")
     assert known.of_request(asked) is None
@@ -94,7 +94,7 @@ def test_a_page_may_be_by_any_host_where_no_proxy_is_in_front(settings: dict[str
 @pytest.mark.parametrize(
     "host", ["", "box;script-src *", "box.local:80@evil.example", "box/x", "[::1", "\xff"]
 )
-def test_what_is_no_host_names_no_page(host: str) -> None:
+def test_an_invalid_host_is_replaced_by_the_public_url(host: str) -> None:
     asked = scope(f"Host: {host}")
     assert base_urls(own_addresses=True).of_page(asked).geturl() == "http://localhost:8000"
 
@@ -108,7 +108,7 @@ def test_what_is_no_host_names_no_page(host: str) -> None:
         ("https://kappi.example/photos/of-us/", "https://kappi.example/photos/of-us"),
     ],
 )
-def test_public_urls(given: str, kept: str) -> None:
+def test_public_urls_are_read(given: str, kept: str) -> None:
     assert checked_public_url(given) == kept
 
 
@@ -130,7 +130,7 @@ def test_public_urls(given: str, kept: str) -> None:
         "https://kappi.example/store",
     ],
 )
-def test_what_cannot_be_a_public_url_is_refused_with_a_sentence(given: str) -> None:
+def test_an_invalid_public_url_is_refused_with_a_sentence(given: str) -> None:
     with pytest.raises(ValueError, match=r"kappi|https") as refused:
         checked_public_url(given)
     assert " " in str(refused.value)

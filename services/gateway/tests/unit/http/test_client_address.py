@@ -25,9 +25,11 @@ TRUSTED = ClientAddresses((ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
         ("unix", "2.2.2.2", "unix"),
     ],
 )
-def test_client_address(peer: str, forwarded: str | None, client: str) -> None:
+def test_the_client_address_is_found_behind_trusted_proxies(
+    peer: str, forwarded: str | None, client: str
+) -> None:
     assert TRUSTED.of(peer, forwarded) == client
 
 
-def test_nobody_is_trusted_by_default() -> None:
+def test_no_proxy_is_trusted_by_default() -> None:
     assert ClientAddresses(()).of("127.0.0.1", "2.2.2.2") == "127.0.0.1"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from kappi_gateway.http.headers import TO_GALLERIES, TO_STORE, WITH_GRANT, WITH_TOKEN, answering, passing
 
 
-def test_no_list_lets_internal_headers_through() -> None:
+def test_internal_headers_are_never_passed_on() -> None:
     for allowed in (TO_GALLERIES, TO_STORE, WITH_GRANT, WITH_TOKEN):
         assert not [name for name in allowed if name.startswith((b"x-kappi", b"x-forwarded", b"cookie"))]
 
@@ -15,7 +15,7 @@ def test_repeated_headers_stay_repeated() -> None:
     ]
 
 
-def test_connection_nominates_whatever_its_case_and_number() -> None:
+def test_all_connection_headers_count_in_any_case() -> None:
     headers = [
         (b"accept", b"a"),
         (b"range", b"r"),
@@ -25,7 +25,7 @@ def test_connection_nominates_whatever_its_case_and_number() -> None:
     assert passing(headers, TO_GALLERIES) == [("accept", "a")]
 
 
-def test_answers_keep_order_and_repetition() -> None:
+def test_headers_of_answers_keep_order_and_repetition() -> None:
     raw = [(b"Vary", b"a"), (b"Connection", b"close"), (b"Vary", b"b"), (b"Content-Length", b"1")]
     assert answering(raw, without_length=False) == [
         (b"vary", b"a"),

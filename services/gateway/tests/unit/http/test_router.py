@@ -20,7 +20,7 @@ def router() -> Router[str]:
     return router
 
 
-def test_parameters_come_raw(router: Router[str]) -> None:
+def test_parameters_are_not_decoded(router: Router[str]) -> None:
     assert router.find("GET", b"/v1/galleries/a%2Fb") == (
         "GET /v1/galleries/{id}",
         "/v1/galleries/{id}",
@@ -28,7 +28,7 @@ def test_parameters_come_raw(router: Router[str]) -> None:
     )
 
 
-def test_a_literal_wins(router: Router[str]) -> None:
+def test_a_literal_segment_takes_precedence(router: Router[str]) -> None:
     assert router.find("GET", b"/v1/galleries/mine")[0] == "GET /v1/galleries/mine"
 
 
@@ -39,7 +39,7 @@ def test_get_answers_head(router: Router[str]) -> None:
 @pytest.mark.parametrize(
     "path", [b"/v1/galleries/", b"/v1/galleries", b"//", b"/v1/galleries/a/", b"/x", b""]
 )
-def test_no_such_path(router: Router[str], path: bytes) -> None:
+def test_an_unknown_path_is_not_found(router: Router[str], path: bytes) -> None:
     if path == b"":
         assert router.find("GET", path)[0] == "GET /"  # an ASGI server's spelling of the root
         return
@@ -47,18 +47,18 @@ def test_no_such_path(router: Router[str], path: bytes) -> None:
         router.find("GET", path)
 
 
-def test_wrong_method(router: Router[str]) -> None:
+def test_a_wrong_method_is_refused(router: Router[str]) -> None:
     with pytest.raises(MethodNotAllowed) as refused:
         router.find("DELETE", b"/v1/galleries/a/uploads")
     assert refused.value.headers == {"Allow": "OPTIONS, POST"}
 
 
-def test_a_route_is_added_once(router: Router[str]) -> None:
+def test_a_route_can_be_added_once(router: Router[str]) -> None:
     with pytest.raises(ValueError, match="taken"):
         router.add("GET", "/v1/galleries/{other}", "again")
 
 
-def test_the_table_has_no_two_of_a_kind_and_nothing_internal() -> None:
+def test_the_table_has_no_duplicates_and_no_internal_paths() -> None:
     router: Router[str] = Router()
     for route in ROUTES:
         router.add(route.method, route.template, route.template)

@@ -20,7 +20,7 @@ def test_retry_after_is_whole_seconds_rounded_up(limit: GuessLimit) -> None:
     assert refused.value.headers == {"Retry-After": "3"}
 
 
-def test_so_many_found_codes_are_remembered_and_the_longest_unused_go_first(limit: GuessLimit) -> None:
+def test_found_codes_are_bounded_and_the_least_recently_used_are_dropped(limit: GuessLimit) -> None:
     limit.spend("1.1.1.1")
     for code in ("aaaa", "bbbb", "aaaa", "cccc"):
         limit.found("1.1.1.1", code)
@@ -35,7 +35,7 @@ def test_so_many_found_codes_are_remembered_and_the_longest_unused_go_first(limi
         limit.check("1.1.1.1", "cccc")
 
 
-def test_what_one_address_has_found_is_no_use_to_another(limit: GuessLimit) -> None:
+def test_found_codes_are_kept_per_address(limit: GuessLimit) -> None:
     limit.found("1.1.1.1", "aaaa")
     limit.spend("1.1.1.2")
     with pytest.raises(TooManyGuesses):

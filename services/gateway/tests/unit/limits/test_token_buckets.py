@@ -24,7 +24,7 @@ def buckets(time: Time, **other: Any) -> TokenBuckets:
     return TokenBuckets(**{"capacity": 3, "refill_per_s": 0.5, "max_keys": 10, "monotonic": time, **other})
 
 
-def test_capacity_then_the_refill(time: Time) -> None:
+def test_a_bucket_gives_its_capacity_and_then_the_refill(time: Time) -> None:
     some = buckets(time)
     waits = []
     for _ in range(4):
@@ -35,7 +35,7 @@ def test_capacity_then_the_refill(time: Time) -> None:
     assert some.wait_s("a") == 0
 
 
-def test_no_more_than_the_capacity_gathers(time: Time) -> None:
+def test_a_bucket_never_exceeds_its_capacity(time: Time) -> None:
     some = buckets(time)
     some.take("a")
     time.now_s += 1000
@@ -45,7 +45,7 @@ def test_no_more_than_the_capacity_gathers(time: Time) -> None:
     assert some.wait_s("a") > 0
 
 
-def test_what_is_given_back_is_as_if_never_taken(time: Time) -> None:
+def test_a_returned_token_can_be_taken_again(time: Time) -> None:
     some = buckets(time)
     for _ in range(100):
         some.take("a")
@@ -53,7 +53,7 @@ def test_what_is_given_back_is_as_if_never_taken(time: Time) -> None:
     assert (some.wait_s("a"), len(some)) == (0, 0)
 
 
-def test_what_is_owed_is_waited_for(time: Time) -> None:
+def test_owed_tokens_extend_the_wait(time: Time) -> None:
     some = buckets(time)
     some.take("a")
     some.owe("a", 10)
@@ -64,13 +64,13 @@ def test_what_is_owed_is_waited_for(time: Time) -> None:
     assert (some.wait_s("b"), len(some)) == (0, 1)
 
 
-def test_giving_back_to_the_forgotten(time: Time) -> None:
+def test_giving_back_to_an_unknown_bucket_does_nothing(time: Time) -> None:
     some = buckets(time)
     some.give_back("a")
     assert len(some) == 0
 
 
-def test_memory_is_bounded_and_the_longest_untouched_go(time: Time) -> None:
+def test_buckets_are_bounded_and_the_least_recently_used_are_dropped(time: Time) -> None:
     some = buckets(time, capacity=1, max_keys=2)
     for key in ("a", "b", "a", "c"):
         some.take(key)
@@ -82,7 +82,7 @@ def test_memory_is_bounded_and_the_longest_untouched_go(time: Time) -> None:
     rate=st.floats(0.001, 50, allow_nan=False),
     steps=st.lists(st.floats(0, 100, allow_nan=False), max_size=20),
 )
-def test_who_waits_as_told_gets_the_token(rate: float, steps: list[float]) -> None:
+def test_a_token_is_available_after_the_stated_wait(rate: float, steps: list[float]) -> None:
     time = Time()
     some = buckets(time, refill_per_s=rate)
     for step in steps:
@@ -93,7 +93,7 @@ def test_who_waits_as_told_gets_the_token(rate: float, steps: list[float]) -> No
 
 
 @given(st.lists(st.sampled_from(["take", "pass"]), max_size=60))
-def test_never_more_than_capacity_and_refill(actions: list[str]) -> None:
+def test_taken_tokens_never_exceed_capacity_and_refill(actions: list[str]) -> None:
     time = Time()
     some = buckets(time)
     taken = 0

@@ -1,4 +1,4 @@
-"""The clients that are cut and those that are waited for, on a simulated clock."""
+"""The slow clients that are disconnected and those that are not, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cut_after_s(rate: MinimumRate, bytes_per_s: float, *, for_s: float = HOUR_S)
     return float("inf")
 
 
-def test_a_slow_line_is_never_cut(transfers: Transfers) -> None:
+def test_a_slow_connection_is_never_closed(transfers: Transfers) -> None:
     with transfers.upload("192.0.2.1") as rate:
         assert cut_after_s(rate, 30_000) == float("inf")
     with transfers.download("192.0.2.1") as rate:
@@ -47,23 +47,23 @@ def test_a_slow_line_is_never_cut(transfers: Transfers) -> None:
 
 
 @pytest.mark.parametrize("at_once", [2, 3, 6])
-def test_what_shares_a_slow_line_is_not_cut_either(transfers: Transfers, at_once: int) -> None:
+def test_transfers_that_share_a_slow_connection_are_not_closed(transfers: Transfers, at_once: int) -> None:
     with ExitStack() as stack:
         rates = [stack.enter_context(transfers.upload("192.0.2.1")) for _ in range(at_once)]
         assert cut_after_s(rates[0], 30_000 / at_once) == float("inf")
 
 
-def test_a_slow_line_may_pause(transfers: Transfers) -> None:
+def test_a_slow_connection_may_pause(transfers: Transfers) -> None:
     with transfers.upload("192.0.2.1") as rate:
         leeway = RateAllowance(rate)
         for _ in range(20):
             for _ in range(240):
                 leeway.moved(15_000, waited_s=0.5)
-            leeway.moved(15_000, waited_s=20.0)  # a tunnel
+            leeway.moved(15_000, waited_s=20.0)  # such as in a tunnel
             assert leeway.left_s > 0
 
 
-def test_what_crawls_is_cut_and_the_longer_it_lasts_the_sooner(transfers: Transfers) -> None:
+def test_a_very_slow_transfer_is_closed_and_long_ones_sooner(transfers: Transfers) -> None:
     with transfers.upload("192.0.2.1") as rate:
         assert 60 < cut_after_s(rate, 4_000) < 240
         assert 240 < cut_after_s(rate, 16_000) < 1_200
@@ -71,7 +71,7 @@ def test_what_crawls_is_cut_and_the_longer_it_lasts_the_sooner(transfers: Transf
         assert asked == [4096 * step for step in (1, 2, 3, 4, 5, 6, 6, 6)]
 
 
-def test_where_places_are_scarce_each_must_be_worth_its_own(transfers: Transfers) -> None:
+def test_the_minimum_rate_rises_when_places_are_scarce(transfers: Transfers) -> None:
     with ExitStack() as stack:
         for number in range(4):
             for _ in range(64):
@@ -81,7 +81,7 @@ def test_where_places_are_scarce_each_must_be_worth_its_own(transfers: Transfers
         assert cut_after_s(rate, 5_000) < 300
 
 
-def test_an_address_has_its_places_and_no_more(transfers: Transfers) -> None:
+def test_places_of_an_address_are_limited(transfers: Transfers) -> None:
     with ExitStack() as stack:
         for _ in range(64):
             stack.enter_context(transfers.upload("2001:db8::1"))
@@ -96,7 +96,7 @@ def test_an_address_has_its_places_and_no_more(transfers: Transfers) -> None:
             pass
 
 
-def test_what_is_cut_is_counted(transfers: Transfers) -> None:
+def test_closed_transfers_are_counted(transfers: Transfers) -> None:
     def count(name: str) -> float:
         return REGISTRY.get_sample_value(name, {"direction": "upload"}) or 0.0
 
@@ -113,7 +113,7 @@ def test_what_is_cut_is_counted(transfers: Transfers) -> None:
     assert count("kappi_gateway_cut_transfers_total") == before + 1
 
 
-def test_other_bodies_are_asked_for_the_same_all_along() -> None:
+def test_other_bodies_have_a_constant_minimum_rate() -> None:
     rate = MinimumRate(timedelta(seconds=60).total_seconds())
     assert {rate.bytes_per_s(waited_s) for waited_s in (0, 60, 3600)} == {4096}
     assert cut_after_s(rate, 4_200) == float("inf")

@@ -87,7 +87,7 @@ def schema_in(document: dict[str, Any], path: str, method: str) -> str:
     return str(content["application/json"]["schema"]["$ref"]).rpartition("/")[2]
 
 
-def test_only_listed_operations() -> None:
+def test_only_listed_operations_are_documented() -> None:
     assert list(merged()["paths"]) == [
         "/v1/galleries",
         "/v1/galleries/{id}",
@@ -96,7 +96,7 @@ def test_only_listed_operations() -> None:
     ]
 
 
-def test_schemas_of_one_name_are_kept_apart() -> None:
+def test_different_schemas_of_one_name_get_different_names() -> None:
     document = merged()
     schemas = document["components"]["schemas"]
     assert schemas[schema_in(document, "/v1/media/{id}", "get")] == {"type": "integer", "format": "int64"}
@@ -104,7 +104,7 @@ def test_schemas_of_one_name_are_kept_apart() -> None:
     assert schemas[own]["properties"]["next"] == schema_of(own)
 
 
-def test_equal_schemas_are_one_and_unused_ones_go() -> None:
+def test_equal_schemas_are_merged_and_unused_ones_are_removed() -> None:
     document = merged()
     assert (
         schema_in(document, "/v1/galleries/{id}", "get")
@@ -116,7 +116,7 @@ def test_equal_schemas_are_one_and_unused_ones_go() -> None:
     ]
 
 
-def test_path_parameters_get_our_names_and_credentials_are_schemes() -> None:
+def test_path_parameters_get_public_names_and_credentials_become_schemes() -> None:
     get = merged()["paths"]["/v1/galleries/{id}"]["get"]
     assert get["parameters"] == [
         {"in": "path", "name": "id", "required": True},
@@ -125,7 +125,7 @@ def test_path_parameters_get_our_names_and_credentials_are_schemes() -> None:
     assert get["security"] == [{"GalleryKey": []}]
 
 
-def test_grants_are_nobodys_business() -> None:
+def test_grants_are_not_documented() -> None:
     get = merged()["paths"]["/v1/media/{id}"]["get"]
     assert "parameters" not in get
     assert {"GalleryCode": []} in get["security"]
@@ -147,7 +147,7 @@ def failing(media: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_a_services_failures_and_the_gateways_are_told_together() -> None:
+def test_failures_of_service_and_gateway_are_documented_together() -> None:
     shown = failing(
         {"404": listed_problems({"media_not_found": "No such item", "gallery_not_found": "No gallery"})}
     )
@@ -159,7 +159,7 @@ def test_a_services_failures_and_the_gateways_are_told_together() -> None:
     assert "`too_many_guesses`" in shown["429"]
 
 
-def test_what_only_a_gateway_can_do_wrong_is_not_told() -> None:
+def test_failures_that_only_the_gateway_can_cause_are_not_documented() -> None:
     unauthenticated = {"credentials_missing": "Needed", "grant_invalid": "The grant is not valid"}
     shown = failing(
         {"401": listed_problems(unauthenticated), "403": listed_problems({"right_missing": "No"})}
@@ -172,12 +172,12 @@ def test_what_only_a_gateway_can_do_wrong_is_not_told() -> None:
     )
 
 
-def test_answers_that_are_no_failures_stay_as_they_are() -> None:
+def test_answers_that_are_no_failures_are_unchanged() -> None:
     shown = failing({"302": {"description": "To the bytes"}, "default": {"description": "A problem"}})
     assert (shown["200"], shown["302"], shown["default"]) == ("ok", "To the bytes", "A problem")
 
 
-def test_tokens_exist_where_accounts_do() -> None:
+def test_tokens_are_documented_only_with_accounts() -> None:
     without, document = merged(), merged_with_accounts()
     assert {"AccessToken", "OAuth2"}.isdisjoint(without["components"]["securitySchemes"])
     assert without["paths"]["/v1/media/{id}"]["get"]["security"][-1] == {
@@ -196,7 +196,7 @@ def test_tokens_exist_where_accounts_do() -> None:
 
 
 @pytest.mark.parametrize("document", [merged(), merged_with_accounts()])
-def test_every_scheme_named_exists(document: dict[str, Any]) -> None:
+def test_every_named_scheme_exists(document: dict[str, Any]) -> None:
     named = {
         name
         for operations in document["paths"].values()
@@ -207,7 +207,7 @@ def test_every_scheme_named_exists(document: dict[str, Any]) -> None:
     assert named <= document["components"]["securitySchemes"].keys()
 
 
-def test_the_services_own_documents_are_left_alone() -> None:
+def test_the_documents_of_the_services_are_not_changed() -> None:
     parts = {Service.GALLERIES: copy.deepcopy(GALLERIES), Service.MEDIA: copy.deepcopy(MEDIA)}
     merge(parts)
     assert parts == {Service.GALLERIES: GALLERIES, Service.MEDIA: MEDIA}
