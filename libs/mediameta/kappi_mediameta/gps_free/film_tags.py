@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
@@ -71,12 +71,16 @@ async def keep_listed_tags(region: Region, meta: Sequence[Box]) -> bool:
 
     await clean_each(region, values.start, values.end, clean_value)
     await clean_each(region, *keys_at, clean_key)
-    for box in meta:
+    await _clean_others(region, (box for box in meta if box not in (keys, values)))
+    return bool(kept)
+
+
+async def _clean_others(region: Region, boxes: Iterable[Box]) -> None:
+    for box in boxes:
         if box.name == b"hdlr":
             await erase_handler_name(region, box)
-        elif box not in (keys, values):
+        else:
             await blank(region, box)
-    return bool(kept)
 
 
 async def _name_of(region: Region, value: Box, names: Sequence[Box]) -> str:

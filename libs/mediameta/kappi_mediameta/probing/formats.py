@@ -68,8 +68,8 @@ _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.cont
 
 # Phones and editors mix up the names of these containers (an iPhone's .MOV renamed .mp4, an Android .mp4 with
 # a 3GPP brand), and players read them all alike, so each name matches each format of its family.
-FILMS_OF_BOXES = frozenset({MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.THREE_GP})
-_FAMILIES = (FILMS_OF_BOXES, frozenset({MediaFormat.WEBM, MediaFormat.MKV}))
+FILMS_OF_BOXES = (MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.THREE_GP)
+_FAMILIES = (frozenset(FILMS_OF_BOXES), frozenset({MediaFormat.WEBM, MediaFormat.MKV}))
 
 
 def format_of(content_type: str) -> MediaFormat | None:
