@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from kappi_chassis.embedded.ports import LOOPBACK
 from kappi_contracts.accounts import JWKS_PATH
+from kappi_gateway.routes import Service as Upstream
 
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
@@ -94,7 +95,7 @@ class Environments:
     def _of_deployment(self, service: ServiceSpec) -> dict[str, str]:
         """Returns the secrets of internal calls and of events, for the services that use them."""
         own = {}
-        if service.name != "janitor":
+        if service.makes_calls:
             own["KAPPI_INTERNAL_SECRET"] = self._data.secret("internal")
         if service.name != "store":
             own["KAPPI_EVENT_SECRET"] = self.event_secret()
@@ -161,14 +162,14 @@ class Environments:
             "KAPPI_GATEWAY_HOST": self._plan.host,
             "KAPPI_GATEWAY_PORT": str(self._plan.port),
             "KAPPI_GATEWAY_OWN_ADDRESSES": str(self._plan.has_no_other_name).lower(),
-            "KAPPI_GATEWAY_IDENTITY_URL": addresses.url("identity"),
-            "KAPPI_GATEWAY_GALLERIES_URL": addresses.url("galleries"),
-            "KAPPI_GATEWAY_MEDIA_URL": addresses.url("media"),
         }
+        running = {service.name for service in self._plan.services}
+        for service in Upstream:
+            if service.value in running:
+                own[f"KAPPI_GATEWAY_{service.name}_URL"] = addresses.url(service.value)
         if self._plan.uses_s3:
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
         else:
-            own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
             # A page opened under another name still loads its pictures from this origin.
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = _origin_of(self._plan.public_url)
         return own

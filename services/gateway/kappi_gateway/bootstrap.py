@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
@@ -14,7 +13,6 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
-from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway import errors
@@ -32,6 +30,7 @@ from kappi_gateway.http.slow_clients import with_slow_client_limits
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.guesses import GuessLimit
 from kappi_gateway.limits.rate import RateLimit
+from kappi_gateway.limits.rules import RULES
 from kappi_gateway.limits.token_buckets import TokenBuckets
 from kappi_gateway.limits.transfers import Transfers
 from kappi_gateway.openapi.endpoint import OpenApi
@@ -52,48 +51,15 @@ from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
 
-_RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
-    # A reused idempotency key and a taken email address reveal something about another call, so neither is
-    # free.
-    Limit.CREATION: partial(
-        RateLimit,
-        name="galleries",
-        refusal=errors.TooManyGalleries,
-        is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
-    ),
-    Limit.SIGN_UP: partial(
-        RateLimit,
-        name="accounts",
-        refusal=errors.TooManyAccounts,
-        is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
-    ),
-    Limit.POST: partial(
-        RateLimit, name="posts", refusal=errors.TooManyPosts, is_free=lambda status, _: status in (401, 503)
-    ),
-    Limit.COMMENT: partial(
-        RateLimit, name="comments", refusal=errors.TooManyComments, is_free=lambda status, _: status != 201
-    ),
-    Limit.SIGNING: partial(
-        RateLimit, name="uploads", refusal=errors.TooManyUploads, is_free=lambda status, _: status >= 500
-    ),
-    Limit.GUESS: partial(
-        RateLimit, name="guesses", refusal=errors.TooManyGuesses, is_free=lambda status, _: status != 404
-    ),
-}
-
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
     """Builds the clients of the configured services, not yet started.
 
     introduction: headers that prove the caller.
     """
-    addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
-    if settings.identity_url is not None:
-        addresses[Service.IDENTITY] = settings.identity_url
-    if settings.store_url is not None:
-        addresses[Service.STORE] = settings.store_url
+    addresses = {service: settings.url_of(service) for service in Service}
     return Upstreams(
-        addresses,
+        {service: url for service, url in addresses.items() if url is not None},
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         connections=settings.upstream_connections,
@@ -277,7 +243,7 @@ class _Wiring:
             Limit.SIGNING: self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
             Limit.GUESS: guessing,
         }
-        return {limit: make(buckets[limit]) for limit, make in _RATE_LIMITS.items()}
+        return {limit: RateLimit(buckets[limit], RULES[limit]) for limit in buckets}
 
     def _buckets(self, burst: int, per_second: float) -> TokenBuckets:
         return TokenBuckets(

@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kappi_gateway.http.client_address import Network
 from kappi_gateway.http.public_url import checked_public_url
+from kappi_gateway.routes import Service
 
 
 def _split(read: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -233,3 +234,8 @@ class GatewaySettings(ServiceSettings):
     )
 
     openapi_refresh: timedelta = timedelta(seconds=60)
+
+    def url_of(self, service: Service) -> str | None:
+        """Returns the address of a service, or None where the deployment has no such service."""
+        url: str | None = getattr(self, f"{service.value}_url")
+        return url

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-
-from kappi_chassis.problems import TooManyRequests
 
 from kappi_gateway import metrics
+from kappi_gateway.limits.rules import RateRule
 from kappi_gateway.limits.token_buckets import TokenBuckets
 
 
 class RateLimit:
-    """Limits the rate of one kind of calls, or of the things that they make. Calls without effect are free.
+    """Limits the rate of one kind of calls, or of the things that they make."""
 
-    name: the limit's name in metrics. refusal: raised beyond the limit. is_free: decides by the status of the
-    answer and the problem code of a 422 ("" for any other status).
-    """
-
-    def __init__(
-        self,
-        buckets: TokenBuckets,
-        *,
-        name: str,
-        refusal: type[TooManyRequests],
-        is_free: Callable[[int, str], bool],
-    ) -> None:
+    def __init__(self, buckets: TokenBuckets, rule: RateRule) -> None:
         self._buckets = buckets
-        self._name = name
-        self._refusal = refusal
-        self._is_free = is_free
+        self._rule = rule
 
     def pay(self, subject: str) -> None:
         """Takes a token before the call.
@@ -38,8 +23,8 @@ class RateLimit:
         """
         wait_s = self._buckets.wait_s(subject)
         if wait_s > 0:
-            metrics.LIMITED.labels(self._name).inc()
-            raise self._refusal("Wait, then try again.", retry_after_s=math.ceil(wait_s))
+            metrics.LIMITED.labels(self._rule.name).inc()
+            raise self._rule.refusal("Wait, then try again.", retry_after_s=math.ceil(wait_s))
         self._buckets.take(subject)
 
     def settle(self, subject: str, *, status: int, code: str, things: int = 1) -> None:
@@ -48,7 +33,7 @@ class RateLimit:
         code: problem code where the status alone does not decide. things: number of things made, if each
         counts.
         """
-        if self._is_free(status, code):
+        if self._rule.is_free(status, code):
             self._buckets.give_back(subject)
         elif things > 1:
             self._buckets.owe(subject, things - 1)

@@ -11,6 +11,7 @@ from kappi_chassis.http.app import PROBLEM_TITLES, listed_problems
 from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem, UnknownField
 
 from kappi_gateway import errors
+from kappi_gateway.limits.rules import RULES
 from kappi_gateway.openapi.document import Document
 from kappi_gateway.routes import Credential, Limit, Route
 
@@ -30,14 +31,6 @@ def _of(*kinds: type[Problem]) -> tuple[Failure, ...]:
 _ALWAYS = _of(errors.UpstreamUnavailable, Overloaded, errors.UpstreamTimeout)
 _WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout, errors.TooManySlow)
 _WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout, errors.TooManyFiles, errors.TooManySlow)
-_LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
-    Limit.CREATION: _of(errors.TooManyGalleries),
-    Limit.SIGN_UP: _of(errors.TooManyAccounts),
-    Limit.GUESS: _of(errors.TooManyGuesses),
-    Limit.POST: _of(errors.TooManyPosts),
-    Limit.COMMENT: _of(errors.TooManyComments),
-    Limit.SIGNING: _of(errors.TooManyUploads),
-}
 # The galleries service refuses these itself when it is asked for a grant.
 _KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
 _PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
@@ -90,7 +83,8 @@ def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
         yield from _WITH_FILE if route.carries else _WITH_BODY
     if route.lasts:
         yield from _of(errors.TooManyArchives)
-    yield from _LIMITED.get(route.limit, ())
+    if route.limit is not Limit.NONE:
+        yield from _of(RULES[route.limit].refusal)
     yield from _CREDENTIALS.get(route.credential, ())
     if with_accounts and route.credential in {Credential.MANAGER, Credential.VIEWER}:
         yield from _TOKENS

@@ -64,10 +64,10 @@ _SUFFIX = re.compile(r"(?:Answer|View)$")
 _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
-_TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
 _TAGS_BY_SEGMENT = {"posts": "Posts", "comments": "Posts", "stats": "Statistics", "accesses": "Statistics"}
 """Tags by a word in the path, for parts of the product that several services answer for."""
-_ALL_TAGS = (*_TAGS.values(), "Posts", "Statistics")
+_ALL_TAGS = (*TAGS.values(), "Posts", "Statistics")
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",
@@ -143,7 +143,7 @@ def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
 
 def _tag(route: Route) -> str:
     words = route.template.split("/")
-    return next((_TAGS_BY_SEGMENT[word] for word in words if word in _TAGS_BY_SEGMENT), _TAGS[route.service])
+    return next((_TAGS_BY_SEGMENT[word] for word in words if word in _TAGS_BY_SEGMENT), TAGS[route.service])
 
 
 def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:

@@ -35,7 +35,8 @@ _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _SPACE = b"%20"
 _BASE_URL = BASE_URL.decode()
 _DOTS = frozenset({b".", b".."})
-_PASSING = {Service.IDENTITY: WITH_TOKEN, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
+PASSED_HEADERS = {Service.IDENTITY: WITH_TOKEN, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
+"""The headers of a client that reach each service."""
 _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 
@@ -93,7 +94,7 @@ class ProxyRoute:
         self._upstreams = upstreams
         self._credentials = credentials
         self._base_urls = base_urls
-        self._limit = limits.get(route.limit)
+        self._limit = None if route.limit is Limit.NONE else limits[route.limit]
         self._body_limit_bytes = (
             terms.file_body_limits_bytes[route.carries] if route.carries else terms.body_limit_bytes
         )
@@ -101,7 +102,9 @@ class ProxyRoute:
         self._slow = terms.slow
         silence_s = terms.client_silence.total_seconds()
         self._sending = MinimumRate(silence_s)
-        self._passing = WITH_TOKEN if route.credential is Credential.ACCOUNT else _PASSING[route.service]
+        self._passing = (
+            WITH_TOKEN if route.credential is Credential.ACCOUNT else PASSED_HEADERS[route.service]
+        )
         self._places = _places(route, terms)
         self._places_of_account = terms.pictures_of_account if route.carries is Carries.PICTURE else None
         self._reading = (
