@@ -61,14 +61,16 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
+RUNNING_OPENAPI := "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]"
 examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs
+	@KAPPI_TEST_REFRESH_OPENAPI=1 $(BIN)/python -m pytest -q -n0 $(RUNNING_OPENAPI)
 	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
 	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
 
 pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka
 	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
 	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
-	  "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]" \
+	  $(RUNNING_OPENAPI) \
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read

@@ -3,7 +3,8 @@
 `make examples` records them, then `make docs` refreshes docs/openapi.json, which contains them.
 
 The answer that shows most fields of an operation is kept, and the problem that names most errors of a code.
-Operations that the run does not call keep their examples.
+Operations that the run does not call keep their examples, and so do those whose fields are the same as
+before, because ids, times and names differ in every run.
 """
 
 from __future__ import annotations
@@ -77,8 +78,11 @@ class Recording:
     def write(self) -> None:
         """Writes the examples into the committed file."""
         examples = json.loads(COMMITTED.read_text())
-        examples["operations"] |= self._operations
-        examples["problems"] |= self._problems
+        for part, recorded in (("operations", self._operations), ("problems", self._problems)):
+            known = examples[part]
+            known |= {
+                name: each for name, each in recorded.items() if _fields(each) != _fields(known.get(name))
+            }
         ordered = {part: dict(sorted(each.items())) for part, each in examples.items()}
         COMMITTED.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
@@ -100,6 +104,15 @@ def shown(value: Any, name: str = "") -> Any:
     if name in STAND_INS:
         return STAND_INS[name]
     return _SIGNATURE.sub(r"\1…", _ORIGIN.sub(HOST, value))
+
+
+def _fields(value: Any, path: str = "") -> set[str]:
+    """Returns the paths of the fields that are neither null nor empty."""
+    if isinstance(value, dict):
+        return {field for key, each in value.items() for field in _fields(each, f"{path}.{key}")}
+    if isinstance(value, list):
+        return {field for each in value for field in _fields(each, f"{path}[]")}
+    return set() if value in (None, "") else {path}
 
 
 def _worth(value: Any) -> int:
