@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
+from kappi_testkit.asgi import Answer, AsgiClient
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
@@ -50,72 +51,20 @@ class Clock:
         self.now += span
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Http:
-    """Calls an ASGI app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
+class Http(AsgiClient):
+    """Calls the galleries service. key: the gallery's access key."""
 
     async def __call__(
         self,
         method: str,
         path: str,
         *,
-        body: Any = None,
-        raw: bytes | None = None,
         key: str | None = None,
-        token: str | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
     ) -> Answer:
-        """Call the app. path: with its query. body: sent as JSON. raw: sent as it is. key: the gallery's
-        access key.
-        """
-        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
-        sent = {"content-type": "application/json", **(headers or {})}
-        if key is not None:
-            sent["x-gallery-key"] = key
-        if token is not None:
-            sent["authorization"] = f"Bearer {token}"
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        messages: list[Any] = []
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self._app(scope, receive, send)
-        return Answer(
-            status=messages[0]["status"],
-            headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},
-            body=b"".join(message.get("body", b"") for message in messages[1:]),
-        )
+        named = {} if key is None else {"x-gallery-key": key}
+        return await super().__call__(method, path, headers={**(headers or {}), **named}, **content)
 
 
 @dataclass(frozen=True, slots=True)

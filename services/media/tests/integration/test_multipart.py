@@ -28,9 +28,10 @@ from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.use_cases import complete, multipart
+from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published
+from kappi_testkit.media.harness import Clock, Gallery, Http, Published
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.servers.local_store import ServedLocalStore
 from kappi_testkit.signed_requests import Answer as StoreAnswer
