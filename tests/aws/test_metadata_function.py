@@ -23,7 +23,6 @@ import pytest
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
 from kappi_contracts.grants import GRANT_HEADER, PublicGallery
@@ -97,7 +96,7 @@ def jwks_url(grant_key: SigningKey) -> Iterator[str]:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("media", lambda url: asyncio.run(migrate("kappi_media", url)))
+    return make_database.migrated("media")
 
 
 @pytest.fixture

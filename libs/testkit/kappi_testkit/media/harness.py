@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -24,6 +24,7 @@ from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.use_cases.process_upload import UploadWorker
 
 from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.events import RecordingDeadLetters, record_of
 from kappi_testkit.signed_requests import call
 
 
@@ -60,16 +61,6 @@ class Http(AsgiClient):
     ) -> Answer:
         named = {} if grant is None else {GRANT_HEADER: grant}
         return await super().__call__(method, path, headers={**(headers or {}), **named}, **content)
-
-
-@dataclass(slots=True)
-class RecordingDeadLetters:
-    """Dead letters, in memory."""
-
-    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
-
-    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.letters.append((record, error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +166,7 @@ def redelivered(event: Published) -> Record:
         sequence=event.sequence,
         data=msgspec.convert(event.data, model, strict=False),
     )
-    return Record(
-        topic=event.topic,
-        partition=0,
-        offset=0,
-        key=event.key.encode(),
-        value=envelope.value(),
-        headers=envelope.headers(),
-    )
+    return record_of(envelope)
 
 
 class Worker:

@@ -4,12 +4,9 @@ records.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,38 +14,23 @@ import msgspec
 import pytest
 from kappi_chassis.auth import JwksSource, SigningKey, jwks_document
 from kappi_chassis.auth.accounts import AccountVerifier
-from kappi_chassis.bus import Processor, Record
-from kappi_chassis.clock import new_id
+from kappi_chassis.bus import Processor
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.problems import Problem
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
-from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.clock import Clock
+from kappi_testkit.events import RecordingDeadLetters, RecordMaker, outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
-
-
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, span: timedelta) -> None:
-        self.now += span
 
 
 class Http(AsgiClient):
@@ -98,16 +80,6 @@ class Account:
             "jti": str(uuid4()),
         }
         return (key or self.key).sign({**claims, **changed})
-
-
-@dataclass(slots=True)
-class RecordingDeadLetters:
-    """Stores dead letters in memory."""
-
-    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
-
-    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.letters.append((record, error))
 
 
 class KeptPictures:
@@ -182,7 +154,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("galleries", lambda url: asyncio.run(migrate("kappi_galleries", url)))
+    return make_database.migrated("galleries")
 
 
 @pytest.fixture
@@ -302,33 +274,15 @@ def processor(
     )
 
 
-RecordMaker = Callable[..., Record]
-
-
 @pytest.fixture
 def record(clock: Clock) -> RecordMaker:
     """Returns `record(event, sequence=…, id=…)`: a record as the broker delivers it."""
 
-    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
-        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
-        return Record(
-            topic=event.topic_name(),
-            partition=0,
-            offset=0,
-            key=envelope.key.encode(),
-            value=envelope.value(),
-            headers=envelope.headers(),
-        )
-
-    return make
+    return RecordMaker(clock)
 
 
 @pytest.fixture
 def published(database: Database) -> Callable[[], Any]:
     """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
-    async def read() -> list[tuple[str, int, Any]]:
-        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
-        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
-
-    return read
+    return lambda: outbox_events(database)

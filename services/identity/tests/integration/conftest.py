@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_identity.bootstrap import (
@@ -31,26 +28,12 @@ from kappi_identity.use_cases.keyring import Keyring
 from kappi_identity.use_cases.reset_mailer import ResetMailer
 from kappi_identity.use_cases.rotate_keys import AdvanceKeys, ReplaceKey, RotateKeys
 from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.clock import Clock
+from kappi_testkit.events import outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
 PASSWORD = "correct horse battery staple"
-
-
-class Clock:
-    """A clock that stands still until a test moves it.
-
-    It starts half a day ago: PyJWT refuses tokens of the future.
-    """
-
-    def __init__(self) -> None:
-        self.now = utc_now() - timedelta(hours=12)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, span: timedelta) -> None:
-        self.now += span
 
 
 @dataclass(slots=True)
@@ -89,7 +72,8 @@ class Http(AsgiClient):
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    """Returns a clock that starts half a day ago: PyJWT refuses tokens of the future."""
+    return Clock(utc_now() - timedelta(hours=12))
 
 
 @pytest.fixture
@@ -99,7 +83,7 @@ def mailbox() -> Mailbox:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("identity", lambda url: asyncio.run(migrate("kappi_identity", url)))
+    return make_database.migrated("identity")
 
 
 @pytest.fixture
@@ -257,8 +241,4 @@ async def admin(create_admin: CreateAdmin, log_in: Callable[..., Any]) -> Someon
 def published(database: Database) -> Callable[[], Any]:
     """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
-    async def read() -> list[tuple[str, int, Any]]:
-        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
-        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
-
-    return read
+    return lambda: outbox_events(database)

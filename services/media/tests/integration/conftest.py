@@ -6,7 +6,6 @@ Database and object store are real; bytes are sent and read by signed URL, as cl
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -17,13 +16,11 @@ import msgspec
 import pytest
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.auth.verifier import Fetch
-from kappi_chassis.bus import Processor, Record
+from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
-from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.bootstrap.app import build_app
@@ -37,6 +34,7 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.events import RecordingDeadLetters, RecordMaker
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
     Client,
@@ -44,7 +42,6 @@ from kappi_testkit.media.harness import (
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Teller,
     Worker,
 )
@@ -145,7 +142,7 @@ def store(served_store: ServedLocalStore) -> FaultyStore:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("media", lambda url: asyncio.run(migrate("kappi_media", url)))
+    return make_database.migrated("media")
 
 
 @pytest.fixture
@@ -274,25 +271,14 @@ def worker(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLe
 
 
 @pytest.fixture
-def record(clock: Clock) -> Callable[..., Record]:
+def record(clock: Clock) -> RecordMaker:
     """`record(event, sequence=…, id=…)` returns a record as the broker delivers it."""
 
-    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
-        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
-        return Record(
-            topic=event.topic_name(),
-            partition=0,
-            offset=0,
-            key=event.key().encode(),
-            value=envelope.value(),
-            headers=envelope.headers(),
-        )
-
-    return make
+    return RecordMaker(clock)
 
 
 @pytest.fixture
-def tell(processor: Processor, record: Callable[..., Record], dead_letters: RecordingDeadLetters) -> Teller:
+def tell(processor: Processor, record: RecordMaker, dead_letters: RecordingDeadLetters) -> Teller:
     """`await tell(event, sequence=…)` delivers an event to the service."""
 
     async def told(event: Event, *, sequence: int = 1) -> None:

@@ -26,13 +26,13 @@ from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases import checksums
 from kappi_testkit.asgi import Answer
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
     Http,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )

@@ -27,6 +27,7 @@ from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, sto
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_testkit.asgi import Answer
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
@@ -35,7 +36,6 @@ from kappi_testkit.media.harness import (
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Teller,
 )
 from kappi_testkit.media.samples import encode, quadrants
