@@ -10,22 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
-from kappi_chassis.auth import JwksSource, SigningKey, jwks_document
+from kappi_chassis.auth import JwksSource, SigningKey
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.bus import Processor
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.problems import Problem
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.auth import access_token, key_set
 from kappi_testkit.clock import Clock
 from kappi_testkit.events import RecordingDeadLetters, RecordMaker, outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
@@ -65,21 +64,9 @@ class Account:
 
     def token_with(self, *, key: SigningKey | None = None, **changed: Any) -> str:
         """Returns a token signed by another key, or with other claims."""
-        issued = int(time.time())
-        lasting = max(issued, int(self.clock.now.timestamp())) + 600
-        claims = {
-            "iss": ACCESS_ISSUER,
-            "aud": ACCESS_AUDIENCE,
-            "sub": str(self.id),
-            "sid": str(uuid4()),
-            "role": self.role,
-            "name": self.name,
-            "tier": "Premium",
-            "iat": issued,
-            "exp": lasting,
-            "jti": str(uuid4()),
-        }
-        return (key or self.key).sign({**claims, **changed})
+        lasting = int(max(time.time(), self.clock.now.timestamp())) + 600
+        claims = {"role": self.role, "name": self.name, "tier": "Premium", "exp": lasting, **changed}
+        return access_token(key or self.key, self.id, claims)
 
 
 class KeptPictures:
@@ -226,13 +213,10 @@ def deps(
     pictures: KeptPictures,
     room: Room,
 ) -> Dependencies:
-    async def keys() -> bytes:
-        return msgspec.json.encode(jwks_document(identity_key))
-
     return Dependencies(
         database=database,
         outbox=outbox,
-        accounts=AccountVerifier(JwksSource(keys), clock=clock),
+        accounts=AccountVerifier(JwksSource(key_set(identity_key)), clock=clock),
         passwords=passwords,
         pictures=pictures,
         claim_room=room,

@@ -12,15 +12,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
-from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.verifier import Fetch
 from kappi_chassis.bus import Processor
-from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.bootstrap.app import build_app
@@ -34,6 +32,7 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.auth import access_token, key_set
 from kappi_testkit.events import RecordingDeadLetters, RecordMaker
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
@@ -72,10 +71,7 @@ def identity_key() -> SigningKey:
 
 @pytest.fixture
 def account_keys(identity_key: SigningKey) -> Fetch:
-    async def keys() -> bytes:
-        return msgspec.json.encode(jwks_document(identity_key))
-
-    return keys
+    return key_set(identity_key)
 
 
 @pytest.fixture
@@ -105,22 +101,7 @@ def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
 def bearer(identity_key: SigningKey) -> Callable[[UUID], dict[str, str]]:
     """`bearer(account_id)` returns the header that identifies an account."""
 
-    def sign(account_id: UUID) -> dict[str, str]:
-        now = int(utc_now().timestamp())
-        claims = {
-            "iss": ACCESS_ISSUER,
-            "aud": ACCESS_AUDIENCE,
-            "sub": str(account_id),
-            "sid": str(new_id()),
-            "role": "user",
-            "tier": "Basic",
-            "iat": now,
-            "exp": now + 900,
-            "jti": str(new_id()),
-        }
-        return {"Authorization": f"Bearer {identity_key.sign(claims)}"}
-
-    return sign
+    return lambda account_id: {"Authorization": f"Bearer {access_token(identity_key, account_id)}"}
 
 
 @pytest.fixture
@@ -182,15 +163,12 @@ def deps(
     account_keys: Fetch,
     clock: Clock,
 ) -> Dependencies:
-    async def grant_keys() -> bytes:
-        return msgspec.json.encode(jwks_document(grant_key))
-
     return Dependencies(
         database=database,
         outbox=outbox,
         store=store,
         signer=served_store.signer,
-        grant_keys=grant_keys,
+        grant_keys=key_set(grant_key),
         account_keys=account_keys,
         clock=clock,
     )
