@@ -9,27 +9,25 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import pytest
-from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth import SigningKey
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
 from kappi_contracts.grants import GRANT_HEADER, PublicGallery
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.harness import Gallery
+from kappi_testkit.media.jwks_server import serving_key_set
 from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 from kappi_testkit.processes import ManagedProcess, answers_http
 from kappi_testkit.servers.databases import DatabaseMaker
@@ -75,29 +73,13 @@ def grant_key() -> SigningKey:
 @pytest.fixture(scope="module")
 def jwks_url(grant_key: SigningKey) -> Iterator[str]:
     """Serves the galleries service's key set, and yields its address."""
-    body = json.dumps(jwks_document(grant_key)).encode()
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Logs nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/internal/jwks.json"
-        server.shutdown()
-        thread.join()
+    with serving_key_set(grant_key) as url:
+        yield url
 
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("media", lambda url: asyncio.run(migrate("kappi_media", url)))
+    return make_database.migrated("media")
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ SERVICES: Mapping[str, type[ServiceSettings]] = {
 }
 STORING = frozenset(service.name for service in services.SERVICES if service.stores_objects)
 WITH_DATABASE = frozenset(services.DATABASES)
-CALLING = frozenset(service.name for service in services.SERVICES if service.makes_calls)
-"""Services that call one another, with the deployment's secret."""
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
@@ -55,7 +53,7 @@ def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
     with only(environment):
         platform = PlatformSettings()
         assert platform.event_secret, service
-        assert bool(platform.internal_secret) is (service in CALLING), service
+        assert bool(platform.internal_secret) is (service in services.CALLING), service
         if service in STORING:
             storage = StorageSettings()
             build_signer(storage)

@@ -19,6 +19,7 @@ from kappi_contracts.events import (
     GalleryExpired,
     JanitorTick,
 )
+from kappi_contracts.services import CALLING, NAMES
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
@@ -26,10 +27,10 @@ from tests.e2e.accounts import create_gallery, sign_up, until_media_ready
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
-_SERVICES = ("identity", "galleries", "media", "store")
+_BEHIND_THE_GATEWAY = (*(name for name in CALLING if name != "gateway"), "store")
 
 
-@pytest.mark.parametrize("service", _SERVICES)
+@pytest.mark.parametrize("service", _BEHIND_THE_GATEWAY)
 async def test_a_service_answers_only_other_services(
     service: str, stack: StackUnderTest, phone: Phone
 ) -> None:
@@ -69,7 +70,7 @@ async def test_operations_ports_show_no_secret(stack: StackUnderTest, phone: Pho
         path.read_text().strip() for path in (stack.running.data_dir / "secrets").iterdir() if path.is_file()
     }
     assert set(stack.running.introduction.values()) <= secrets
-    for service in ("gateway", "janitor", *_SERVICES):
+    for service in (*NAMES, "store"):
         for path in ("/healthz", "/readyz", "/metrics", "/"):
             text = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
             assert not [secret for secret in secrets if secret in text], (service, path)
@@ -162,7 +163,7 @@ async def _genuine_headers(stack: StackUnderTest, account_id: str) -> Any:
 
 async def _refused(stack: StackUnderTest, phone: Phone) -> float:
     total = 0.0
-    for service in ("galleries", "media", "janitor"):
+    for service in NAMES:
         text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
         for line in text.splitlines():
             if line.startswith("kappi_consumer_record_seconds_count") and 'fate="refused"' in line:

@@ -31,4 +31,5 @@ SERVICES: Final = (
     Service(name="janitor", stores_objects=True, makes_calls=False),
 )
 NAMES: Final = tuple(service.name for service in SERVICES)
+CALLING: Final = tuple(service.name for service in SERVICES if service.makes_calls)
 DATABASES: Final = tuple(service.name for service in SERVICES if service.has_database)

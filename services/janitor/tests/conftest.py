@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from kappi_chassis.bus import Processor, Record
+from kappi_chassis.bus import Processor
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import DeleteReport, ObjectPage, StorageUnavailable
 from kappi_chassis.storage.local import LocalObjectStore
@@ -27,30 +26,10 @@ from kappi_janitor.consumers import GROUP
 from kappi_janitor.settings import JanitorSettings
 from kappi_janitor.streams.ticks import TOPIC
 from kappi_janitor.use_cases.purge_prefix import PurgePrefix, Purger
+from kappi_testkit.clock import Clock
+from kappi_testkit.events import RecordingDeadLetters, record_of
+from kappi_testkit.servers.databases import DatabaseMaker
 from sqlalchemy import text
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, span: timedelta) -> None:
-        self.now += span
-
-
-@dataclass(slots=True)
-class RecordingDeadLetters:
-    """Dead letters, in memory."""
-
-    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
-
-    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.letters.append((record, error))
 
 
 class FaultyStore:
@@ -129,16 +108,7 @@ class Janitor:
         envelope = Envelope(
             id=event_id or new_id(), source="/tests", time=self.clock(), sequence=sequence, data=event
         )
-        await self.processor.process(
-            Record(
-                topic=event.topic_name(),
-                partition=0,
-                offset=0,
-                key=event.key().encode(),
-                value=envelope.value(),
-                headers=envelope.headers(),
-            )
-        )
+        await self.processor.process(record_of(envelope))
         return envelope
 
     async def work(self) -> int:
@@ -189,12 +159,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def url(make_database: Any) -> str:
-    def prepare(url: str) -> None:
-        asyncio.run(migrate("kappi_janitor", url))
-
-    result: str = make_database("janitor", prepare)
-    return result
+def url(make_database: DatabaseMaker) -> str:
+    return make_database.migrated("janitor")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kappi_contracts.services import NAMES
 from kappi_embedded.data_dir import DataDir
 from kappi_testkit.eventually import eventually
 from kappi_testkit.programs import require_program
@@ -108,7 +109,7 @@ def test_a_bad_setting_is_named(embedded_stack: EmbeddedStack) -> None:
     assert "KAPPI_PORT" in done.stdout
 
 
-@pytest.mark.parametrize("service", ["identity", "galleries", "media", "janitor", "gateway", "store"])
+@pytest.mark.parametrize("service", [*NAMES, "store"])
 async def test_only_the_killed_service_is_restarted(embedded_stack: EmbeddedStack, service: str) -> None:
     before = embedded_stack.note
     killed = embedded_stack.kill(service)

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
@@ -14,6 +13,7 @@ from kappi_chassis.http.edge import LASTS, PACED, CutOff, Message, Scope
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from kappi_chassis.storage import StorageUnavailable
+from kappi_testkit.asgi import Answer, AsgiClient
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -43,43 +43,9 @@ def service(max_in_flight: int = 10) -> Edge:
     return Edge(app, max_in_flight=max_in_flight)
 
 
-class Answer:
-    def __init__(self, messages: list[Message]) -> None:
-        self.status: int = messages[0]["status"]
-        self.headers = {name.decode(): value.decode("latin-1") for name, value in messages[0]["headers"]}
-        self.body = b"".join(message.get("body", b"") for message in messages[1:])
-
-    @property
-    def json(self) -> Any:
-        return msgspec.json.decode(self.body)
-
-
 async def ask(app: Any, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    sent: list[Message] = []
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "server": ("127.0.0.1", 1),
-        "client": ("127.0.0.1", 2),
-        "headers": [(b"content-type", b"application/json")]
-        + [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
-    }
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    return Answer(sent)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await AsgiClient(app)(method, path, raw=body, headers=named)
 
 
 async def test_a_good_answer_carries_the_request_id() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from fastapi import Request
 from kappi_chassis.http import create_app, hot_route
-from kappi_chassis.http.edge import Scope, route_of
+from kappi_chassis.http.edge import Receive, Scope, Send, route_of
 from kappi_chassis.problems import NotFound
+from kappi_testkit.asgi import AsgiClient
 from starlette.responses import Response
 
 
@@ -29,30 +30,14 @@ def an_app() -> Any:
 
 def call(app: Any, path: str, method: str = "GET") -> tuple[int, str]:
     """Returns the status, and the route's name as in the metrics."""
-    sent: list[Any] = []
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "headers": [],
-        "server": ("127.0.0.1", 80),
-        "client": ("127.0.0.1", 1),
-    }
+    seen: list[Scope] = []
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await app(scope, receive, send)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    return sent[0]["status"], route_of(scope)
+    answer = asyncio.run(AsgiClient(observed)(method, path))
+    return answer.status, route_of(seen[0])
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from kappi_chassis.auth import SigningKey, jwks_document
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.upstream import Upstreams
 
+from kappi_testkit.auth import access_token
 from kappi_testkit.gateway.fake_services import FakeService, Reply, Seen
 from kappi_testkit.gateway.raw_http import RawAnswer, exchange, request
 
@@ -55,20 +55,9 @@ class Stack:
         key: another signer. other: claims.
         """
         now = datetime.now(UTC)
-        return (key or self.issuer).sign(
-            {
-                "iss": ACCESS_ISSUER,
-                "aud": ACCESS_AUDIENCE,
-                "sub": str(ACCOUNT_ID),
-                "sid": str(uuid4()),
-                "role": "user",
-                "tier": "Basic",
-                "iat": int((now - timedelta(minutes=1)).timestamp()),
-                "exp": int((now + lasts).timestamp()),
-                "jti": str(uuid4()),
-                **other,
-            }
-        )
+        issued, expires = now - timedelta(minutes=1), now + lasts
+        claims = {"iat": int(issued.timestamp()), "exp": int(expires.timestamp()), **other}
+        return access_token(key or self.issuer, ACCOUNT_ID, claims)
 
     def bearer(self, **other: Any) -> str:
         """Returns a header line with a token of `token`."""

@@ -14,7 +14,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectStore
 from kappi_contracts.keys import original_key
 
-from kappi_testkit.media.harness import Answer, Gallery, Http
+from kappi_testkit.asgi import Answer
+from kappi_testkit.media.harness import Gallery, Http
 
 WINDOW = 1 << 18
 """A window so small that files of some hundred kilobytes are larger."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -24,6 +23,8 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.use_cases.process_upload import UploadWorker
 
+from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.events import RecordingDeadLetters, record_of
 from kappi_testkit.signed_requests import call
 
 
@@ -46,28 +47,8 @@ class Clock:
         self.ahead += span
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """Returns the code of a problem document."""
-        assert self.headers["content-type"] == "application/problem+json"
-        return str(self.json["code"])
-
-
-class Http:
-    """Calls an ASGI app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
+class Http(AsgiClient):
+    """Calls the media service. grant: sent as the gateway sends it."""
 
     async def __call__(
         self,
@@ -75,83 +56,11 @@ class Http:
         path: str,
         *,
         grant: str | None = None,
-        body: Any = None,
-        raw: bytes | None = None,
-        pieces: Iterable[bytes | None] | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
     ) -> Answer:
-        """Sends a request. The status is 499 if the client disconnected before the answer.
-
-        path: may have a query. body: sent as JSON. raw: sent unchanged. pieces: sent one after another; the
-        client disconnects at None.
-        """
-        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
-        sent = dict(headers or {})
-        if grant is not None:
-            sent[GRANT_HEADER] = grant
-        requested = _request_messages(content, pieces)
-        answered: list[Any] = []
-
-        async def receive() -> Any:
-            message = next(requested, None)
-            if message is None:
-                await asyncio.Event().wait()  # the client stays connected for its answer
-            return message
-
-        async def send(message: Any) -> None:
-            answered.append(message)
-
-        await self._app(_scope(method, path, sent), receive, send)
-        if not answered:
-            return Answer(499, {}, b"")
-        return Answer(
-            status=answered[0]["status"],
-            headers={name.decode(): value.decode() for name, value in answered[0]["headers"]},
-            body=b"".join(message.get("body", b"") for message in answered[1:]),
-        )
-
-
-def _scope(method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
-    path, _, query = path.partition("?")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
-
-
-def _request_messages(content: bytes, pieces: Iterable[bytes | None] | None) -> Iterator[dict[str, Any]]:
-    """Yields the ASGI messages of a body: `content` in one, or one for each of `pieces`."""
-    if pieces is None:
-        yield {"type": "http.request", "body": content, "more_body": False}
-        return
-    for piece in pieces:
-        if piece is None:
-            yield {"type": "http.disconnect"}
-        elif piece:
-            yield {"type": "http.request", "body": piece, "more_body": True}
-        else:
-            break
-    yield {"type": "http.request", "body": b"", "more_body": False}
-
-
-@dataclass(slots=True)
-class RecordingDeadLetters:
-    """Dead letters, in memory."""
-
-    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
-
-    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.letters.append((record, error))
+        named = {} if grant is None else {GRANT_HEADER: grant}
+        return await super().__call__(method, path, headers={**(headers or {}), **named}, **content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +166,7 @@ def redelivered(event: Published) -> Record:
         sequence=event.sequence,
         data=msgspec.convert(event.data, model, strict=False),
     )
-    return Record(
-        topic=event.topic,
-        partition=0,
-        offset=0,
-        key=event.key.encode(),
-        value=envelope.value(),
-        headers=envelope.headers(),
-    )
+    return record_of(envelope)
 
 
 class Worker:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from kappi_chassis.db.migrations import migrate
 
 T = TypeVar("T")
 Prepare = Callable[[str], None]
@@ -184,6 +185,10 @@ class DatabaseMaker:
         name = self._pool.take(template_key, prepare)
         self._taken.append((name, template_key))
         return self._pool.url(name)
+
+    def migrated(self, service: str) -> str:
+        """Returns the address of a new database of a service, after its migrations."""
+        return self(service, lambda url: asyncio.run(migrate(f"kappi_{service}", url)))
 
     def close(self) -> None:
         """Gives the databases back. Open connections end."""

@@ -4,118 +4,48 @@ records.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
-from kappi_chassis.auth import JwksSource, SigningKey, jwks_document
+from kappi_chassis.auth import JwksSource, SigningKey
 from kappi_chassis.auth.accounts import AccountVerifier
-from kappi_chassis.bus import Processor, Record
-from kappi_chassis.clock import new_id
+from kappi_chassis.bus import Processor
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.problems import Problem
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
-from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
+from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.auth import access_token, key_set
+from kappi_testkit.clock import Clock
+from kappi_testkit.events import RecordingDeadLetters, RecordMaker, outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
 
 
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, span: timedelta) -> None:
-        self.now += span
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Http:
-    """Calls an ASGI app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
+class Http(AsgiClient):
+    """Calls the galleries service. key: the gallery's access key."""
 
     async def __call__(
         self,
         method: str,
         path: str,
         *,
-        body: Any = None,
-        raw: bytes | None = None,
         key: str | None = None,
-        token: str | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
     ) -> Answer:
-        """Call the app. path: with its query. body: sent as JSON. raw: sent as it is. key: the gallery's
-        access key.
-        """
-        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
-        sent = {"content-type": "application/json", **(headers or {})}
-        if key is not None:
-            sent["x-gallery-key"] = key
-        if token is not None:
-            sent["authorization"] = f"Bearer {token}"
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        messages: list[Any] = []
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self._app(scope, receive, send)
-        return Answer(
-            status=messages[0]["status"],
-            headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},
-            body=b"".join(message.get("body", b"") for message in messages[1:]),
-        )
+        named = {} if key is None else {"x-gallery-key": key}
+        return await super().__call__(method, path, headers={**(headers or {}), **named}, **content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +64,9 @@ class Account:
 
     def token_with(self, *, key: SigningKey | None = None, **changed: Any) -> str:
         """Returns a token signed by another key, or with other claims."""
-        issued = int(time.time())
-        lasting = max(issued, int(self.clock.now.timestamp())) + 600
-        claims = {
-            "iss": ACCESS_ISSUER,
-            "aud": ACCESS_AUDIENCE,
-            "sub": str(self.id),
-            "sid": str(uuid4()),
-            "role": self.role,
-            "name": self.name,
-            "tier": "Premium",
-            "iat": issued,
-            "exp": lasting,
-            "jti": str(uuid4()),
-        }
-        return (key or self.key).sign({**claims, **changed})
-
-
-@dataclass(slots=True)
-class RecordingDeadLetters:
-    """Stores dead letters in memory."""
-
-    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
-
-    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.letters.append((record, error))
+        lasting = int(max(time.time(), self.clock.now.timestamp())) + 600
+        claims = {"role": self.role, "name": self.name, "tier": "Premium", "exp": lasting, **changed}
+        return access_token(key or self.key, self.id, claims)
 
 
 class KeptPictures:
@@ -233,7 +141,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("galleries", lambda url: asyncio.run(migrate("kappi_galleries", url)))
+    return make_database.migrated("galleries")
 
 
 @pytest.fixture
@@ -305,13 +213,10 @@ def deps(
     pictures: KeptPictures,
     room: Room,
 ) -> Dependencies:
-    async def keys() -> bytes:
-        return msgspec.json.encode(jwks_document(identity_key))
-
     return Dependencies(
         database=database,
         outbox=outbox,
-        accounts=AccountVerifier(JwksSource(keys), clock=clock),
+        accounts=AccountVerifier(JwksSource(key_set(identity_key)), clock=clock),
         passwords=passwords,
         pictures=pictures,
         claim_room=room,
@@ -353,33 +258,15 @@ def processor(
     )
 
 
-RecordMaker = Callable[..., Record]
-
-
 @pytest.fixture
 def record(clock: Clock) -> RecordMaker:
     """Returns `record(event, sequence=…, id=…)`: a record as the broker delivers it."""
 
-    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
-        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
-        return Record(
-            topic=event.topic_name(),
-            partition=0,
-            offset=0,
-            key=envelope.key.encode(),
-            value=envelope.value(),
-            headers=envelope.headers(),
-        )
-
-    return make
+    return RecordMaker(clock)
 
 
 @pytest.fixture
 def published(database: Database) -> Callable[[], Any]:
     """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
-    async def read() -> list[tuple[str, int, Any]]:
-        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
-        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
-
-    return read
+    return lambda: outbox_events(database)

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from kappi_contracts.events import AccountDeleted, PostDeleted
+from kappi_testkit.auth import key_set
 
 from .posting import POSTS, Poster
 
@@ -225,8 +226,7 @@ def http_in_a_loop_of_its_own(
     url: str, make_settings: Any, identity_key: Any, clock: Any, dead_letters: Any, pictures: Any, room: Any
 ) -> Any:
     """Yields the service on a database, driven from outside any event loop."""
-    import msgspec
-    from kappi_chassis.auth import JwksSource, jwks_document
+    from kappi_chassis.auth import JwksSource
     from kappi_chassis.auth.accounts import AccountVerifier
     from kappi_chassis.bus import Processor
     from kappi_chassis.db import Database
@@ -237,9 +237,6 @@ def http_in_a_loop_of_its_own(
 
     from .conftest import Http
 
-    async def keys() -> bytes:
-        return msgspec.json.encode(jwks_document(identity_key))
-
     with asyncio.Runner() as runner:
         database = Database(url, pool_size=2)
         runner.run(database.start())
@@ -247,7 +244,7 @@ def http_in_a_loop_of_its_own(
         deps = Dependencies(
             database=database,
             outbox=Outbox(database),
-            accounts=AccountVerifier(JwksSource(keys), clock=clock),
+            accounts=AccountVerifier(JwksSource(key_set(identity_key)), clock=clock),
             passwords=passwords,
             pictures=pictures,
             claim_room=room,

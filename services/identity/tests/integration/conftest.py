@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import urlencode
 
-import msgspec
 import pytest
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_identity.bootstrap import (
@@ -32,27 +27,13 @@ from kappi_identity.use_cases.create_admin import CreateAdmin
 from kappi_identity.use_cases.keyring import Keyring
 from kappi_identity.use_cases.reset_mailer import ResetMailer
 from kappi_identity.use_cases.rotate_keys import AdvanceKeys, ReplaceKey, RotateKeys
+from kappi_testkit.asgi import Answer, AsgiClient
+from kappi_testkit.clock import Clock
+from kappi_testkit.events import outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
 PASSWORD = "correct horse battery staple"
-FORM = "application/x-www-form-urlencoded"
-
-
-class Clock:
-    """A clock that stands still until a test moves it.
-
-    It starts half a day ago: PyJWT refuses tokens of the future.
-    """
-
-    def __init__(self) -> None:
-        self.now = utc_now() - timedelta(hours=12)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, span: timedelta) -> None:
-        self.now += span
 
 
 @dataclass(slots=True)
@@ -73,94 +54,26 @@ class Mailbox:
         return next(line for line in text.splitlines() if line.startswith("kappi_pw_"))
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """The code of a problem document."""
-        assert self.header("content-type") == "application/problem+json", self.body
-        assert self.json["status"] == self.status
-        assert self.json["request_id"] == self.header("x-request-id")
-        return str(self.json["code"])
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
-
-
-class Http:
-    """Calls an ASGI app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
+class Http(AsgiClient):
+    """Calls the identity service. address: the caller's, as the gateway reports it."""
 
     async def __call__(
         self,
         method: str,
         path: str,
         *,
-        body: Any = None,
-        form: dict[str, str] | None = None,
-        raw: bytes | None = None,
-        token: str | None = None,
-        headers: dict[str, str] | None = None,
         address: str = "192.0.2.1",
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
     ) -> Answer:
-        """Call the app. body: sent as JSON. form: sent as a form. raw: sent as it is. token: the access
-        token.
-        """
-        sent = {"content-type": "application/json", "x-forwarded-for": address, **(headers or {})}
-        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
-        if form is not None:
-            content = urlencode(form).encode()
-            sent["content-type"] = FORM
-        if token is not None:
-            sent["authorization"] = f"Bearer {token}"
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        messages: list[Any] = []
-
-        incoming = iter([{"type": "http.request", "body": content, "more_body": False}])
-
-        async def receive() -> Any:
-            for message in incoming:
-                return message
-            return await asyncio.Event().wait()
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self._app(scope, receive, send)
-        return Answer(
-            status=messages[0]["status"],
-            headers=[(name.decode(), value.decode()) for name, value in messages[0]["headers"]],
-            body=b"".join(message.get("body", b"") for message in messages[1:]),
-        )
+        named = {"x-forwarded-for": address, **(headers or {})}
+        return await super().__call__(method, path, headers=named, **content)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    """Returns a clock that starts half a day ago: PyJWT refuses tokens of the future."""
+    return Clock(utc_now() - timedelta(hours=12))
 
 
 @pytest.fixture
@@ -170,7 +83,7 @@ def mailbox() -> Mailbox:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("identity", lambda url: asyncio.run(migrate("kappi_identity", url)))
+    return make_database.migrated("identity")
 
 
 @pytest.fixture
@@ -328,8 +241,4 @@ async def admin(create_admin: CreateAdmin, log_in: Callable[..., Any]) -> Someon
 def published(database: Database) -> Callable[[], Any]:
     """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
-    async def read() -> list[tuple[str, int, Any]]:
-        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
-        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
-
-    return read
+    return lambda: outbox_events(database)

@@ -72,7 +72,7 @@ async def test_a_guesser_with_many_addresses_is_bounded_over_all_replicas(
 
     assert sorted(answer.status for answer in answers) == [400] * 4 + [429] * 4
     refused = next(answer for answer in answers if answer.status == 429)
-    assert (refused.code, refused.header("retry-after")) == ("too_many_logins", "60")
+    assert (refused.code, refused.headers["retry-after"]) == ("too_many_logins", "60")
     # An unknown client with the right password has to wait, because a difference would reveal it; then it
     # works.
     assert (await attempt(address=ROAD, http=replicas[0])).status == 429

@@ -49,7 +49,7 @@ async def test_the_key_set_is_public_and_holds_no_private_key(http: Any) -> None
     (key,) = answer.json["keys"]
     assert set(key) == {"kid", "kty", "crv", "x", "alg", "use"}
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "EdDSA", "sig")
-    assert answer.header("cache-control") == "public, max-age=60"
+    assert answer.headers["cache-control"] == "public, max-age=60"
 
 
 async def test_many_replicas_that_start_at_once_make_one_key(make_http: Any) -> None:

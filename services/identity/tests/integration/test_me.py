@@ -27,7 +27,7 @@ CALLS = [
 async def test_without_a_token_nothing_is_told(http: Any, method: str, path: str, body: Any) -> None:
     answer = await http(method, path, body=body)
     assert (answer.status, answer.code) == (401, "credentials_missing")
-    assert answer.header("www-authenticate") == "Bearer"
+    assert answer.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
@@ -38,7 +38,7 @@ async def test_a_token_that_is_not_ours_is_not_valid(
     for token in (ada.access_token[:-4] + "AAAA", SigningKey.generate().sign({"sub": ada.id}), "nonsense"):
         answer = await http(method, path, body=body, token=token)
         assert (answer.status, answer.code) == (401, "access_token_invalid")
-        assert answer.header("www-authenticate") == 'Bearer error="invalid_token"'
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)

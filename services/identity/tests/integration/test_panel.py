@@ -49,7 +49,7 @@ class Browser:
         if self._origin is not None and method == "POST":
             sent["origin"] = self._origin
         answer = await self._http(method, path, raw=raw, headers=sent)
-        for name, value in answer.headers:
+        for name, value in answer.headers.items():
             if name == "set-cookie":
                 self.set_cookies.append(value)
                 key, _, rest = value.partition("=")
@@ -78,7 +78,7 @@ async def test_without_a_login_there_is_only_the_login(browser: Browser) -> None
     for path in ("/admin", "/admin/", "/admin/tiers/list", "/admin/accounts/list", "/admin/tiers/create"):
         answer = await browser.get(path)
         assert answer.status in (303, 307), path
-    assert answer.header("location").startswith(f"{ORIGIN}/admin/login?next=")
+    assert answer.headers["location"].startswith(f"{ORIGIN}/admin/login?next=")
     page = await browser.get(LOGIN)
     assert page.status == 200
     assert b'name="password"' in page.body
@@ -88,15 +88,15 @@ async def test_an_administrator_gets_in_and_out(browser: Browser) -> None:
     answer = await browser.log_in()
 
     assert answer.status == 303
-    assert answer.header("location").startswith(f"{ORIGIN}/admin")
+    assert answer.headers["location"].startswith(f"{ORIGIN}/admin")
     (cookie,) = [cookie for cookie in browser.set_cookies if cookie.startswith("kappi_admin=")]
     for attribute in ("HttpOnly", "SameSite=strict", "Secure", "Path=/admin", "Max-Age=28800"):
         assert attribute in cookie
     listed = await browser.get("/admin/tiers/list")
     assert listed.status == 200
     assert b"Enterprise" in listed.body
-    assert listed.header("cache-control") == "no-store"
-    assert "frame-ancestors 'none'" in listed.header("content-security-policy")
+    assert listed.headers["cache-control"] == "no-store"
+    assert "frame-ancestors 'none'" in listed.headers["content-security-policy"]
 
     kept = dict(browser.cookies)
     assert (await browser.post("/admin/logout", {})).status == 303
@@ -195,7 +195,7 @@ async def test_the_panel_goes_by_the_address_the_gateway_names(http: Any, admin:
     browser = Browser(through_the_gateway, origin="http://localhost:8000")
     answer = await browser.log_in()
     assert answer.status == 303
-    assert answer.header("location").startswith("http://localhost:8000/admin")
+    assert answer.headers["location"].startswith("http://localhost:8000/admin")
 
 
 async def test_a_session_ends_in_time_and_with_the_role(browser: Browser, clock: Any, database: Any) -> None:
@@ -324,10 +324,10 @@ async def test_what_the_database_cannot_take_is_refused(browser: Browser, query:
 async def test_the_page_for_a_new_password_names_its_own_script_alone(http: Any) -> None:
     answer = await http("GET", "/reset-password")
     assert answer.status == 200
-    policy = answer.header("content-security-policy")
+    policy = answer.headers["content-security-policy"]
     assert "'unsafe-inline'" not in policy
     assert policy.count("'sha256-") == 2
-    assert answer.header("referrer-policy") == "no-referrer"
+    assert answer.headers["referrer-policy"] == "no-referrer"
 
 
 async def test_an_account_is_suspended_and_reinstated(browser: Browser, sign_up: Any, log_in: Any) -> None:

@@ -25,7 +25,7 @@ async def test_an_account_is_made_and_told_to_others(http: Any, clock: Any, publ
     answer = await http("POST", SIGN_UP, body=BODY)
 
     assert answer.status == 201
-    assert answer.header("cache-control") == "no-store"
+    assert answer.headers["cache-control"] == "no-store"
     account = answer.json
     assert set(account) == {
         *("id", "email", "display_name", "tier", "role", "created_at"),
@@ -151,5 +151,5 @@ async def test_when_too_many_passwords_wait_the_next_is_turned_away(make_http: A
     refused = [answer for answer in answers if answer.status == 503]
     assert refused
     assert {answer.code for answer in refused} == {"busy"}
-    assert {answer.header("retry-after") for answer in refused} == {"2"}
+    assert {answer.headers["retry-after"] for answer in refused} == {"2"}
     assert await _accounts(database) == 12 - len(refused) > 0

@@ -27,7 +27,7 @@ async def test_a_login_brings_tokens_that_work(http: Any, sign_up: Any, log_in: 
     answer = await log_in("ADA@example.com ")
 
     assert answer.status == 200
-    assert answer.header("cache-control") == "no-store"
+    assert answer.headers["cache-control"] == "no-store"
     tokens = answer.json
     assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token", "device_token"}
     assert tokens["token_type"] == "Bearer"
@@ -105,7 +105,7 @@ async def test_an_unknown_account_costs_as_much_as_a_wrong_password(
 async def test_a_refusal_is_a_problem_and_an_oauth_error(http: Any, form: dict[str, str], code: str) -> None:
     answer = await http("POST", TOKEN, form=form)
     assert (answer.status, answer.code, answer.json["error"]) == (400, code, code)
-    assert answer.header("cache-control") == "no-store"
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(

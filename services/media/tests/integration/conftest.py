@@ -6,24 +6,19 @@ Database and object store are real; bytes are sent and read by signed URL, as cl
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
-from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.verifier import Fetch
-from kappi_chassis.bus import Processor, Record
-from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.bus import Processor
+from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
-from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.bootstrap.app import build_app
@@ -37,6 +32,8 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.auth import access_token, key_set
+from kappi_testkit.events import RecordingDeadLetters, RecordMaker
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
     Client,
@@ -44,7 +41,6 @@ from kappi_testkit.media.harness import (
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Teller,
     Worker,
 )
@@ -75,10 +71,7 @@ def identity_key() -> SigningKey:
 
 @pytest.fixture
 def account_keys(identity_key: SigningKey) -> Fetch:
-    async def keys() -> bytes:
-        return msgspec.json.encode(jwks_document(identity_key))
-
-    return keys
+    return key_set(identity_key)
 
 
 @pytest.fixture
@@ -108,22 +101,7 @@ def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
 def bearer(identity_key: SigningKey) -> Callable[[UUID], dict[str, str]]:
     """`bearer(account_id)` returns the header that identifies an account."""
 
-    def sign(account_id: UUID) -> dict[str, str]:
-        now = int(utc_now().timestamp())
-        claims = {
-            "iss": ACCESS_ISSUER,
-            "aud": ACCESS_AUDIENCE,
-            "sub": str(account_id),
-            "sid": str(new_id()),
-            "role": "user",
-            "tier": "Basic",
-            "iat": now,
-            "exp": now + 900,
-            "jti": str(new_id()),
-        }
-        return {"Authorization": f"Bearer {identity_key.sign(claims)}"}
-
-    return sign
+    return lambda account_id: {"Authorization": f"Bearer {access_token(identity_key, account_id)}"}
 
 
 @pytest.fixture
@@ -145,7 +123,7 @@ def store(served_store: ServedLocalStore) -> FaultyStore:
 
 @pytest.fixture
 def url(make_database: DatabaseMaker) -> str:
-    return make_database("media", lambda url: asyncio.run(migrate("kappi_media", url)))
+    return make_database.migrated("media")
 
 
 @pytest.fixture
@@ -185,15 +163,12 @@ def deps(
     account_keys: Fetch,
     clock: Clock,
 ) -> Dependencies:
-    async def grant_keys() -> bytes:
-        return msgspec.json.encode(jwks_document(grant_key))
-
     return Dependencies(
         database=database,
         outbox=outbox,
         store=store,
         signer=served_store.signer,
-        grant_keys=grant_keys,
+        grant_keys=key_set(grant_key),
         account_keys=account_keys,
         clock=clock,
     )
@@ -274,25 +249,14 @@ def worker(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLe
 
 
 @pytest.fixture
-def record(clock: Clock) -> Callable[..., Record]:
+def record(clock: Clock) -> RecordMaker:
     """`record(event, sequence=…, id=…)` returns a record as the broker delivers it."""
 
-    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
-        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
-        return Record(
-            topic=event.topic_name(),
-            partition=0,
-            offset=0,
-            key=event.key().encode(),
-            value=envelope.value(),
-            headers=envelope.headers(),
-        )
-
-    return make
+    return RecordMaker(clock)
 
 
 @pytest.fixture
-def tell(processor: Processor, record: Callable[..., Record], dead_letters: RecordingDeadLetters) -> Teller:
+def tell(processor: Processor, record: RecordMaker, dead_letters: RecordingDeadLetters) -> Teller:
     """`await tell(event, sequence=…)` delivers an event to the service."""
 
     async def told(event: Event, *, sequence: int = 1) -> None:

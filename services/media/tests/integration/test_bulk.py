@@ -12,7 +12,8 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_media.repository.bulk import hold_items
 from kappi_media.use_cases import change_many
-from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.asgi import Answer
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
 from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")

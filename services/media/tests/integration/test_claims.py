@@ -18,7 +18,8 @@ from kappi_contracts.grants import Grant
 from kappi_media.domain.media import AccountId
 from kappi_media.use_cases.claims import RESERVED_FOR, SweepClaims
 from kappi_media.use_cases.move_items import MoveTarget
-from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Teller
+from kappi_testkit.asgi import Answer
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Teller
 from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(16, 16), "JPEG")

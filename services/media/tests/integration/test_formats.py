@@ -19,13 +19,13 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.media.containers import Heif, cluster, ispe, matroska
 from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
     Published,
-    RecordingDeadLetters,
     Teller,
     Worker,
     redelivered,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
+from kappi_testkit.asgi import Answer
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Client, Gallery, Http
+from kappi_testkit.media.harness import Client, Gallery, Http
 from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")

@@ -26,9 +26,10 @@ from kappi_media.use_cases.gps_free import GpsFreeCopies
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource
+from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
 from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))

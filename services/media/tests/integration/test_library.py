@@ -14,8 +14,8 @@ from kappi_contracts.events import GalleryDeleted, GalleryUpdated
 from kappi_media.repository.library_catch_up import CatchUpQueries
 from kappi_media.use_cases import catch_up_library
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,

@@ -24,7 +24,8 @@ from kappi_media.repository.ownership import adopt
 from kappi_media.use_cases import catch_up_library
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.search_library import SearchLibrary, grams_of
-from kappi_testkit.media.harness import Answer, Http
+from kappi_testkit.asgi import Answer
+from kappi_testkit.media.harness import Http
 
 _START = datetime(2024, 1, 15, tzinfo=UTC)
 _INSERT = """

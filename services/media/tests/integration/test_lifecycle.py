@@ -9,12 +9,12 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, JanitorTick
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
     Published,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )

@@ -25,8 +25,8 @@ from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,

@@ -29,10 +29,10 @@ from kappi_media.use_cases import links, move_items
 from kappi_media.use_cases import mover as moving
 from kappi_media.use_cases.move_items import KEPT_FOR
 from kappi_media.use_cases.mover import LEASE, REMEMBERED_FOR, Mover
+from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,

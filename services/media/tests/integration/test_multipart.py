@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
-from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.verifier import Fetch
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
@@ -28,9 +27,11 @@ from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.use_cases import complete, multipart
+from kappi_testkit.asgi import Answer
+from kappi_testkit.auth import key_set
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published
+from kappi_testkit.media.harness import Clock, Gallery, Http, Published
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.servers.local_store import ServedLocalStore
 from kappi_testkit.signed_requests import Answer as StoreAnswer
@@ -74,15 +75,12 @@ def deps(
     account_keys: Fetch,
     clock: Clock,
 ) -> Dependencies:
-    async def grant_keys() -> bytes:
-        return msgspec.json.encode(jwks_document(grant_key))
-
     return Dependencies(
         database=database,
         outbox=outbox,
         store=store,
         signer=place[1],
-        grant_keys=grant_keys,
+        grant_keys=key_set(grant_key),
         account_keys=account_keys,
         clock=clock,
     )

@@ -31,6 +31,7 @@ from kappi_media.tagging import fill, write
 from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_media.use_cases.tag_originals import TagOriginal
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
@@ -39,7 +40,6 @@ from kappi_testkit.media.harness import (
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )

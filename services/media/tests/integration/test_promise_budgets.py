@@ -20,8 +20,9 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import tick_steps
 from kappi_media.consumers import handlers
 from kappi_media.settings import MediaSettings
+from kappi_testkit.asgi import Answer
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
 from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(16, 16), "JPEG")

@@ -25,14 +25,14 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases import checksums
+from kappi_testkit.asgi import Answer
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,
     Http,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )

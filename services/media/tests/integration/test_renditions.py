@@ -32,10 +32,10 @@ from kappi_media.use_cases import renditions
 from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, FAILURE_KEPT, LEASE, WaitingBounds
 from kappi_mediameta.probing import Probe, RangedSource
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,

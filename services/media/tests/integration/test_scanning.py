@@ -16,13 +16,13 @@ from kappi_media.bootstrap.use_cases import build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
     Client,
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
-from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth import SigningKey
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.embedded.ports import free_port
 from kappi_contracts.events import GalleryDeleted
 from kappi_contracts.grants import GRANT_HEADER
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.harness import Clock, Gallery
+from kappi_testkit.media.jwks_server import serving_key_set
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.plugin import BrokerUnderTest
 from kappi_testkit.processes import ManagedProcess, answers_http
@@ -38,24 +36,8 @@ def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnect
 @pytest.fixture
 def jwks_url(grant_key: SigningKey) -> Iterator[str]:
     """Serves the galleries service's key set over HTTP."""
-    body = json.dumps(jwks_document(grant_key)).encode()
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Log nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/internal/jwks.json"
-        server.shutdown()
-        thread.join()
+    with serving_key_set(grant_key) as url:
+        yield url
 
 
 @pytest.fixture(params=["local", "s3"])

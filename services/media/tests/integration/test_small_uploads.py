@@ -26,8 +26,9 @@ from kappi_media.domain.store_events import Arrival
 from kappi_media.errors import StoreUnavailable
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.use_cases.post_file import PostFile
+from kappi_testkit.asgi import Answer
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.harness import Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.servers.local_store import ServedLocalStore
 from kappi_testkit.servers.s3 import S3Server

@@ -26,16 +26,16 @@ from kappi_media.bootstrap.use_cases import build_arrivals, tick_steps
 from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_testkit.asgi import Answer
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
-    Answer,
     Client,
     Clock,
     Gallery,
     Http,
     Published,
-    RecordingDeadLetters,
     Teller,
 )
 from kappi_testkit.media.samples import encode, quadrants

@@ -16,10 +16,10 @@ from kappi_chassis.auth import SigningKey
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import alembic_config
-from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated
 from kappi_media.repository.usage import UsageQueries
 from kappi_media.use_cases.catch_up_usage import CatchUpUsage
+from kappi_testkit.auth import access_token
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Teller
 from kappi_testkit.media.samples import encode, quadrants
 
@@ -45,20 +45,8 @@ def token(identity_key: SigningKey, clock: Clock) -> Callable[[UUID], str]:
     """`token(account_id)` returns an access token of that account."""
 
     def make(account_id: UUID) -> str:
-        issued = int(time.time())
-        return identity_key.sign(
-            {
-                "iss": ACCESS_ISSUER,
-                "aud": ACCESS_AUDIENCE,
-                "sub": str(account_id),
-                "sid": str(uuid4()),
-                "role": "user",
-                "tier": "Premium",
-                "iat": issued,
-                "exp": max(issued, int(clock().timestamp())) + 600,
-                "jti": str(uuid4()),
-            }
-        )
+        lasting = int(max(time.time(), clock().timestamp())) + 600
+        return access_token(identity_key, account_id, {"tier": "Premium", "exp": lasting})
 
     return make
 

@@ -31,6 +31,7 @@ from kappi_media.repository.upload_jobs import UploadJobQueries
 from kappi_media.use_cases import process_upload as worker_module
 from kappi_media.use_cases.process_upload import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
 from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
+from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import (
@@ -38,7 +39,6 @@ from kappi_testkit.media.harness import (
     Clock,
     Gallery,
     Published,
-    RecordingDeadLetters,
     Worker,
     redelivered,
 )
