@@ -14,7 +14,7 @@ from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
 from kappi_media.domain.upload_plan import SignedUrl
-from kappi_media.rendition_urls import RenditionUrls
+from kappi_media.rendition_urls import CountedDownloadUrls, RenditionUrls
 
 
 class DownloadUrls:
@@ -101,3 +101,39 @@ class DownloadUrls:
     def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
         signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
         return SignedUrl(signed.url, signed.expires_at, self._left_s)
+
+
+class CountedUrls(DownloadUrls):
+    """Signs as `DownloadUrls`, but URLs of originals lead through the gateway, which counts the download."""
+
+    def __init__(
+        self,
+        signer: UrlSigner,
+        *,
+        counted: CountedDownloadUrls,
+        clock: Clock,
+        lifetime: timedelta,
+        bucket: timedelta,
+        on_request: RenditionUrls,
+        scanned_only: bool = False,
+    ) -> None:
+        super().__init__(
+            signer,
+            clock=clock,
+            lifetime=lifetime,
+            bucket=bucket,
+            on_request=on_request,
+            scanned_only=scanned_only,
+        )
+        self._counted = counted
+
+    def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
+        return self._in_gateway(item, location_free=False, as_of=as_of)
+
+    def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
+        return self._in_gateway(item, location_free=True, as_of=as_of)
+
+    def _in_gateway(self, item: Item, *, location_free: bool, as_of: datetime) -> SignedUrl:
+        return self._counted.sign(
+            item, location_free=location_free, expires_at=as_of + self._lifetime, expires_in=self._left_s
+        )
