@@ -14,8 +14,9 @@ from kappi_chassis.base_url import BASE_URL
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
-from kappi_contracts.grants import GRANT_HEADER
+from kappi_contracts.grants import COUNTED_HEADER, GRANT_HEADER
 
+from kappi_gateway.auth.access_counts import AccessCounts
 from kappi_gateway.auth.credentials import Credentials, normal_code
 from kappi_gateway.auth.grant_cache import Granted
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
@@ -88,7 +89,9 @@ class ProxyRoute:
         limits: Mapping[Limit, RateLimit],
         terms: ProxyLimits,
         base_urls: BaseUrls,
+        counts: AccessCounts,
     ) -> None:
+        self._counts = counts
         self._route = route
         self._upstreams = upstreams
         self._credentials = credentials
@@ -183,6 +186,8 @@ class ProxyRoute:
                 response = await self._after_a_move(
                     request, target, granted=granted, body=body, missing=response
                 )
+            if self._route.may_be_counted and (count := response.headers.get(COUNTED_HEADER)) is not None:
+                await self._counts.take(count, request)
             if self._limit is not None and payer is not None:
                 refused = response.status == ValidationFailed.status
                 code = await _problem_code(response) if refused else ""
