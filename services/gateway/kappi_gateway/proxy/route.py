@@ -189,10 +189,7 @@ class ProxyRoute:
             if self._route.may_be_counted and (count := response.headers.get(COUNTED_HEADER)) is not None:
                 await self._counts.take(count, request)
             if self._limit is not None and payer is not None:
-                refused = response.status == ValidationFailed.status
-                code = await _problem_code(response) if refused else ""
-                signed = int(response.headers.get(SIGNED, 1))
-                self._limit.settle(payer, status=response.status, code=code, things=signed)
+                await _settle(self._limit, payer, response)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(request)
             await stream_response(
@@ -319,6 +316,13 @@ def safe_query(query: bytes) -> str:
     if not query.translate(None, _PRINTABLE_ASCII):
         return query.decode("ascii")
     return "".join(chr(byte) if byte in _PRINTABLE_ASCII else f"%{byte:02X}" for byte in query)
+
+
+async def _settle(limit: RateLimit, payer: str, response: ClientResponse) -> None:
+    refused = response.status == ValidationFailed.status
+    code = await _problem_code(response) if refused else ""
+    signed = int(response.headers.get(SIGNED, 1))
+    limit.settle(payer, status=response.status, code=code, things=signed)
 
 
 async def _says_grant_invalid(response: ClientResponse) -> bool:

@@ -56,17 +56,15 @@ class ArchiveApi:
             self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
         )
         layout = await lay_out(GalleryId(grant.gallery_id), rules=rules)
-        shown = None
-        if is_counted(grant):
-            shown = self._continuations.shown(request.headers, etag=layout.etag, gallery_id=grant.gallery_id)
-        etag = shown or layout.etag
-        asked = outcome(request.method, request.headers, etag=etag, size_bytes=layout.size_bytes)
-        if is_counted(grant) and request.method == "GET" and asked.has_body and not (shown and asked.first):
-            etag = self._continuations.tag(layout.etag, gallery_id=grant.gallery_id)
-            headers = _headers(grant.gallery, layout, asked, etag=etag)
+        etag, counted = layout.etag, is_counted(grant) and request.method == "GET"
+        continued = None
+        if counted:
+            continued = self._continuations.shown(request.headers, etag=etag, gallery_id=grant.gallery_id)
+        asked = outcome(request.method, request.headers, etag=continued or etag, size_bytes=layout.size_bytes)
+        headers = _headers(grant.gallery, layout, asked, etag=continued or etag)
+        if counted and asked.has_body and not (continued and asked.first > 0):
+            headers["ETag"] = f'"{self._continuations.tag(etag, gallery_id=grant.gallery_id)}"'
             headers[COUNTED_HEADER] = counted_access("downloads", grant.gallery_id)
-        else:
-            headers = _headers(grant.gallery, layout, asked, etag=etag)
         if not asked.has_body:
             return _without_body(asked, headers)
         if request.method == "HEAD":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from fastapi import FastAPI
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
@@ -59,7 +59,7 @@ from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.usage import UsageQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.signed_urls import CountedUrls, DownloadUrls
+from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.recorder import AccessRecorder, CountNothing
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.change_many import ChangeMany
@@ -161,13 +161,15 @@ def _share(
     tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     on_request = RenditionUrls(public_url=settings.public_url, secret=secret)
     counted = CountedDownloadUrls(public_url=settings.public_url, secret=secret)
-    terms: dict[str, Any] = {
-        "clock": deps.clock,
-        "lifetime": settings.download_lifetime,
-        "bucket": settings.url_bucket,
-        "on_request": on_request,
-        "scanned_only": settings.clamd_address is not None,
-    }
+    download_urls = partial(
+        DownloadUrls,
+        deps.signer,
+        clock=deps.clock,
+        lifetime=settings.download_lifetime,
+        bucket=settings.url_bucket,
+        on_request=on_request,
+        scanned_only=settings.clamd_address is not None,
+    )
     return _Shared(
         deps=deps,
         settings=settings,
@@ -176,8 +178,8 @@ def _share(
         addresses=ClientAddresses(secret),
         calls=IdempotentCalls(secret),
         tier=build_tier(deps),
-        urls=DownloadUrls(deps.signer, **terms),
-        counted_urls=CountedUrls(deps.signer, counted=counted, **terms),
+        urls=download_urls(),
+        counted_urls=download_urls(counted=counted),
         counted=counted,
         on_request=on_request,
         copies=copies,

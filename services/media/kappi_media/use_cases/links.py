@@ -182,9 +182,10 @@ class Links:
         now = self._clock()
         if target is None:
             raise errors.LinkNotFound
-        is_capped = target.max_follows is not None
-        if target.expires_at <= now or target.is_used_up:
+        if target.expires_at <= now:
             raise errors.LinkExpired
+        if target.is_used_up:
+            raise _used_up()
         if target.status != "ready":
             raise errors.MediaNotReady("It is still being checked; try again in a moment.")
         key = original_key(target.gallery_id, target.media_id, target.folder)
@@ -192,10 +193,15 @@ class Links:
             key = (await self._copies(target.media_id, target.gallery_id)).key
         signed = self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
         # Counted last, so that nothing that fails uses up the link.
-        if is_capped and not await self._links.count_follow(target.link_id):
-            raise errors.LinkExpired
+        if target.max_follows is not None and not await self._links.count_follow(target.link_id):
+            raise _used_up()
         metrics.LINKS.labels("followed").inc()
         return FollowedLink(target.gallery_id, target.media_id, signed)
+
+
+def _used_up() -> errors.LinkExpired:
+    metrics.LINKS.labels("used_up").inc()
+    return errors.LinkExpired()
 
 
 def hash_of(token: str) -> bytes:

@@ -226,6 +226,21 @@ async def test_an_archive_is_one_download_and_its_continuation_none(
     assert (late.status, count_of(late)) == (200, downloads)
 
 
+async def test_late_and_repeated_events_change_no_count(
+    client: Client, http: Http, capped: Gallery, add: Any, tell: Teller, clock: Clock
+) -> None:
+    await add(capped)
+    newer, older = capped.updated(clock(), closed=False), capped.updated(clock(), closed=True)
+    for event, sequence in ((newer, 5), (newer, 5), (older, 4)):
+        await tell(event, sequence=sequence)
+    page = await client.view(capped)
+    assert count_of(page) == counted_access("views", capped.id)
+    parts = urlsplit(page.json["items"][0]["original"]["url"])
+    assert count_of(await http("GET", f"{parts.path}?{parts.query}")) == counted_access(
+        "downloads", capped.id
+    )
+
+
 @pytest.fixture
 async def owned(make_gallery: Callable[..., Gallery], tell: Teller, clock: Clock) -> Gallery:
     """Returns a gallery of an account whose tier has links."""
