@@ -86,7 +86,7 @@ class LifetimePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryDetails:
-    """The fields that a manager sets and that no rule depends on.
+    """The fields that a manager sets and that no rule depends on, but for the caps (`with_caps_applied`).
 
     location_free: viewers get copies of originals that do not hold where they were taken. max_views,
     max_downloads: the caps on what viewers may do, None for no cap.
