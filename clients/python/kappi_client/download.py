@@ -36,10 +36,13 @@ class DownloadResult:
     withheld: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Wanted:
+    """A file to download. url: where it goes on; a redirect is followed once, because each may count."""
+
     item: dict[str, Any]
     target: Path
+    url: str
 
     @property
     def partial(self) -> Path:
@@ -107,7 +110,7 @@ class Download:
             if target.exists():
                 self._result.kept.append(target)
             else:
-                wanted.append(_Wanted(item, target))
+                wanted.append(_Wanted(item, target, item["original"]["url"]))
         return wanted
 
     async def _get_one(self, wanted: _Wanted) -> None:
@@ -125,12 +128,11 @@ class Download:
 
     async def _fetch(self, wanted: _Wanted) -> None:
         """Downloads the rest of the partial file. Raises _Failed, ApiError, Unreachable."""
-        url = wanted.item["original"]["url"]
         have = await asyncio.to_thread(_size_of, wanted.partial)
         self._progress.received(have)
         failures, moved_at = 0, self._clock()
         while have < wanted.size_bytes:
-            status, reason = await self._try_rest(url, wanted, have)
+            status, reason = await self._try_rest(wanted, have)
             before, have = have, await asyncio.to_thread(_size_of, wanted.partial)
             if have > before:
                 failures, moved_at = 0, self._clock()
@@ -144,28 +146,29 @@ class Download:
                 raise _Failed(f"the download broke off ({reason}); call again to go on")
             await backoff(failures)
             if status == _URL_EXPIRED:
-                url = await self._fresh_url(wanted)
+                wanted.url = await self._fresh_url(wanted)
 
-    async def _try_rest(self, url: str, wanted: _Wanted, have: int) -> tuple[int, str]:
+    async def _try_rest(self, wanted: _Wanted, have: int) -> tuple[int, str]:
         """Returns (status, reason). The status is 0 when the connection was lost."""
         try:
-            status = await self._fetch_rest(url, wanted, have)
+            status = await self._fetch_rest(wanted, have)
         except UNREACHABLE as failure:
             if isinstance(failure, PermissionError) or getattr(failure, "filename", None):
                 raise  # of the local disk
             return 0, str(failure) or type(failure).__name__
         return status, f"HTTP status {status}"
 
-    async def _fetch_rest(self, url: str, wanted: _Wanted, have: int) -> int:
+    async def _fetch_rest(self, wanted: _Wanted, have: int) -> int:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
             # Without it the rest of another version could follow the beginning of this one.
             if etag := await asyncio.to_thread(_read_etag, wanted.etag_note):
                 headers["If-Range"] = etag
-        async with self._api.session.get(url, headers=headers) as answer:
+        async with self._api.session.get(wanted.url, headers=headers) as answer:
             if answer.status not in {200, 206}:
                 return answer.status
+            wanted.url = str(answer.url)
             resumed = answer.status == 206
             if not resumed:
                 self._progress.received(-have)

@@ -12,16 +12,30 @@ GRANT_ISSUER = "kappi-galleries"
 GRANT_AUDIENCE = "kappi-grant"
 GRANT_HEADER = "x-kappi-grant"
 
+COUNTED_HEADER = "x-kappi-counted"
+"""The header by which the media service names the count that an answer needs, as `counted_access` builds it.
+The gateway gives the answer only after that count, and does not pass the header on.
+"""
+
 Right = Literal["view", "contribute", "manage"]
 """Ordered: each includes the ones before it."""
 
 _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 
+AccessCount = Literal["views", "downloads"]
+
+
+def counted_access(count: AccessCount, gallery_id: UUID) -> str:
+    """Returns the value of COUNTED_HEADER: the path of the count below the galleries service's address."""
+    return f"/internal/galleries/{gallery_id}/{count}"
+
+
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a gallery that each of its viewers sees. `version` grows with every change.
 
-    location_free: viewers get copies of originals without the place of capture.
+    location_free: viewers get copies of originals without the place of capture. capped,
+    downloads_capped: views, or downloads, are counted by the galleries service before they are answered.
     """
 
     id: UUID
@@ -34,6 +48,8 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     version: int
     location_free: bool = False
+    capped: bool = False
+    downloads_capped: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

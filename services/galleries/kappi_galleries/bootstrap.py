@@ -36,6 +36,7 @@ from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.change_gallery import ChangeGallery
 from kappi_galleries.use_cases.claim_gallery import ClaimGallery
 from kappi_galleries.use_cases.comments import AddComment, CheckCommentCounts, DeleteComment
+from kappi_galleries.use_cases.count_accesses import CountDownload, CountView
 from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery
 from kappi_galleries.use_cases.create_gallery import CreateGallery
 from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
@@ -184,10 +185,16 @@ def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
     )
     return InternalApi(
         issue_view_grant=IssueViewGrant(
-            queries, password_check=password_check, sealer=sealer, clock=deps.clock
+            queries,
+            password_check=password_check,
+            sealer=sealer,
+            grace=settings.used_up_grace,
+            clock=deps.clock,
         ),
         issue_owner_grant=IssueOwnerGrant(queries, sealer=sealer, clock=deps.clock),
         issue_key_grant=IssueKeyGrant(queries, sealer=sealer, clock=deps.clock),
+        count_view=CountView(queries, clock=deps.clock),
+        count_download=CountDownload(queries, grace=settings.used_up_grace, clock=deps.clock),
         accounts=deps.accounts,
         key=key,
     )

@@ -30,6 +30,11 @@ ROTATED = Counter(
 REHASHED = Counter("kappi_galleries_rehashed_passwords_total", "Passwords hashed anew with other parameters")
 GRANTS = Counter("kappi_galleries_grants_total", "Grants sealed", ("right",))
 GRANT_REFUSALS = Counter("kappi_galleries_grant_refusals_total", "Grants refused", ("code",))
+CAPPED = Counter(
+    "kappi_galleries_capped_accesses_total",
+    "Accesses to galleries with a cap",
+    ("kind", "outcome"),  # view, download; counted, refused
+)
 ACCESS_EVENTS = Counter(
     "kappi_galleries_access_events_total",
     "MediaAccessed events weighed for the statistics",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -48,11 +49,19 @@ galleries = Table(
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("item_count", BigInteger, nullable=False, server_default=text("0")),
     Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # The caps on views and downloads, NULL for none, and what was counted since they were set.
+    Column("max_views", Integer),
+    Column("views_used", Integer, nullable=False, server_default=text("0")),
+    Column("max_downloads", Integer),
+    Column("downloads_used", Integer, nullable=False, server_default=text("0")),
+    # When a cap was reached; NULL while none is.
+    Column("used_up_at", DateTime(timezone=True)),
     UniqueConstraint("code"),
     UniqueConstraint("access_key_hash"),
     CheckConstraint("visibility IN ('shared', 'private')", name="visibility_known"),
     CheckConstraint("owner_id IS NOT NULL OR access_key_hash IS NOT NULL", name="somebody_manages_it"),
     CheckConstraint("item_count >= 0 AND size_bytes >= 0", name="counters_not_negative"),
+    CheckConstraint("max_views > 0 AND max_downloads > 0", name="caps_positive"),
     CheckConstraint(
         "deleted_at IS NULL"
         " OR (title IS NULL AND password_hash IS NULL AND item_count = 0 AND size_bytes = 0)",

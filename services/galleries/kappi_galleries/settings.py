@@ -61,6 +61,12 @@ class GalleriesSettings(PasswordSettings):
         description="New codes that a gallery gets in place of its old ones: none is handed out twice, so "
         "each makes short codes rarer for all; more are answered 429 `too_many_codes`",
     )
+    used_up_grace: timedelta = Field(
+        default=timedelta(hours=1),
+        ge=timedelta(0),
+        description="Time for which the viewers of a gallery go on after its cap on views is reached: they "
+        "turn its pages and download. Its first page is refused at once",
+    )
     unlock_burst: int = Field(
         default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"
     )

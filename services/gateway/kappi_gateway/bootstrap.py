@@ -16,6 +16,7 @@ from kappi_chassis.http.edge import App, Edge, behind
 from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway import errors
+from kappi_gateway.auth.access_counts import AccessCounts
 from kappi_gateway.auth.credentials import Credentials
 from kappi_gateway.auth.gallery_lookup import GalleryLookup
 from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
@@ -162,6 +163,7 @@ class _Wiring:
         settings, upstreams = self.settings, self.upstreams
         guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
         credentials = self._credentials(GuessLimit(guessing, max_found=settings.found_codes))
+        counts = AccessCounts(upstreams, credentials)
         limits = self._limits(guessing)
         proxy_limits = self._proxy_limits()
         router: Router[Endpoint] = Router()
@@ -174,6 +176,7 @@ class _Wiring:
                     limits=limits,
                     terms=proxy_limits,
                     base_urls=self.base_urls,
+                    counts=counts,
                 )
                 router.add(route.method, route.template, proxy)
         openapi = OpenApi(

@@ -72,7 +72,7 @@ class Route:
     query, the service checks it and no credential. names_gallery: if the body moves something to a
     `gallery_id`, a grant to manage that gallery is sent, too. drops_query: the query is dropped, because
     other programs add their own parameters to links that people pass on; all other operations refuse unknown
-    parameters.
+    parameters. may_be_counted: the answer may be a view or a download that a cap limits.
     """
 
     method: Method
@@ -87,6 +87,7 @@ class Route:
     takes_signature: bool = False
     names_gallery: bool = False
     drops_query: bool = False
+    may_be_counted: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -142,8 +143,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
     Route("GET", "/v1/galleries/{id}/stats", _G),
     Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
-    Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
-    Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True),
+    Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH, may_be_counted=True),
+    Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True, may_be_counted=True),
     Route(
         "POST",
         "/v1/galleries/{id}/uploads",
@@ -171,7 +172,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),
-    Route("GET", "/v1/media/{id}/download", _M, Credential.VIEWER),
+    Route(
+        "GET",
+        "/v1/media/{id}/download",
+        _M,
+        Credential.VIEWER,
+        takes_signature=True,
+        may_be_counted=True,
+    ),
     Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER, takes_signature=True),
     Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),

@@ -35,6 +35,10 @@ class RenditionUrlInvalid(Forbidden):
     code, title = "rendition_url_invalid", "The signed URL is not good, or not any more"
 
 
+class DownloadUrlInvalid(Forbidden):
+    code, title = "download_url_invalid", "The signed URL is not good, or not any more"
+
+
 class RightMissing(Forbidden):
     code, title = "right_missing", "These credentials do not allow this"
 

@@ -121,8 +121,8 @@ VIEWS = Counter(
 VIEW_CACHE_BYTES = Gauge("kappi_media_view_cache_bytes", "Bytes of cached gallery pages, compressed")
 LINKS = Counter(
     "kappi_media_links_total",
-    "Expiring links that were created, followed and revoked",
-    ("what",),  # created, followed, revoked
+    "Expiring links that were created, followed and revoked, or refused because they are used up",
+    ("what",),  # created, followed, revoked, used_up
 )
 MOVES = Counter(
     "kappi_media_moves_total",

@@ -14,7 +14,7 @@ from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
 from kappi_media.domain.upload_plan import SignedUrl
-from kappi_media.rendition_urls import RenditionUrls
+from kappi_media.rendition_urls import CountedDownloadUrls, RenditionUrls
 
 
 class DownloadUrls:
@@ -22,7 +22,8 @@ class DownloadUrls:
 
     lifetime: what every URL has left when it is issued, at least. on_request: signs for renditions that are
     not made yet. scanned_only: originals are withheld until a virus scanner has checked them, which is before
-    they are ready.
+    they are ready. counted: signs URLs of originals in their place, which lead through the gateway; None for
+    URLs at the store.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class DownloadUrls:
         bucket: timedelta,
         on_request: RenditionUrls,
         scanned_only: bool = False,
+        counted: CountedDownloadUrls | None = None,
     ) -> None:
+        self._counted = counted
         self._scanned_only = scanned_only
         self._on_request = on_request
         self._signer = signer
@@ -64,10 +67,14 @@ class DownloadUrls:
 
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """Returns the URL of the original under its own file name."""
+        if self._counted is not None:
+            return self._in_gateway(self._counted, item, location_free=False, as_of=as_of)
         return self._signed(original_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """Returns the URL of the copy without the original's place, under the original's file name."""
+        if self._counted is not None:
+            return self._in_gateway(self._counted, item, location_free=True, as_of=as_of)
         return self._signed(gps_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
@@ -97,6 +104,13 @@ class DownloadUrls:
             filename=filename,
         )
         return SignedUrl(signed.url, signed.expires_at, seconds_left(signed.expires_at, now=now))
+
+    def _in_gateway(
+        self, counted: CountedDownloadUrls, item: Item, *, location_free: bool, as_of: datetime
+    ) -> SignedUrl:
+        return counted.sign(
+            item, location_free=location_free, expires_at=as_of + self._lifetime, expires_in=self._left_s
+        )
 
     def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
         signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)

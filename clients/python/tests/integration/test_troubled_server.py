@@ -62,6 +62,7 @@ class TroubledServer:
         self.if_ranges: list[str | None] = []
         self.etag = '"e"'
         self.breaks_after: int | None = None
+        self.redirects = 0
         self.url = ""
 
     def app(self) -> web.Application:
@@ -72,6 +73,7 @@ class TroubledServer:
         app.router.add_post("/v1/uploads/u/complete", self.complete)
         app.router.add_put("/put/{name}", self.put)
         app.router.add_get("/get/{name}", self.get)
+        app.router.add_get("/counted", self.counted)
         app.router.add_get(f"/v1/media/{MEDIA_ID}/download", self.download)
         return app
 
@@ -149,6 +151,10 @@ class TroubledServer:
             return answer
         await answer.write(BODY[begin:])
         return answer
+
+    async def counted(self, _: web.Request) -> web.StreamResponse:
+        self.redirects += 1
+        return web.Response(status=302, headers={"Location": f"{self.url}/get/first"})
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["X-Gallery-Code"] == "abcd"
@@ -298,6 +304,17 @@ async def test_an_interrupted_download_continues(troubled: TroubledServer, api: 
     assert troubled.ranges[0] is None
     assert re.fullmatch(r"bytes=[1-9]\d*-", troubled.ranges[1] or "")
     assert quiet.bytes == len(BODY)
+
+
+async def test_a_broken_download_goes_on_where_a_redirect_led(
+    troubled: TroubledServer, api: Api, tmp_path: Path
+) -> None:
+    troubled.breaks_after = 200_000
+    known = item(troubled, original={"url": f"{troubled.url}/counted"})
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Recorder()).get([known])
+    assert [path.read_bytes() for path in outcome.saved] == [BODY]
+    assert len(troubled.ranges) > 1
+    assert troubled.redirects == 1, "each redirect may count as a download"
 
 
 async def test_an_expired_url_is_replaced(troubled: TroubledServer, api: Api, tmp_path: Path) -> None:

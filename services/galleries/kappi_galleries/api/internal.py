@@ -26,6 +26,7 @@ from kappi_galleries.errors import (
     GalleryTakenDown,
     TooManyPasswordAttempts,
 )
+from kappi_galleries.use_cases.count_accesses import CountDownload, CountView
 from kappi_galleries.use_cases.issue_grants import IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
 
 T = TypeVar("T")
@@ -64,9 +65,13 @@ class InternalApi:
         issue_view_grant: IssueViewGrant,
         issue_owner_grant: IssueOwnerGrant,
         issue_key_grant: IssueKeyGrant,
+        count_view: CountView,
+        count_download: CountDownload,
         accounts: AccountVerifier,
         key: SigningKey,
     ) -> None:
+        self._count_view = count_view
+        self._count_download = count_download
         self._issue_view_grant = issue_view_grant
         self._issue_owner_grant = issue_owner_grant
         self._issue_key_grant = issue_key_grant
@@ -80,6 +85,9 @@ class InternalApi:
         hot_route(app, "/internal/grants/view", self.grant_view, method="POST", openapi=_VIEW)
         hot_route(app, "/internal/grants/key", self.grant_by_key, method="POST", openapi=_KEY)
         hot_route(app, "/internal/grants/owner", self.grant_owner, method="POST", openapi=_OWNER)
+        one = "/internal/galleries/{gallery_id}"
+        app.add_api_route(f"{one}/views", self.count_view, methods=["POST"], **_COUNT_VIEW)
+        app.add_api_route(f"{one}/downloads", self.count_download, methods=["POST"], **_COUNT_DOWNLOAD)
         hot_route(app, "/internal/jwks.json", self.jwks, method="GET", openapi=_JWKS)
 
     async def grant_view(self, request: Request) -> Response:
@@ -95,6 +103,14 @@ class InternalApi:
         asked = _parse(self._owner, await request.body())
         claims = await self._accounts.open(asked.token)
         return JsonResponse(await self._issue_owner_grant(asked.gallery_id, claims))
+
+    async def count_view(self, gallery_id: UUID) -> Response:
+        await self._count_view(gallery_id)
+        return Response(status_code=204)
+
+    async def count_download(self, gallery_id: UUID) -> Response:
+        await self._count_download(gallery_id)
+        return Response(status_code=204)
 
     async def jwks(self, _: Request) -> Response:
         return JsonResponse(self._jwks)
@@ -190,6 +206,14 @@ _OWNER = _operation(
         KeysUnavailable,
     ),
 )
+_COUNT_VIEW: dict[str, Any] = {
+    "summary": "Count a view of a gallery against its caps",
+    "description": "The answer is 404 when a cap is reached; then nothing is counted.",
+    "tags": ["Internal"],
+    "status_code": 204,
+    "responses": problems(GalleryNotFound, ValidationFailed),
+}
+_COUNT_DOWNLOAD = {**_COUNT_VIEW, "summary": "Count a download from a gallery against its caps"}
 _JWKS: dict[str, Any] = {
     "summary": "The keys that verify grants",
     "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).",

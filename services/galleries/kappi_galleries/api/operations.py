@@ -84,7 +84,9 @@ CHANGE: dict[str, Any] = {
     "summary": "Change a gallery",
     "description": "`visibility` and `password` are for galleries of an account: a private gallery hides its "
     "code, and a gallery that is shared again gets a new code, or its old one with `keep_code`. `expires_in` "
-    "is for anonymous galleries and counts from now: 2592000 is 30 days from now.",
+    "is for anonymous galleries and counts from now: 2592000 is 30 days from now. A gallery whose cap "
+    "(`max_views`, `max_downloads`) is reached can be opened again by a higher cap, or none; a count ends "
+    "with its cap.",
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
     "responses": problems(

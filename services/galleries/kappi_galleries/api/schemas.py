@@ -13,6 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from kappi_galleries.domain.galleries import (
+    MAX_CAP,
     MAX_PASSWORD_CHARACTERS,
     MAX_TITLE_CHARACTERS,
     MIN_LIFETIME,
@@ -82,6 +83,26 @@ LocationFreeChoice = Annotated[
 ]
 
 
+Cap = Annotated[int, Field(strict=True, ge=1, le=MAX_CAP)] | None
+ViewCap = Annotated[
+    Cap,
+    Field(
+        description="The number of views after which the gallery answers as one that has expired; null for "
+        "no cap. A view is one answer of its first page to a caller that does not manage it",
+        examples=[100],
+    ),
+]
+DownloadCap = Annotated[
+    Cap,
+    Field(
+        description="The number of downloads after which the gallery answers as one that has expired; null "
+        "for no cap. A download is one original, or one archive, that is handed out to a caller that does "
+        "not manage the gallery",
+        examples=[10],
+    ),
+]
+
+
 class GalleryFields(RequestBody):
     """The fields of a gallery that its manager sets."""
 
@@ -90,6 +111,8 @@ class GalleryFields(RequestBody):
     password: Password = None
     expires_in: LifetimeSeconds = None
     location_free: LocationFreeChoice = None
+    max_views: ViewCap = None
+    max_downloads: DownloadCap = None
 
 
 class GalleryCreate(GalleryFields):
@@ -99,7 +122,9 @@ class GalleryCreate(GalleryFields):
 
 
 class GalleryPatch(GalleryFields):
-    """The changes of a gallery. A field that is not sent stays as it is. `null` removes title or password."""
+    """The changes of a gallery. A field that is not sent stays as it is. `null` removes a title, a password
+    or a cap.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
@@ -138,6 +163,12 @@ class GalleryAnswer(BaseModel):
     password_protected: bool
     location_free: bool = Field(
         description="Whether viewers get copies of originals without the place where they were taken"
+    )
+    max_views: int | None = Field(description="The cap on views; null for none")
+    views_used: int = Field(description="The views that were counted since the cap was set; 0 without one")
+    max_downloads: int | None = Field(description="The cap on downloads; null for none")
+    downloads_used: int = Field(
+        description="The downloads that were counted since the cap was set; 0 without one"
     )
     takedown_reason: str | None = Field(
         description="The reason for which an administrator took the gallery down: its content is not shown, "

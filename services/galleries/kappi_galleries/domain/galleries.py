@@ -17,6 +17,7 @@ Visibility = Literal["shared", "private"]
 MAX_TITLE_CHARACTERS = 200
 MAX_PASSWORD_CHARACTERS = 1_024
 MIN_LIFETIME = timedelta(hours=1)
+MAX_CAP = 1_000_000
 
 # Control characters, surrogates, line and paragraph separators. Format characters stay allowed: emoji need
 # them.
@@ -85,13 +86,16 @@ class LifetimePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryDetails:
-    """The fields that a manager sets and that no rule depends on.
+    """The fields that a manager sets and that no rule depends on, but for the caps (`with_caps_applied`).
 
-    location_free: viewers get copies of originals that do not hold where they were taken.
+    location_free: viewers get copies of originals that do not hold where they were taken. max_views,
+    max_downloads: the caps on what viewers may do, None for no cap.
     """
 
     title: str | None = None
     location_free: bool = False
+    max_views: int | None = None
+    max_downloads: int | None = None
 
 
 DETAILS: Final[Mapping[str, Any]] = MappingProxyType(
@@ -112,7 +116,8 @@ class Gallery(GalleryDetails):
 
     version: grows with every change of the gallery itself, not with its items. size_bytes: the sum of the
     originals of its ready items. takedown_id, takedown_reason: the decision by which an administrator took
-    the gallery down. owner_suspended: the owner's account is suspended.
+    the gallery down. owner_suspended: the owner's account is suspended. views_used, downloads_used: counted
+    while there is a cap on them. used_up_at: when a cap was reached.
     """
 
     id: GalleryId
@@ -130,6 +135,19 @@ class Gallery(GalleryDetails):
     takedown_id: UUID | None = None
     takedown_reason: str | None = None
     owner_suspended: bool = False
+    views_used: int = 0
+    downloads_used: int = 0
+    used_up_at: datetime | None = None
+
+    @property
+    def downloads_capped(self) -> bool:
+        """Whether downloads of its viewers are counted."""
+        return self.max_downloads is not None
+
+    @property
+    def capped(self) -> bool:
+        """Whether views are counted or refused: a cap on downloads that is reached refuses them, too."""
+        return self.max_views is not None or self.max_downloads is not None
 
     @property
     def is_closed(self) -> bool:
@@ -156,6 +174,25 @@ class Gallery(GalleryDetails):
             and self.expires_at is not None
             and self.expires_at <= as_of
         )
+
+
+def with_caps_applied(gallery: Gallery, *, now: datetime) -> Gallery:
+    """Returns a gallery whose caps have changed, with what follows from them.
+
+    A count ends with its cap, so a cap that is set again counts from zero. A gallery whose cap was raised
+    above its count is open again.
+    """
+    views_used = 0 if gallery.max_views is None else gallery.views_used
+    downloads_used = 0 if gallery.max_downloads is None else gallery.downloads_used
+    is_used_up = (gallery.max_views is not None and views_used >= gallery.max_views) or (
+        gallery.max_downloads is not None and downloads_used >= gallery.max_downloads
+    )
+    return replace(
+        gallery,
+        views_used=views_used,
+        downloads_used=downloads_used,
+        used_up_at=(gallery.used_up_at or now) if is_used_up else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

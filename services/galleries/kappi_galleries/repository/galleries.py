@@ -25,6 +25,7 @@ _OF_NEW: Final = ("id", "owner_id", "visibility", "expires_at", "created_at", "u
 _CHANGEABLE: Final = (
     *("code", "owner_id", "visibility", "expires_at", "updated_at", "version"),
     *("takedown_id", "takedown_reason", "owner_suspended"),
+    *("views_used", "downloads_used", "used_up_at"),
     *DETAILS,
 )
 _CREATE: Final = f"""
@@ -44,7 +45,28 @@ SELECT {_COLUMNS}, password_hash FROM galleries
 WHERE code = $1 AND visibility = 'shared'
   AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
   AND takedown_id IS NULL AND NOT owner_suspended
+  AND (used_up_at IS NULL OR used_up_at > $3)
 """  # noqa: S608 - column names, not input
+# One statement checks the cap and counts, so that no number of concurrent requests can pass it. A row that
+# another statement changes is waited for and checked again.
+_COUNT_VIEW = """
+UPDATE galleries SET
+  views_used = views_used + (max_views IS NOT NULL)::int,
+  used_up_at = CASE WHEN views_used + 1 >= max_views THEN $2 ELSE used_up_at END
+WHERE id = $1 AND deleted_at IS NULL
+  AND (max_views IS NULL OR views_used < max_views)
+  AND (max_downloads IS NULL OR downloads_used < max_downloads)
+RETURNING true
+"""
+_COUNT_DOWNLOAD = """
+UPDATE galleries SET
+  downloads_used = downloads_used + (max_downloads IS NOT NULL)::int,
+  used_up_at = CASE WHEN downloads_used + 1 >= max_downloads THEN coalesce(used_up_at, $2) ELSE used_up_at END
+WHERE id = $1 AND deleted_at IS NULL
+  AND (max_downloads IS NULL OR downloads_used < max_downloads)
+  AND (used_up_at IS NULL OR used_up_at > $3)
+RETURNING true
+"""
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
 # An access token outlives the suspension of its account by minutes.
 _BY_OWNER = f"""
@@ -96,14 +118,29 @@ class GalleryQueries:
         )
         return sequence is not None
 
-    async def shared_by_code(self, code: str, *, now: datetime) -> SharedGallery | None:
-        """Returns the gallery that this code opens at `now` (UTC). code: in its stored form."""
-        record = await self._database.hot.fetchrow(_SHARED_BY_CODE, code, now)
+    async def shared_by_code(
+        self, code: str, *, now: datetime, used_up_since: datetime
+    ) -> SharedGallery | None:
+        """Returns the gallery that this code opens at `now` (UTC).
+
+        code: in its stored form. used_up_since: a gallery whose cap was reached before is not opened.
+        """
+        record = await self._database.hot.fetchrow(_SHARED_BY_CODE, code, now, used_up_since)
         if record is None:
             return None
         values = dict(record)
         password_hash = values.pop("password_hash")
         return SharedGallery(Gallery(**values), password_hash)
+
+    async def count_view(self, gallery_id: UUID, *, now: datetime) -> bool:
+        """Count a view against the cap. Returns False when a cap is reached, and counts nothing then."""
+        return bool(await self._database.hot.fetchval(_COUNT_VIEW, gallery_id, now))
+
+    async def count_download(self, gallery_id: UUID, *, now: datetime, used_up_since: datetime) -> bool:
+        """As `count_view`, for a download. used_up_since: nothing is downloaded once the cap on
+        views was reached before.
+        """
+        return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, now, used_up_since))
 
     async def by_access_key(self, key_hash: bytes) -> Gallery | None:
         """Returns the gallery of this key, tombstones included."""

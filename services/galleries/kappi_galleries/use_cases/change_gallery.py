@@ -14,7 +14,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries.domain.credentials import CodeScheme
-from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility
+from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility, with_caps_applied
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
@@ -102,7 +102,7 @@ class ChangeGallery:
         return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:
-        changed = replace(gallery, **change.details)
+        changed = with_caps_applied(replace(gallery, **change.details), now=now)
         if change.visibility is not None:
             changed = replace(changed, visibility=change.visibility)
         if change.password is not None:

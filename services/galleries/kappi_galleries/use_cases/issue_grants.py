@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -87,9 +87,12 @@ class IssueViewGrant:
         *,
         password_check: GalleryPasswordCheck,
         sealer: GrantSealer,
+        grace: timedelta,
         clock: Clock,
     ) -> None:
+        """Builds the use case. grace: time for which viewers go on after a cap on views is reached."""
         self._queries = queries
+        self._grace = grace
         self._password_check = password_check
         self._sealer = sealer
         self._clock = clock
@@ -100,7 +103,8 @@ class IssueViewGrant:
         Raises GalleryNotFound, the same for every gallery that the code does not open, and as
         `GalleryPasswordCheck.check` does.
         """
-        shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
+        now = self._clock()
+        shared = await self._queries.shared_by_code(read_code(code), now=now, used_up_since=now - self._grace)
         if shared is None:
             raise _refusal(GalleryNotFound())
         gallery = shared.gallery
@@ -110,7 +114,8 @@ class IssueViewGrant:
                     gallery.id, password_hash=shared.password_hash, password=password, client=client
                 )
             except Problem as problem:
-                raise _refusal(problem) from None
+                # A gallery that is used up answers as one that has expired, which asks for no password.
+                raise _refusal(problem if gallery.used_up_at is None else GalleryNotFound()) from None
         # The clock is read again, because the password may have waited long in the queue.
         return self._sealer.seal(gallery, "view", now=self._clock())
 

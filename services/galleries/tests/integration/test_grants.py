@@ -181,6 +181,8 @@ async def test_a_view_is_one_indexed_row_read(http: Any, database: Any) -> None:
     )
     await database.hot.execute("ANALYZE galleries")
     plan = await database.hot.fetch(
-        f"EXPLAIN {galleries._SHARED_BY_CODE}".replace("$1", f"'{gallery['code']}'").replace("$2", "now()")
+        f"EXPLAIN {galleries._SHARED_BY_CODE}".replace("$1", f"'{gallery['code']}'")
+        .replace("$2", "now()")
+        .replace("$3", "now()")
     )
     assert "Index Scan using uq_galleries_code" in plan[0][0]

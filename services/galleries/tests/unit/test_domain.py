@@ -22,6 +22,7 @@ from kappi_galleries.domain.galleries import (
     is_kept,
     newest,
     read_password,
+    with_caps_applied,
 )
 from kappi_galleries.domain.links import Links
 
@@ -252,3 +253,45 @@ def test_only_a_shared_gallery_shows_its_code(gallery: Gallery) -> None:
     assert gallery.shown_code == "k7wq"
     assert replace(gallery, visibility="private").shown_code is None
     assert Links("https://kappi.example").to(replace(gallery, visibility="private")) is None
+
+
+@pytest.mark.parametrize(
+    ("max_views", "views", "max_downloads", "downloads", "left"),
+    [
+        (None, 5, None, 5, (0, 0, False)),
+        (6, 5, None, 0, (5, 0, False)),
+        (5, 5, 9, 1, (5, 1, True)),
+        (4, 5, 9, 1, (5, 1, True)),
+        (9, 1, 2, 2, (1, 2, True)),
+        (9, 1, None, 2, (1, 0, False)),
+    ],
+)
+@pytest.mark.parametrize("used_up_at", [None, NOW - timedelta(hours=3)])
+def test_counts_end_with_their_caps_and_the_rest_decides(
+    gallery: Gallery,
+    max_views: int | None,
+    views: int,
+    max_downloads: int | None,
+    downloads: int,
+    left: tuple[int, int, bool],
+    used_up_at: datetime | None,
+) -> None:
+    changed = with_caps_applied(
+        replace(
+            gallery,
+            max_views=max_views,
+            views_used=views,
+            max_downloads=max_downloads,
+            downloads_used=downloads,
+            used_up_at=used_up_at,
+        ),
+        now=NOW,
+    )
+    views_left, downloads_left, is_used_up = left
+    assert (changed.views_used, changed.downloads_used) == (views_left, downloads_left)
+    # The time at which a cap was reached first stays.
+    assert changed.used_up_at == ((used_up_at or NOW) if is_used_up else None)
+    assert (changed.capped, changed.downloads_capped) == (
+        max_views is not None or max_downloads is not None,
+        max_downloads is not None,
+    )

@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import msgspec
+from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.accounts import Role
 
@@ -145,6 +146,22 @@ class Credentials:
             return None
         found = await self.obtain(route, request)
         return None if found is None or found.grant.gallery_id == granted.grant.gallery_id else found
+
+    async def manages(self, gallery_id: UUID, request: Request) -> bool:
+        """Whether the request has a credential that manages the gallery, beside the one that it was granted
+        for. A wrong one is ignored. Raises UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
+        """
+        access_key = first(request.headers, GALLERY_KEY)
+        try:
+            if access_key:
+                return (await self._by_key(text(access_key))).grant.gallery_id == gallery_id
+            token = None if self._owner_grants is None else bearer(request.headers)
+            if token is None or self._owner_grants is None:
+                return False
+            await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(gallery_id))
+        except (AccessTokenInvalid, GalleryNotFound, GrantRefused):
+            return False
+        return True
 
     async def role_of(self, request: Request) -> Role | None:
         """Returns the role in a valid token; None without one. It never refuses and hardly ever waits."""

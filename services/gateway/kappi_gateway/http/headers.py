@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from kappi_contracts.grants import COUNTED_HEADER
+
 from kappi_gateway.errors import HeaderUnreadable
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -86,7 +88,15 @@ _CONNECTION_ONLY = frozenset(
     }
 )
 _NOT_OURS_TO_SHOW = frozenset(
-    {b"date", b"server", b"traceparent", b"x-kappi-grant", SIGNED.encode(), b"x-request-id"}
+    {
+        b"date",
+        b"server",
+        b"traceparent",
+        b"x-kappi-grant",
+        SIGNED.encode(),
+        COUNTED_HEADER.encode(),
+        b"x-request-id",
+    }
 )
 _DROPPED = _CONNECTION_ONLY | _NOT_OURS_TO_SHOW
 _ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})

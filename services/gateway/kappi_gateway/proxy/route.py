@@ -14,8 +14,9 @@ from kappi_chassis.base_url import BASE_URL
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
-from kappi_contracts.grants import GRANT_HEADER
+from kappi_contracts.grants import COUNTED_HEADER, GRANT_HEADER
 
+from kappi_gateway.auth.access_counts import AccessCounts
 from kappi_gateway.auth.credentials import Credentials, normal_code
 from kappi_gateway.auth.grant_cache import Granted
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
@@ -89,7 +90,9 @@ class ProxyRoute:
         limits: Mapping[Limit, RateLimit],
         terms: ProxyLimits,
         base_urls: BaseUrls,
+        counts: AccessCounts,
     ) -> None:
+        self._counts = counts
         self._route = route
         self._upstreams = upstreams
         self._credentials = credentials
@@ -186,11 +189,10 @@ class ProxyRoute:
                 response = await self._after_a_move(
                     request, target, granted=granted, body=body, missing=response
                 )
+            if self._route.may_be_counted and (count := response.headers.get(COUNTED_HEADER)) is not None:
+                await self._counts.take(count, request)
             if self._limit is not None and payer is not None:
-                refused = response.status == ValidationFailed.status
-                code = await _problem_code(response) if refused else ""
-                signed = int(response.headers.get(SIGNED, 1))
-                self._limit.settle(payer, status=response.status, code=code, things=signed)
+                await _settle(self._limit, payer, response)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(request)
             await stream_response(
@@ -317,6 +319,13 @@ def safe_query(query: bytes) -> str:
     if not query.translate(None, _PRINTABLE_ASCII):
         return query.decode("ascii")
     return "".join(chr(byte) if byte in _PRINTABLE_ASCII else f"%{byte:02X}" for byte in query)
+
+
+async def _settle(limit: RateLimit, payer: str, response: ClientResponse) -> None:
+    refused = response.status == ValidationFailed.status
+    code = await _problem_code(response) if refused else ""
+    signed = int(response.headers.get(SIGNED, 1))
+    limit.settle(payer, status=response.status, code=code, things=signed)
 
 
 async def _says_grant_invalid(response: ClientResponse) -> bool:

@@ -10,13 +10,15 @@ from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
 from kappi_chassis.http.edge import LASTS, Receive, Scope, Send
 from kappi_chassis.storage.disposition import attachment
-from kappi_contracts.grants import PublicGallery
+from kappi_contracts.grants import COUNTED_HEADER, PublicGallery, counted_access
 from starlette.responses import Response
 
 from kappi_media import metrics
 from kappi_media.api import archive_operations
 from kappi_media.api.access import GrantGate
+from kappi_media.api.items import is_counted
 from kappi_media.archive.conditions import Outcome, outcome
+from kappi_media.archive.continuations import Continuations
 from kappi_media.archive.layout import ArchiveLayout
 from kappi_media.archive.streaming import ArchiveStream
 from kappi_media.domain.media import GalleryId
@@ -28,8 +30,15 @@ from kappi_media.use_cases.governing_tier import GoverningTier
 
 class ArchiveApi:
     def __init__(
-        self, gate: GrantGate, *, tier: GoverningTier, archives: Archives, recorder: AccessRecorder
+        self,
+        gate: GrantGate,
+        *,
+        tier: GoverningTier,
+        archives: Archives,
+        recorder: AccessRecorder,
+        continuations: Continuations,
     ) -> None:
+        self._continuations = continuations
         self._gate = gate
         self._tier = tier
         self._archives = archives
@@ -47,8 +56,15 @@ class ArchiveApi:
             self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
         )
         layout = await lay_out(GalleryId(grant.gallery_id), rules=rules)
-        asked = outcome(request.method, request.headers, etag=layout.etag, size_bytes=layout.size_bytes)
-        headers = _headers(grant.gallery, layout, asked)
+        etag, counted = layout.etag, is_counted(grant) and request.method == "GET"
+        continued = None
+        if counted:
+            continued = self._continuations.shown(request.headers, etag=etag, gallery_id=grant.gallery_id)
+        asked = outcome(request.method, request.headers, etag=continued or etag, size_bytes=layout.size_bytes)
+        headers = _headers(grant.gallery, layout, asked, etag=continued or etag)
+        if counted and asked.has_body and not (continued and asked.first > 0):
+            headers["ETag"] = f'"{self._continuations.tag(etag, gallery_id=grant.gallery_id)}"'
+            headers[COUNTED_HEADER] = counted_access("downloads", grant.gallery_id)
         if not asked.has_body:
             return _without_body(asked, headers)
         if request.method == "HEAD":
@@ -127,11 +143,11 @@ async def _departure(receive: Receive) -> None:
         pass
 
 
-def _headers(gallery: PublicGallery, layout: ArchiveLayout, asked: Outcome) -> dict[str, str]:
+def _headers(gallery: PublicGallery, layout: ArchiveLayout, asked: Outcome, *, etag: str) -> dict[str, str]:
     headers = {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        "ETag": f'"{layout.etag}"',
+        "ETag": f'"{etag}"',
     }
     if asked.has_body:
         headers["Content-Type"] = "application/zip"

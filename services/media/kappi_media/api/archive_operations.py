@@ -37,7 +37,9 @@ ARCHIVE: Final = documented(
         "To resume, send `Range` with `If-Range` and the `ETag` of the first answer: 206 continues, 200 "
         "begins anew because the gallery has changed. Only one range at a time is possible. An answer that "
         "breaks off is not complete, whatever the reason. If the tier of the gallery's owner has no access "
-        "to originals, there is no archive.",
+        "to originals, there is no archive.\n\n"
+        "In a gallery with `max_downloads` an archive is one download. A continued one is none if `If-Range` "
+        "has the `ETag` of the answer that it continues.",
         {
             200: {"description": "All of it", "headers": _HEADERS, "content": _BYTES},
             206: {

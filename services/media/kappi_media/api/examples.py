@@ -113,12 +113,16 @@ GALLERY_PAGE: dict[str, Any] = {
     "items": [READY_ITEM],
     "next_cursor": None,
 }
-LINK_REQUEST: dict[str, Any] = {"valid_for": 3600}
+LINK_REQUEST: dict[str, Any] = {"valid_for": 3600, "max_downloads": 5}
 _LINK: dict[str, Any] = {
     "id": "0199e1a9-71d0-7f05-8d6e-93b7a1c0e4d5",
     "expires_at": "2026-06-01T11:02:00Z",
     "expires_in": 3600,
     "valid_for": 3600,
+    "max_views": None,
+    "views_used": 0,
+    "max_downloads": 5,
+    "downloads_used": 0,
     "created_at": "2026-06-01T10:02:00Z",
 }
 NEW_LINK: dict[str, Any] = {

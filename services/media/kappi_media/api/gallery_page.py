@@ -60,12 +60,19 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 class GalleryPages:
     """Returns encoded pages of galleries, from the cache where possible."""
 
-    def __init__(self, view: ViewGallery, *, urls: DownloadUrls, cache: PageCache) -> None:
+    def __init__(
+        self, view: ViewGallery, *, urls: DownloadUrls, counted_urls: DownloadUrls, cache: PageCache
+    ) -> None:
+        """Builds the pages. counted_urls: for galleries with a cap on downloads."""
         self._view = view
         self._urls = urls
         self._cache = cache
-        self._fragments = ItemFragments(urls)
-        self._location_free = ItemFragments(urls)
+        # By whether downloads are counted, and whether places are hidden.
+        self._fragments = {
+            (capped, location_free): ItemFragments(counted_urls if capped else urls)
+            for capped in (False, True)
+            for location_free in (False, True)
+        }
 
     async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
         """Returns the page. Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
@@ -110,7 +117,7 @@ class GalleryPages:
         rules: TierRules,
     ) -> bytes:
         versions, next_after = await self._view.page(gallery, after=page.after, limit=page.limit)
-        fragments = self._location_free if gallery.location_free else self._fragments
+        fragments = self._fragments[gallery.downloads_capped, gallery.location_free]
         shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
             items = await self._view.items(missing)

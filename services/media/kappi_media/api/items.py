@@ -11,7 +11,7 @@ from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.storage.disposition import safe_filename
-from kappi_contracts.grants import Grant
+from kappi_contracts.grants import COUNTED_HEADER, Grant, counted_access
 from msgspec import UNSET
 from starlette.responses import Response
 
@@ -48,6 +48,7 @@ class ItemApi:
         items: Items,
         renditions: Renditions,
         urls: DownloadUrls,
+        counted_urls: DownloadUrls,
         recorder: AccessRecorder,
         addresses: ClientAddresses,
     ) -> None:
@@ -57,6 +58,7 @@ class ItemApi:
         self._items = items
         self._renditions = renditions
         self._urls = urls
+        self._counted_urls = counted_urls
         self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
@@ -78,7 +80,8 @@ class ItemApi:
         self._recorder("item_view", request, gallery_id=grant.gallery_id, media_id=media_id)
         present = present_item if grant.allows("contribute") else present_to_viewer
         rules = await self._tier.of(grant)
-        return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, variant=variant))
+        urls = self._counted_urls if is_counted(grant) else self._urls
+        return JsonResponse(present(item, urls, as_of=urls.as_of(), rules=rules, variant=variant))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -113,13 +116,22 @@ class ItemApi:
         redirect: Annotated[
             bool, Query(description="Answer 302 to the signed URL instead of returning it")
         ] = False,
+        expires: Annotated[str, Query(description="As in the item's URL")] = "",
+        signature: Annotated[str, Query(description="As in the item's URL; it replaces credentials")] = "",
     ) -> Response:
+        if signature:
+            signed, gallery_id = await self._items.counted_download(
+                MediaId(media_id), expires=expires, signature=signature
+            )
+            self._recorder("download", request, gallery_id=gallery_id, media_id=media_id)
+            return _counted(_redirect(signed), gallery_id)
         grant = await self._gate.open(request, "view")
         signed = await self._download_for(grant)(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
         self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
-        return _redirect(signed) if redirect else JsonResponse(signed)
+        response = _redirect(signed) if redirect else JsonResponse(signed)
+        return _counted(response, grant.gallery_id) if is_counted(grant) else response
 
     async def rendition(
         self,
@@ -164,6 +176,16 @@ class ItemApi:
 
 def _is_told_no_places(grant: Grant) -> bool:
     return grant.gallery.location_free and grant.right != "manage"
+
+
+def is_counted(grant: Grant) -> bool:
+    """Whether downloads of the grant's bearer count against a cap."""
+    return grant.gallery.downloads_capped and not grant.allows("manage")
+
+
+def _counted(response: Response, gallery_id: UUID) -> Response:
+    response.headers[COUNTED_HEADER] = counted_access("downloads", gallery_id)
+    return response
 
 
 def _redirect(signed: SignedUrl, **headers: str) -> Response:

@@ -18,7 +18,10 @@ CREATE_LINK: Final = operation(
     "Make an expiring link",
     "The bearer of the link gets the original without any other credential, for `valid_for` seconds, 300 to "
     "30,000, and never longer than the gallery exists. The link is shown only here, because only its hash is "
-    "stored. The owner's tier must have expiring links.",
+    "stored. The owner's tier must have expiring links.\n\n"
+    "With `max_views` or `max_downloads` the link answers as one that has expired once it was followed so "
+    "often. A link has no page, so following it is a view and a download; the smaller number counts. A "
+    "followed link is no download of its gallery.",
     {201: answer("NewLink", "The link")},
     MalformedJson,
     IdempotencyKeyInvalid,

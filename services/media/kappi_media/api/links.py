@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,7 @@ from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.reading import decode, read_body
 from kappi_media.api.schemas import LinkPage, LinkRequest, LinkView, NewLink
 from kappi_media.domain.media import GalleryId, LinkId, MediaId
+from kappi_media.repository.links import Link
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.links import CreatedLink, CreateLink, LinkOrder, Links
@@ -62,11 +63,14 @@ class LinkApi:
     async def create(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
         body = await read_body(request)
+        asked = decode(_request, body)
         order = LinkOrder(
             MediaId(media_id),
             grant,
             await self._tier.of(grant),
-            timedelta(seconds=decode(_request, body).valid_for),
+            timedelta(seconds=asked.valid_for),
+            max_views=asked.max_views,
+            max_downloads=asked.max_downloads,
         )
         key, scope = idempotency_key(request), f"POST /v1/media/{media_id}/links"
         call = (
@@ -80,12 +84,8 @@ class LinkApi:
         link = created.link
         return msgspec.json.encode(
             NewLink(
-                id=link.id,
                 link=f"{link_base_url(self._public_url)}/v1/l/{created.token}",
-                expires_at=link.expires_at,
-                expires_in=seconds_left(link.expires_at, now=created.created_at),
-                valid_for=link.valid_for_s,
-                created_at=link.created_at,
+                **_shown(link, now=created.created_at),
             )
         )
 
@@ -103,16 +103,7 @@ class LinkApi:
             after=position_of(cursor),
             limit=limit,
         )
-        views = [
-            LinkView(
-                id=link.id,
-                expires_at=link.expires_at,
-                expires_in=seconds_left(link.expires_at, now=page.seen_at),
-                valid_for=link.valid_for_s,
-                created_at=link.created_at,
-            )
-            for link in page.links
-        ]
+        views = [LinkView(**_shown(link, now=page.seen_at)) for link in page.links]
         return JsonResponse(LinkPage(items=views, next_cursor=cursor_after(page.next_after)))
 
     async def revoke(self, link_id: LinkIdPath, request: Request) -> Response:
@@ -132,3 +123,17 @@ class LinkApi:
             "Referrer-Policy": "no-referrer",
         }
         return Response(status_code=302, headers=headers)
+
+
+def _shown(link: Link, *, now: datetime) -> dict[str, Any]:
+    return {
+        "id": link.id,
+        "expires_at": link.expires_at,
+        "expires_in": seconds_left(link.expires_at, now=now),
+        "valid_for": link.valid_for_s,
+        "created_at": link.created_at,
+        "max_views": link.max_views,
+        "views_used": 0 if link.max_views is None else link.follow_count,
+        "max_downloads": link.max_downloads,
+        "downloads_used": 0 if link.max_downloads is None else link.follow_count,
+    }

@@ -179,10 +179,15 @@ DOWNLOAD_ITEM: Final = operation(
     "In a gallery with `location_free` viewers get a copy without the place where the original was made. The "
     "first request for it makes the copy. The gallery's manager gets the original.\n\n"
     "Until an item is `ready`, only callers that may upload to the gallery get its original; others are "
-    "answered 409 `media_not_ready`.",
+    "answered 409 `media_not_ready`.\n\n"
+    "In a gallery with `max_downloads` each answer to a caller that does not manage it is a download. Items "
+    "list URLs of this operation as their originals there. They are signed: they need no credential and are "
+    "valid as long as the other URLs beside them. Continue a download at the URL that the redirect leads to: "
+    "that is no further download.",
     {200: answer("SignedUrl", "The URL of the original"), 302: REDIRECT},
     *ACCESS,
     errors.OriginalNotInTier,
+    errors.DownloadUrlInvalid,
     errors.MediaNotFound,
     errors.MediaNotReady,
     errors.LocationNotRemovable,
@@ -236,7 +241,10 @@ VIEW_GALLERY: Final = documented(
         "Returns the gallery and a page of its items, with signed URLs valid for ten minutes at least. Items "
         "in processing are shown as such, without their originals. Follow `next_cursor` for more: no item is "
         "skipped or repeated, whatever is added or deleted meanwhile.\n\n"
-        "Poll with `If-None-Match`: 304 means that your copy is still correct, including its URLs.",
+        "Poll with `If-None-Match`: 304 means that your copy is still correct, including its URLs.\n\n"
+        "In a gallery with `max_views` each answer of the first page is a view, 304 included, unless "
+        "`X-Gallery-Key` or the owner's token is sent with the request. When a cap is reached, the answer is "
+        "that for a gallery that has expired.",
         {
             200: {
                 **answer("SharedGalleryPage", "The gallery and a page of items"),

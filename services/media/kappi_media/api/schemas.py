@@ -36,6 +36,7 @@ MAX_BATCH = 100
 MAX_PART_NUMBERS = 100
 MAX_BULK_IDS = 1_000
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
+MAX_LINK_CAP = 1_000_000
 
 
 class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
@@ -262,15 +263,24 @@ class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BulkOutcome]
 
 
+LinkCap = Annotated[int, Meta(ge=1, le=MAX_LINK_CAP, examples=[5])] | None
+
+
 class LinkRequest(RequestBody, frozen=True, kw_only=True):
-    """The request of an expiring link. valid_for: seconds from now."""
+    """The request of an expiring link. valid_for: seconds from now. max_views, max_downloads: the number of
+    times that the link leads to the original; then it answers as one that has expired. A link has no page, so
+    following it is a view and a download, and the smaller number counts.
+    """
 
     valid_for: Annotated[int, Meta(ge=MIN_LINK_S, le=MAX_LINK_S, examples=[3600])]
+    max_views: LinkCap = None
+    max_downloads: LinkCap = None
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     """An expiring link. It works before `expires_at`, not from then on. expires_in: seconds until then.
-    valid_for: seconds, as requested.
+    valid_for: seconds, as requested. views_used, downloads_used: how often it was followed, while it has the
+    cap; 0 without it.
     """
 
     id: UUID
@@ -278,6 +288,10 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
     valid_for: int
     created_at: Instant
+    max_views: int | None
+    views_used: int
+    max_downloads: int | None
+    downloads_used: int
 
 
 class NewLink(LinkView, frozen=True, kw_only=True):

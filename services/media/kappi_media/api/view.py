@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
 from kappi_chassis.pagination import position_of
+from kappi_contracts.grants import COUNTED_HEADER, counted_access
 from starlette.responses import Response
 
 from kappi_media.api import operations
@@ -15,12 +16,20 @@ from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
 from kappi_media.errors import GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.view_gallery import ViewGallery
 
 
 class ViewApi:
     def __init__(
-        self, gate: GrantGate, *, tier: GoverningTier, pages: GalleryPages, recorder: AccessRecorder
+        self,
+        gate: GrantGate,
+        *,
+        tier: GoverningTier,
+        pages: GalleryPages,
+        view: ViewGallery,
+        recorder: AccessRecorder,
     ) -> None:
+        self._view = view
         self._gate = gate
         self._tier = tier
         self._pages = pages
@@ -38,6 +47,8 @@ class ViewApi:
         if page.after is None:
             self._recorder("view", request, gallery_id=grant.gallery_id)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+        if grant.gallery.capped and await self._view.is_first(grant.gallery, after=page.after):
+            headers[COUNTED_HEADER] = counted_access("views", grant.gallery_id)
         if answer.body is None:
             return Response(status_code=304, headers=headers)
         if page.coding != "identity":

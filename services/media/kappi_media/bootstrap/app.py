@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
@@ -30,6 +31,7 @@ from kappi_media.api.statistics import StatisticsApi
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
+from kappi_media.archive.continuations import Continuations
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import (
     build_abort,
@@ -44,7 +46,7 @@ from kappi_media.bootstrap.use_cases import (
     build_tier,
 )
 from kappi_media.rendering.renderer import Renderer
-from kappi_media.rendition_urls import RenditionUrls
+from kappi_media.rendition_urls import CountedDownloadUrls, RenditionUrls
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.gallery_lookup import GalleryLookupQueries
 from kappi_media.repository.items import ItemQueries
@@ -90,6 +92,8 @@ class _Shared:
     calls: IdempotentCalls
     tier: GoverningTier
     urls: DownloadUrls
+    counted_urls: DownloadUrls
+    counted: CountedDownloadUrls
     on_request: RenditionUrls
     copies: GpsFreeCopies
     facts: FactsOnRead | None
@@ -156,7 +160,9 @@ def _share(
     secret = settings.idempotency_secret.get_secret_value().encode()
     tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     on_request = RenditionUrls(public_url=settings.public_url, secret=secret)
-    urls = DownloadUrls(
+    counted = CountedDownloadUrls(public_url=settings.public_url, secret=secret)
+    download_urls = partial(
+        DownloadUrls,
         deps.signer,
         clock=deps.clock,
         lifetime=settings.download_lifetime,
@@ -172,7 +178,9 @@ def _share(
         addresses=ClientAddresses(secret),
         calls=IdempotentCalls(secret),
         tier=build_tier(deps),
-        urls=urls,
+        urls=download_urls(),
+        counted_urls=download_urls(counted=counted),
+        counted=counted,
         on_request=on_request,
         copies=copies,
         facts=facts,
@@ -183,8 +191,8 @@ def _share(
 def _view(shared: _Shared) -> ViewApi:
     cache = PageCache(max_bytes=shared.settings.view_cache_bytes)
     view = ViewGallery(ViewQueries(shared.deps.database), copies=shared.copies, facts=shared.facts)
-    pages = GalleryPages(view, urls=shared.urls, cache=cache)
-    return ViewApi(shared.gate, tier=shared.tier, pages=pages, recorder=shared.recorder)
+    pages = GalleryPages(view, urls=shared.urls, counted_urls=shared.counted_urls, cache=cache)
+    return ViewApi(shared.gate, tier=shared.tier, pages=pages, view=view, recorder=shared.recorder)
 
 
 def _uploads(shared: _Shared) -> UploadApi:
@@ -242,7 +250,13 @@ def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
     deps, urls = shared.deps, shared.urls
     queries = ItemQueries(deps.database)
     items = Items(
-        queries, urls=urls, copies=shared.copies, outbox=deps.outbox, clock=deps.clock, facts=shared.facts
+        queries,
+        urls=urls,
+        copies=shared.copies,
+        outbox=deps.outbox,
+        clock=deps.clock,
+        counted=shared.counted,
+        facts=shared.facts,
     )
     renditions = Renditions(
         queries,
@@ -258,6 +272,7 @@ def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
         items=items,
         renditions=renditions,
         urls=urls,
+        counted_urls=shared.counted_urls,
         recorder=shared.recorder,
         addresses=shared.addresses,
     )
@@ -285,7 +300,14 @@ def _links(shared: _Shared) -> LinkApi:
 
 def _archives(shared: _Shared, archives: Archives | None) -> ArchiveApi:
     archives = archives or build_archives(shared.deps, shared.settings, shared.copies)
-    return ArchiveApi(shared.gate, tier=shared.tier, archives=archives, recorder=shared.recorder)
+    secret = shared.settings.idempotency_secret.get_secret_value().encode()
+    return ArchiveApi(
+        shared.gate,
+        tier=shared.tier,
+        archives=archives,
+        recorder=shared.recorder,
+        continuations=Continuations(secret, clock=shared.deps.clock),
+    )
 
 
 def _post_pictures(shared: _Shared, pictures: StorePostPicture | None) -> PostPictureApi:

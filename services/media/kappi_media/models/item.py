@@ -130,6 +130,10 @@ links = Table(
     Column("valid_for_s", Integer, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    # A link has no page, so following it is a view and a download: one count, which each cap limits.
+    Column("max_views", Integer),
+    Column("max_downloads", Integer),
+    Column("follow_count", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("token_hash"),
     Index("ix_links_media_id_id", "media_id", "id"),
 )

@@ -16,12 +16,19 @@ from kappi_media.models.gallery import contents
 from kappi_media.models.item import items, links
 
 _FOLLOW = """
-SELECT i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at
+SELECT l.id, i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at,
+  least(l.max_views, l.max_downloads) AS max_follows, l.follow_count
 FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = i.gallery_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected' AND NOT c.closed
 """
+# One statement checks the cap and counts, so that no number of concurrent requests can pass it.
+_COUNT_FOLLOW = """
+UPDATE links SET follow_count = follow_count + 1
+WHERE id = $1 AND follow_count < least(max_views, max_downloads) RETURNING true
+"""
 _LIVE = """
-SELECT id, media_id, gallery_id, valid_for_s, expires_at, created_at FROM links
+SELECT id, media_id, gallery_id, valid_for_s, expires_at, created_at, max_views, max_downloads, follow_count
+FROM links
 WHERE media_id = $1 AND gallery_id = $2 AND expires_at > $3 AND id > $4 ORDER BY id LIMIT $5
 """
 _REVOKE = "DELETE FROM links WHERE id = $1 AND gallery_id = $2 RETURNING true"
@@ -37,11 +44,17 @@ class Link(NamedTuple):
     valid_for_s: int
     expires_at: datetime
     created_at: datetime
+    max_views: int | None = None
+    max_downloads: int | None = None
+    follow_count: int = 0
 
 
 class LinkTarget(NamedTuple):
-    """The target of a link, and when the link expires."""
+    """The target of a link, and when the link expires. max_follows: the smaller of its caps, None without
+    one.
+    """
 
+    link_id: LinkId
     gallery_id: GalleryId
     media_id: MediaId
     folder: int | None
@@ -49,6 +62,12 @@ class LinkTarget(NamedTuple):
     status: ItemStatus
     location_free: bool
     expires_at: datetime
+    max_follows: int | None
+    follow_count: int
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.max_follows is not None and self.follow_count >= self.max_follows
 
 
 class LinkQueries:
@@ -60,6 +79,12 @@ class LinkQueries:
     async def target(self, token_hash: bytes) -> LinkTarget | None:
         record = await self._database.hot.fetchrow(_FOLLOW, token_hash)
         return LinkTarget._make(record) if record is not None else None
+
+    async def count_follow(self, link_id: LinkId) -> bool:
+        """Count a use of a link with a cap. Returns False when the cap is reached, and counts nothing
+        then.
+        """
+        return bool(await self._database.hot.fetchval(_COUNT_FOLLOW, link_id))
 
     async def live(
         self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, after: UUID | None, limit: int

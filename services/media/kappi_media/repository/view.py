@@ -16,6 +16,7 @@ SELECT id, version FROM items
 WHERE gallery_id = $1 AND id > $2 AND status <> 'rejected' ORDER BY id LIMIT $3
 """
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
+_HAS_ITEM = "SELECT true FROM items WHERE gallery_id = $1 AND id = $2"
 _BEFORE_ALL = UUID(int=0)
 
 
@@ -34,6 +35,9 @@ class ViewQueries:
         """
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
         return [(media_id, version) for media_id, version in records]
+
+    async def has_item(self, gallery_id: GalleryId, media_id: UUID) -> bool:
+        return bool(await self._database.hot.fetchval(_HAS_ITEM, gallery_id, media_id))
 
     async def items(self, media_ids: Sequence[UUID]) -> list[Item]:
         """Returns those of the items that still exist and are visible."""

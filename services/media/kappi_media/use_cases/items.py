@@ -9,7 +9,8 @@ from kappi_contracts.events import MediaDeleted
 from kappi_media.domain.media import UNMADE, Description, GalleryId, Item, MediaId, ServedVariant
 from kappi_media.domain.tiers import TierRules
 from kappi_media.domain.upload_plan import SignedUrl
-from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
+from kappi_media.errors import DownloadUrlInvalid, MediaNotFound, MediaNotReady, OriginalNotInTier
+from kappi_media.rendition_urls import CountedDownloadUrls
 from kappi_media.repository.items import ItemQueries
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
@@ -29,8 +30,10 @@ class Items:
         copies: GpsFreeCopies,
         outbox: Outbox,
         clock: Clock,
+        counted: CountedDownloadUrls,
         facts: FactsOnRead | None = None,
     ) -> None:
+        self._counted = counted
         self._items = items
         self._copies = copies
         self._facts = facts
@@ -114,6 +117,29 @@ class Items:
         item = await self._downloadable(media_id, gallery_id, rules=rules)
         handed = await self._copies(media_id, gallery_id)
         return self._urls.object(handed.key, filename=item.filename, as_of=self._urls.as_of())
+
+    async def counted_download(
+        self, media_id: MediaId, *, expires: str, signature: str
+    ) -> tuple[SignedUrl, GalleryId]:
+        """Returns what a signed URL at the gateway leads to, and the gallery whose download it is.
+
+        Raises DownloadUrlInvalid, and as `download_location_free` does.
+        """
+        found = await self._items.find_with_owner(media_id)
+        if found is None:
+            raise DownloadUrlInvalid("The item is gone.")
+        item, _ = found
+        location_free, ends_at = self._counted.check(
+            item, expires=expires, signature=signature, now=self._clock()
+        )
+        if item.status != "ready":
+            raise _not_ready()
+        # The new URL needs no credential, so it must not outlive the URL that led to it.
+        as_of = self._urls.as_of_end(ends_at)
+        if not location_free:
+            return self._urls.original(item, as_of=as_of), item.gallery_id
+        copy = await self._copies(media_id, item.gallery_id)
+        return self._urls.object(copy.key, filename=item.filename, as_of=as_of), item.gallery_id
 
     async def _downloadable(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> Item:
         item = await self._items.find(media_id, gallery_id)

@@ -35,12 +35,14 @@ TOKEN_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class LinkOrder:
-    """The order of a link. grant: to manage the item's gallery."""
+    """The order of a link. grant: to manage the item's gallery. max_views, max_downloads: None for no cap."""
 
     media_id: MediaId
     grant: Grant
     rules: TierRules
     valid_for: timedelta
+    max_views: int | None = None
+    max_downloads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class CreateLink:
             valid_for_s=int(order.valid_for.total_seconds()),
             expires_at=expires_at,
             created_at=created_at,
+            max_views=order.max_views,
+            max_downloads=order.max_downloads,
         )
         token = secrets.token_urlsafe(TOKEN_BYTES)
         await add_link(unit.connection, link, token_hash=hash_of(token))
@@ -171,7 +175,8 @@ class Links:
         """Returns a URL of the original that ends with the link at the latest.
 
         In a gallery that hides places, the URL is of the copy without the place. Raises LinkNotFound,
-        LinkExpired, MediaNotReady (it is still to be checked), and as `GpsFreeCopies` does.
+        LinkExpired (also for a cap that is reached), MediaNotReady (it is still to be checked), and as
+        `GpsFreeCopies` does.
         """
         target = await self._links.target(hash_of(token))
         now = self._clock()
@@ -179,14 +184,24 @@ class Links:
             raise errors.LinkNotFound
         if target.expires_at <= now:
             raise errors.LinkExpired
+        if target.is_used_up:
+            raise _used_up()
         if target.status != "ready":
             raise errors.MediaNotReady("It is still being checked; try again in a moment.")
-        metrics.LINKS.labels("followed").inc()
         key = original_key(target.gallery_id, target.media_id, target.folder)
         if target.location_free:
             key = (await self._copies(target.media_id, target.gallery_id)).key
         signed = self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
+        # Counted last, so that nothing that fails uses up the link.
+        if target.max_follows is not None and not await self._links.count_follow(target.link_id):
+            raise _used_up()
+        metrics.LINKS.labels("followed").inc()
         return FollowedLink(target.gallery_id, target.media_id, signed)
+
+
+def _used_up() -> errors.LinkExpired:
+    metrics.LINKS.labels("used_up").inc()
+    return errors.LinkExpired()
 
 
 def hash_of(token: str) -> bytes:

@@ -45,6 +45,10 @@ class ViewGallery:
             raise GalleryNotFound
         return contents
 
+    async def is_first(self, gallery: PublicGallery, *, after: UUID | None) -> bool:
+        """Whether a page counts as a view. A made-up position counts, too: it could be before all items."""
+        return after is None or not await self._view.has_item(GalleryId(gallery.id), after)
+
     async def page(self, gallery: PublicGallery, *, after: UUID | None, limit: int) -> PageOfVersions:
         """Returns one page. after: the last id of the page before."""
         found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)

@@ -102,7 +102,10 @@ async def test_a_link_brings_the_original_to_anyone(
     answer = await make(http, owned, item["id"], 3600)
     assert answer.status == 201
     made = answer.json
-    assert set(made) == {"id", "link", "expires_at", "expires_in", "valid_for", "created_at"}
+    assert set(made) == {
+        *("id", "link", "expires_at", "expires_in", "valid_for", "created_at"),
+        *("max_views", "views_used", "max_downloads", "downloads_used"),
+    }
     assert made["valid_for"] == 3600
     assert 3540 < made["expires_in"] <= 3600
     expires_at = datetime.fromisoformat(made["expires_at"])
