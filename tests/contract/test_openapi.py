@@ -92,7 +92,7 @@ def test_a_route_documents_what_the_gateway_itself_answers(route: Route) -> None
         assert "payload_too_large" in _codes(operation, 413)
     if route.limit is Limit.CREATION:
         assert "too_many_galleries" in _codes(operation, 429)
-    if route.credential in {Credential.CODE_IN_PATH, Credential.VIEWER}:
+    if route.credential in {Credential.CODE_IN_PATH, Credential.CODE_WITHOUT_PASSWORD, Credential.VIEWER}:
         assert "too_many_guesses" in _codes(operation, 429)
     # Grants are between the gateway and the services: no client can do anything about one.
     told = json.dumps(operation["responses"])

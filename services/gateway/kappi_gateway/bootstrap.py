@@ -51,6 +51,7 @@ from kappi_gateway.routes import (
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
+from kappi_gateway.web.qr_codes import KINDS, QrCode
 
 _RATE_LIMITS: Mapping[Limit, Callable[[TokenBuckets], RateLimit]] = {
     # A reused idempotency key and a taken email address reveal something about another call, so neither is
@@ -217,6 +218,9 @@ class _Wiring:
             path=self.base_urls.path,
         )
         router.add("GET", "/openapi.json", openapi)
+        for kind in KINDS:
+            qr_code = QrCode(kind, credentials=credentials, base_urls=self.base_urls)
+            router.add("GET", f"/v1/g/{{code}}/qr.{kind}", qr_code)
         add_pages(router, media_origins=settings.media_origins)
         return router
 

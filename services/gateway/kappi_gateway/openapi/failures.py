@@ -41,9 +41,11 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
 # The galleries service refuses these itself when it is asked for a grant.
 _KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
 _PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
-_BY_CODE = (*_of(errors.GalleryNotFound, errors.TooManyGuesses), *_PASSWORD)
+_CODE = _of(errors.GalleryNotFound, errors.TooManyGuesses)
+_BY_CODE = (*_CODE, *_PASSWORD)
 _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.CODE_IN_PATH: _BY_CODE,
+    Credential.CODE_WITHOUT_PASSWORD: _CODE,
     Credential.MANAGER: (*_of(errors.GalleryKeyMissing, errors.GalleryNotFound), *_KEY),
     Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
 }
@@ -54,6 +56,7 @@ _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.NONE: set(),
     Credential.ACCOUNT: set(),
     Credential.CODE_IN_PATH: {*_HIDDEN, "credentials_missing"},
+    Credential.CODE_WITHOUT_PASSWORD: set(),
     Credential.MANAGER: {*_HIDDEN, "credentials_missing"},
     Credential.VIEWER: _HIDDEN,
 }
