@@ -444,6 +444,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET /v1/galleries/{id}/accesses", MANAGER, "200", f"{_GALLERY}/accesses", _NO_GALLERY),
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/live", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.svg", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.png", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     # uploads and items

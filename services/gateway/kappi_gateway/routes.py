@@ -148,6 +148,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
     Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True),
+    Route("GET", "/v1/g/{code}/live", Service.GATEWAY, Credential.CODE_IN_PATH),
     Route("GET", "/v1/g/{code}/qr.svg", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
     Route("GET", "/v1/g/{code}/qr.png", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
     Route(
@@ -204,6 +205,10 @@ def leads_to_store(raw_path: bytes) -> bool:
 
 def leads_to_archive(raw_path: bytes) -> bool:
     return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
+
+
+def leads_to_live(raw_path: bytes) -> bool:
+    return raw_path.endswith(b"/live") and raw_path.startswith(b"/v1/g/")
 
 
 def leads_to_rendition(raw_path: bytes) -> bool:

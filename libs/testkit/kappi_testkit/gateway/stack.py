@@ -12,6 +12,7 @@ import msgspec
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_gateway.auth.grant_cache import GrantCache
+from kappi_gateway.live.streams import LiveStreams
 from kappi_gateway.upstream import Upstreams
 
 from kappi_testkit.gateway.fake_services import FakeService, Reply, Seen
@@ -42,6 +43,7 @@ class Stack:
     cache: GrantCache
     time: ManualTime
     upstreams: Upstreams
+    live: LiveStreams
     issuer: SigningKey = field(default_factory=SigningKey.generate)
 
     async def ask(self, method: str, target: str, *lines: str, body: bytes = b"") -> RawAnswer:

@@ -101,7 +101,7 @@ class Credentials:
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
-            return await self._by_code(request.parameters[0], request.address, password=_password(request))
+            return await self.of_viewer(request)
         if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
         if route.takes_signature and _SIGNATURE in request.scope["query_string"]:
@@ -185,6 +185,13 @@ class Credentials:
             if account_id is not None:
                 return f"account {account_id}"
         return limit_key(request.address)
+
+    async def of_viewer(self, request: Request) -> Granted:
+        """Returns a grant to view for the code in the path, and for the password if one is sent.
+
+        Raises GalleryNotFound, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout.
+        """
+        return await self._by_code(request.parameters[0], request.address, password=_password(request))
 
     async def existing_code(self, request: Request) -> ExistingCode:
         """Returns the code in the path if it opens a gallery, with a password or without.
