@@ -11,7 +11,7 @@ import resource
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,7 @@ from benchmarks.processor import ProcessorTime
 from benchmarks.row import Row
 from benchmarks.world import Endpoint, Gallery, World, small_pictures
 
-STREAMS = 10_000
+STREAMS = 10_000  # fewer where the limit of descriptors is low
 OF_ADDRESS = 200
 GALLERIES = 10
 OPENED_AT_ONCE = 100
@@ -41,13 +41,14 @@ _READY = re.compile(rb'event: item_ready\ndata: \{"id":"([0-9a-f-]+)"')
 
 def rows(settings: Mapping[str, str], seconds: float) -> Iterable[Row]:
     """Returns the rows. seconds: length of the measurement of the idle streams."""
-    _raise_descriptors()
+    streams = min(STREAMS, _most_streams())
     with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder:
-        stack = EmbeddedStack(Path(folder) / "data", settings=settings)
+        room = {"KAPPI_GATEWAY_LIVE_STREAMS": str(streams + VIEWERS)}
+        stack = EmbeddedStack(Path(folder) / "data", settings={**settings, **room})
         stack.start()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_measured(stack, seconds))
+                return runner.run(_measured(stack, streams, seconds))
         finally:
             stack.stop()
 
@@ -83,7 +84,7 @@ class _Viewer(asyncio.Protocol):
             self._transport.abort()
 
 
-async def _measured(stack: EmbeddedStack, seconds: float) -> list[Row]:
+async def _measured(stack: EmbeddedStack, streams: int, seconds: float) -> list[Row]:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
     gateway, pid = Endpoint("127.0.0.1", stack.port), stack.note.services["gateway"].pid
     pids = partial(stack_pids, stack.note)
@@ -91,12 +92,12 @@ async def _measured(stack: EmbeddedStack, seconds: float) -> list[Row]:
         galleries = [await world.new_gallery() for _ in range(GALLERIES)]
         before = _resident(pid)
         started = time.perf_counter()
-        idle = await _opened(gateway, galleries, STREAMS)
+        idle = await _opened(gateway, galleries, streams)
         per_second = len(idle) / (time.perf_counter() - started)
         async with ProcessorTime(lambda: {pid}) as busy:
             await asyncio.sleep(seconds)
         after = _resident(pid)
-        failed = sum(viewer.lost or not viewer.is_open.result() for viewer in idle)
+        failed = sum(viewer.lost for viewer in idle)
         used_s = sum(spent for role, spent in busy.seconds().items() if role != "client")
         note = (
             f"gateway {before / MIB:.0f} MiB before, {after / MIB:.0f} MiB with them, "
@@ -150,7 +151,8 @@ async def _opened(gateway: Endpoint, galleries: list[Gallery], count: int) -> li
         _, viewer = await loop.create_connection(
             lambda: _Viewer(code), gateway.host, gateway.port, local_addr=(address, 0)
         )
-        await viewer.is_open
+        if not await viewer.is_open:
+            raise RuntimeError("a stream was refused")
         return viewer
 
     viewers: list[_Viewer] = []
@@ -197,10 +199,16 @@ def _resident(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
-def _raise_descriptors() -> None:
-    """Raises the limits of this process and its children, as far as it may."""
+def _most_streams() -> int:
+    """Returns the number of streams that the limit of descriptors allows, which is raised as far as possible.
+
+    A gateway keeps half of its descriptors for connections, and three quarters of these for streams.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, max(most, DESCRIPTORS)))
-    except (OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    most = most if most != resource.RLIM_INFINITY else DESCRIPTORS
+    if most < DESCRIPTORS:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            most = DESCRIPTORS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, DESCRIPTORS), most))
+    return most // 2 * 3 // 4 - VIEWERS
