@@ -24,7 +24,7 @@ from typing import Any
 import uvloop
 from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
-from benchmarks import events, micro, statistics
+from benchmarks import events, live, micro, statistics
 from benchmarks.footprint import footprint, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
@@ -57,6 +57,8 @@ def main() -> int:
         _report(rows, micro.rows())
     if "events" in chosen:
         _report(rows, events.rows(options.seconds))
+    if "live" in chosen:
+        _report(rows, live.rows(DURABLE, options.seconds))
     if "statistics" in chosen:
         _report(rows, statistics.rows(DURABLE, options.seconds))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
@@ -71,7 +73,7 @@ def main() -> int:
 
 
 def _names() -> list[str]:
-    return ["start", "micro", "events", "statistics", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+    return ["start", "micro", "events", "live", "statistics", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
 
 
 def _options() -> argparse.Namespace:

@@ -92,7 +92,7 @@ def test_a_route_documents_the_answers_of_the_gateway_itself(route: Route) -> No
         assert "payload_too_large" in _codes(operation, 413)
     if route.limit is Limit.CREATION:
         assert "too_many_galleries" in _codes(operation, 429)
-    if route.credential in {Credential.CODE_IN_PATH, Credential.VIEWER}:
+    if route.credential in {Credential.CODE_IN_PATH, Credential.CODE_WITHOUT_PASSWORD, Credential.VIEWER}:
         assert "too_many_guesses" in _codes(operation, 429)
     # Grants are between the gateway and the services: a client cannot act on their errors.
     told = json.dumps(operation["responses"])

@@ -165,6 +165,15 @@ BY_CODE = Rule(
     "credential* sends a random code.",
     {**_all(tuple(Caller), _VIEWS[Caller.VIEWER]), **_VIEWS, Caller.NOBODY: GONE},
 )
+BY_CODE_ALONE = Rule(
+    "Whoever knows the code, without the password",
+    "The code in the path is the credential. The answer tells the gallery's link and nothing in it, so a "
+    "password is neither asked for nor looked at. *Nobody* tries a code at random.",
+    {
+        **_all(tuple(Caller), (DONE, DONE, DONE, "404 gallery_not_found")),
+        Caller.NOBODY: GONE,
+    },
+)
 MANAGER = Rule(
     "The gallery's manager",
     "The holder of an anonymous gallery's key, or the owner. For an account, also an administrator's, "
@@ -241,6 +250,7 @@ RULES = (
     ADMINISTRATOR,
     ADMINISTRATOR_BY_TOKEN,
     BY_CODE,
+    BY_CODE_ALONE,
     MANAGER,
     PART_MANAGER,
     LINKING,
@@ -436,6 +446,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET /v1/galleries/{id}/accesses", MANAGER, "200", f"{_GALLERY}/accesses", _NO_GALLERY),
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/live", BY_CODE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/qr.svg", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/qr.png", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     # uploads and items
     Operation(
         "POST /v1/galleries/{id}/uploads",

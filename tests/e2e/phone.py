@@ -22,6 +22,7 @@ from kappi_testkit.eventually import eventually
 from tests.e2e.recording import RECORDING
 
 TIMEOUT_S = 90.0
+EVENT_STREAM = "text/event-stream"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _TRY_AGAIN = {429, 500, 502, 503, 504}
 _AWAY = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
@@ -150,7 +151,8 @@ class Phone:
         async with self._session.request(
             method, target, json=json, data=data, headers=headers, allow_redirects=False
         ) as answer:
-            whole = await answer.read()
+            # A stream does not end.
+            whole = b"" if answer.content_type == EVENT_STREAM else await answer.read()
         if RECORDING is not None and not url.startswith("http"):
             RECORDING.record(
                 method, url, sent=json, status=answer.status, content_type=answer.content_type, body=whole

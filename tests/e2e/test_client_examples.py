@@ -117,6 +117,14 @@ async def test_a_viewer_with_curl(
     assert (tmp_path / "picture").read_bytes() == body
 
 
+async def test_a_live_stream_with_curl(stack: StackUnderTest, gallery: Gallery, tmp_path: Path) -> None:
+    (watch,) = examples("live")
+    environ = {"KAPPI": stack.base_url, "CODE": gallery.code, "WATCH": watch}
+    # The stream itself has no end.
+    script = 'timeout 5 bash -c "$WATCH" >told || true; grep "event: reset" told'
+    await _run(["bash", "-c", script], environ, tmp_path)
+
+
 @pytest.mark.timeout(180)
 async def test_python(
     stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path

@@ -154,6 +154,7 @@ _GOOD: Mapping[Credential, Mapping[str, str]] = {
     Credential.NONE: {},
     Credential.ACCOUNT: TOKEN,
     Credential.CODE_IN_PATH: {},
+    Credential.CODE_WITHOUT_PASSWORD: {},
     Credential.MANAGER: HOME_KEY,
     Credential.VIEWER: HOME_KEY,
 }

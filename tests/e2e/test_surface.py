@@ -114,6 +114,11 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert again.status in {304, 200}, "200 if its URLs were signed again in between"
     archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
     assert archive.headers["Content-Type"] == "application/zip"
+    live = await call("GET /v1/g/{code}/live", f"/v1/g/{created['code']}/live", 200)
+    assert live.headers["Content-Type"].startswith("text/event-stream")
+    for kind, content_type in (("svg", "image/svg+xml"), ("png", "image/png")):
+        drawn = await call(f"GET /v1/g/{{code}}/qr.{kind}", f"/v1/g/{created['code']}/qr.{kind}", 200)
+        assert drawn.headers["Content-Type"] == content_type
     stats = await call("GET /v1/galleries/{id}/stats", f"{gallery}/stats", 200, headers=key)
     assert stats.json().keys() == {"from", "to", "totals", "days", "items"}
     log = await call("GET /v1/galleries/{id}/accesses", f"{gallery}/accesses", 200, headers=key)

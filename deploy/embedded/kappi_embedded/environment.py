@@ -165,7 +165,7 @@ class Environments:
         }
         running = {service.name for service in self._plan.services}
         for service in Upstream:
-            if service.value in running:
+            if service.value in running and service is not Upstream.GATEWAY:
                 own[f"KAPPI_GATEWAY_{service.name}_URL"] = addresses.url(service.value)
         if self._plan.uses_s3:
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()

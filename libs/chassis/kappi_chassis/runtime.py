@@ -78,6 +78,7 @@ class Service:
         self._tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._app: App | None = None
         self._connections: ConnectionLimits | None = None
+        self._drain_actions: list[Callable[[], None]] = []
         self._told_at = 0.0
 
     def owns(self, resource: Resource) -> None:
@@ -94,6 +95,10 @@ class Service:
     def runs(self, name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Adds a task for the whole life of the process."""
         self._tasks.append((name, task))
+
+    def drains(self, action: Callable[[], None]) -> None:
+        """Adds what ends long answers. It is called when the public port stops accepting requests."""
+        self._drain_actions.append(action)
 
     def serves(self, app: App, *, connections: ConnectionLimits | None = None) -> None:
         """Sets the app of the service's own port, for the `api` role.
@@ -171,6 +176,8 @@ class Service:
         self.health.drain()
         if self._settings.drain_delay > timedelta(0):
             await asyncio.sleep(self._settings.drain_delay.total_seconds())
+        for action in self._drain_actions:
+            action()
         if public is not None and serving is not None:
             public.stop()
             await serving

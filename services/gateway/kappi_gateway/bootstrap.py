@@ -11,12 +11,14 @@ from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.clock import Clock, Monotonic, utc_now
+from kappi_chassis.http.connections import places_for
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway import errors
 from kappi_gateway.auth.access_counts import AccessCounts
+from kappi_gateway.auth.code_access import CodeAccess
 from kappi_gateway.auth.credentials import Credentials
 from kappi_gateway.auth.gallery_lookup import GalleryLookup
 from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
@@ -34,6 +36,8 @@ from kappi_gateway.limits.rate import RateLimit
 from kappi_gateway.limits.rules import RULES
 from kappi_gateway.limits.token_buckets import TokenBuckets
 from kappi_gateway.limits.transfers import Transfers
+from kappi_gateway.live.endpoint import LiveEndpoint
+from kappi_gateway.live.streams import LiveStreams
 from kappi_gateway.openapi.endpoint import OpenApi
 from kappi_gateway.proxy.passthrough import panel_passthrough, store_passthrough
 from kappi_gateway.proxy.route import ProxyLimits, ProxyRoute
@@ -44,6 +48,7 @@ from kappi_gateway.routes import (
     Limit,
     Service,
     leads_to_archive,
+    leads_to_live,
     leads_to_panel,
     leads_to_rendition,
     leads_to_store,
@@ -51,6 +56,7 @@ from kappi_gateway.routes import (
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
+from kappi_gateway.web.qr_codes import KINDS, QrCode
 
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
@@ -58,7 +64,7 @@ def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str
 
     introduction: headers that prove the caller.
     """
-    addresses = {service: settings.url_of(service) for service in Service}
+    addresses = {service: settings.url_of(service) for service in Service if service is not Service.GATEWAY}
     return Upstreams(
         {service: url for service, url in addresses.items() if url is not None},
         connect_timeout=settings.connect_timeout,
@@ -68,11 +74,26 @@ def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str
     )
 
 
+def build_live_streams(
+    settings: GatewaySettings, *, upstreams: Upstreams, cache: GrantCache, clock: Clock = utc_now
+) -> LiveStreams:
+    """Builds the live streams. They are told nothing until a consumer of changes runs."""
+    return LiveStreams(
+        reopen=CodeAccess(GrantClient(upstreams, lifetime=settings.grant_lifetime), cache=cache),
+        clock=clock,
+        heartbeat=settings.live_heartbeat,
+        per_gallery=settings.live_streams_per_gallery,
+        most_waiting=settings.live_queue,
+        changes_kept=settings.live_changes_kept,
+    )
+
+
 def build_app(
     settings: GatewaySettings,
     *,
     upstreams: Upstreams,
     cache: GrantCache,
+    live: LiveStreams,
     monotonic: Monotonic = time.monotonic,
     clock: Clock = utc_now,
 ) -> App:
@@ -82,7 +103,7 @@ def build_app(
         settings.public_url, addresses=addresses, hosts=settings.hosts, own_addresses=settings.own_addresses
     )
     places = ConcurrencyLimit(settings.requests_per_address, name="requests", refusal=errors.TooManyAtOnce)
-    wiring = _Wiring(settings, upstreams, cache, monotonic, clock, addresses, base_urls, places)
+    wiring = _Wiring(settings, upstreams, cache, live, monotonic, clock, addresses, base_urls, places)
     app = wiring.with_store(wiring.with_panel(with_cors(wiring.api())))
     if settings.hsts_max_age:
         app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
@@ -102,6 +123,7 @@ class _Wiring:
     settings: GatewaySettings
     upstreams: Upstreams
     cache: GrantCache
+    live: LiveStreams
     monotonic: Monotonic
     clock: Clock
     addresses: ClientAddresses
@@ -111,8 +133,8 @@ class _Wiring:
     def api(self) -> App:
         """Builds the app of all routes of the API.
 
-        Archives last for minutes, and many requests wait for a rendition in the making: counted with the
-        other requests they would take all their places.
+        Archives last for minutes, live streams for hours, and many requests wait for a rendition in the
+        making: counted with the other requests they would take all their places.
         """
         settings = self.settings
         router = self.router()
@@ -120,11 +142,17 @@ class _Wiring:
         rendition_places = ConcurrencyLimit(
             settings.rendition_requests_per_address, name="renditions", refusal=errors.TooManyAtOnce
         )
+        live_places = ConcurrencyLimit(
+            settings.live_streams_per_address, name="live", refusal=errors.TooManyStreams
+        )
         usual = Gateway(router, addresses=self.addresses, places=self.places, missing=missing)
+        streaming = Gateway(router, addresses=self.addresses, places=live_places, missing=missing)
         waiting = Gateway(router, addresses=self.addresses, places=rendition_places, missing=missing)
         api: App = Edge(usual, max_in_flight=settings.max_in_flight)
         rendition = Edge(waiting, max_in_flight=settings.max_rendition_requests)
         api = behind(leads_to_rendition, rendition, otherwise=api)
+        most_streams = min(settings.live_streams, places_for(settings.max_connections) * 3 // 4)
+        api = behind(leads_to_live, Edge(streaming, max_in_flight=most_streams), otherwise=api)
         return behind(leads_to_archive, Edge(usual, max_in_flight=settings.max_archives), otherwise=api)
 
     def with_panel(self, app: App) -> App:
@@ -186,6 +214,11 @@ class _Wiring:
             path=self.base_urls.path,
         )
         router.add("GET", "/openapi.json", openapi)
+        live = LiveEndpoint(self.live, credentials=credentials, places=self.places)
+        router.add("GET", "/v1/g/{code}/live", live)
+        for kind in KINDS:
+            qr_code = QrCode(kind, credentials=credentials, base_urls=self.base_urls)
+            router.add("GET", f"/v1/g/{{code}}/qr.{kind}", qr_code)
         add_pages(router, media_origins=settings.media_origins)
         return router
 

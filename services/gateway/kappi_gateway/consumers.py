@@ -1,9 +1,8 @@
-"""Drops grants that become stale when a gallery changes or an account ends.
+"""Drops grants that become stale, and tells the live streams what happens in their galleries.
 
 Every instance needs every change, but only changes from now on. So this consumer reads without a group, from
-the end, and commits nothing: there is nothing to redeliver, and a missed change costs at most the time for
-which a grant is reused. After each interruption all grants are dropped, because the missed changes are
-unknown.
+the end, and commits nothing. After an interruption it reads on where it stopped; all grants are dropped,
+because they may have become stale meanwhile.
 """
 
 from __future__ import annotations
@@ -13,15 +12,17 @@ from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.observability.logs import get_logger
-from kappi_contracts.envelope import MalformedEvent, decode
-from kappi_contracts.events import AccountDeleted, GalleryDeleted, GalleryUpdated
+from kappi_contracts.envelope import Envelope, MalformedEvent, decode
+from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache
+from kappi_gateway.live.streams import FeedGap, LiveStreams
 
 POLL_MS = 1_000
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
@@ -30,11 +31,12 @@ _log = get_logger(__name__)
 
 
 class GalleryChanges:
-    """Reads the change topics and drops the grants concerned while it runs."""
+    """Reads the change topics while it runs."""
 
-    def __init__(self, connection: KafkaConnection, cache: GrantCache) -> None:
+    def __init__(self, connection: KafkaConnection, cache: GrantCache, live: LiveStreams) -> None:
         self._connection = connection
         self._cache = cache
+        self._live = live
         self._connected = False
 
     async def run(self) -> None:
@@ -43,7 +45,7 @@ class GalleryChanges:
         while True:
             try:
                 await self._follow()
-            except (KafkaError, OSError) as error:
+            except (FeedGap, KafkaError, OSError) as error:
                 _log.warning("changes.interrupted", error=str(error), error_type=type(error).__name__)
             if self._connected:
                 backoff_s = FIRST_BACKOFF_S
@@ -64,29 +66,62 @@ class GalleryChanges:
         )
         try:
             await kafka.start()
-            self._connected = True
-            self._cache.drop_all()
-            metrics.FEED_CONNECTED.set(1)
             while True:
-                for messages in (await kafka.getmany(timeout_ms=POLL_MS)).values():
-                    for message in messages:
-                        self._apply(message)
+                assigned = kafka.assignment()
+                await self._locate(kafka)
+                self._connected = True
+                self._cache.drop_all()
+                metrics.FEED_CONNECTED.set(1)
+                while kafka.assignment() == assigned:  # a topic may get more partitions
+                    await self._read(kafka)
         finally:
             metrics.FEED_CONNECTED.set(0)
             await kafka.stop()
 
-    def _apply(self, message: Any) -> None:
+    async def _locate(self, kafka: AIOKafkaConsumer) -> None:
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
+        await admin.start()
+        try:
+            cluster_id = str((await admin.describe_cluster())["cluster_id"])
+        finally:
+            await admin.close()
+        partitions = list(kafka.assignment())
+        begins = await kafka.beginning_offsets(partitions)
+        ends = await kafka.end_offsets(partitions)
+        offsets = self._live.locate(cluster_id, begins=begins, ends=ends)
+        for partition in partitions:
+            kafka.seek(partition, offsets[partition])
+
+    async def _read(self, kafka: AIOKafkaConsumer) -> None:
+        batch = await kafka.getmany(timeout_ms=POLL_MS)
+        for partition, messages in batch.items():
+            for message in messages:
+                envelope = self._opened(message)
+                if envelope is not None:
+                    self._drop_grants(envelope.data)
+                try:
+                    self._live.apply(partition, message.offset, envelope)
+                except FeedGap:
+                    self._live.interrupt()
+                    raise
+        self._live.flush()
+        await asyncio.sleep(0)  # streams send one batch before they are told the next
+
+    def _opened(self, message: Any) -> Envelope[Event] | None:
+        """Returns the event of a record; None for one that is not authentic or no event."""
         topic, headers = self._connection.unprefixed(message.topic), message.headers
         if not self._connection.mac.accepts(
             topic=topic, key=message.key, value=message.value, headers=headers
         ):
             metrics.FEED_REFUSED.inc()
-            return
+            return None
         try:
-            event = decode(message.value, headers).data
+            return decode(message.value, headers)
         except MalformedEvent as error:
             _log.warning("changes.malformed", error=str(error))
-            return
+            return None
+
+    def _drop_grants(self, event: Event) -> None:
         if isinstance(event, GalleryUpdated | GalleryDeleted):
             gallery_id: UUID = event.gallery_id
             self._cache.drop_gallery(gallery_id)

@@ -75,6 +75,20 @@ class TooManyArchives(TooManyRequests):
     code, title = "too_many_archives", "Too many archives at once from one address"
 
 
+class TooManyStreams(TooManyRequests):
+    code, title = "too_many_streams", "Too many live streams at once from one address"
+
+
+class TooManyViewers(Unavailable):
+    code, title = "too_many_viewers", "Too many live streams of one gallery at once"
+
+
+class LiveUnavailable(Unavailable):
+    """No changes arrive from the broker, or this gateway stops."""
+
+    code, title = "live_unavailable", "There are no live streams at the moment"
+
+
 class TooManyFiles(TooManyRequests):
     code, title = "too_many_files", "Too many files at once from one address"
 

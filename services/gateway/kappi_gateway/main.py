@@ -9,11 +9,12 @@ from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 
 from kappi_gateway.auth.grant_cache import GrantCache
-from kappi_gateway.bootstrap import build_app, build_upstreams
+from kappi_gateway.bootstrap import build_app, build_live_streams, build_upstreams
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.http.client_address import ClientAddresses
 from kappi_gateway.settings import GatewaySettings
@@ -22,15 +23,20 @@ from kappi_gateway.settings import GatewaySettings
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     """Builds the gateway's process without starting it. Raises SecretMissing."""
     require_authentic_events(platform)
+    raise_file_limit()  # the number of live streams depends on it
     process = Process("gateway", settings)
     upstreams = build_upstreams(settings, introduction=internal_headers(platform))
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)
     process.owns(upstreams)
     process.health.add("upstreams", upstreams.check_any)
-    process.runs("changes", GalleryChanges(KafkaConnection.from_settings(platform), cache).run)
+    live = build_live_streams(settings, upstreams=upstreams, cache=cache)
+    changes = GalleryChanges(KafkaConnection.from_settings(platform), cache, live)
+    process.runs("changes", changes.run)
+    process.runs("live", live.run)
+    process.drains(live.drain)
     addresses = ClientAddresses(settings.trusted_proxies)
     process.serves(
-        build_app(settings, upstreams=upstreams, cache=cache),
+        build_app(settings, upstreams=upstreams, cache=cache, live=live),
         connections=ConnectionLimits(
             in_all=settings.max_connections,
             of_address=settings.connections_per_address,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 UPSTREAM_FAILURES = Counter(
     "kappi_gateway_upstream_failures_total",
@@ -51,4 +51,25 @@ FEED_REFUSED = Counter(
 FEED_CONNECTED = Gauge(
     "kappi_gateway_feed_connected",
     "1 while changes of galleries arrive, and cached grants are dropped at once",
+)
+LIVE_STREAMS = Gauge("kappi_gateway_live_streams", "Live streams under way")
+LIVE_ENDED = Counter(
+    "kappi_gateway_live_ended_streams_total",
+    "Live streams that ended",
+    ("reason",),  # left, access, deleted, slow, interrupted, drained
+)
+LIVE_RESUMED = Counter(
+    "kappi_gateway_live_resumed_streams_total",
+    "Live streams that came with the id of an earlier one",
+    ("outcome",),  # continued, reset
+)
+LIVE_CHANGES = Counter(
+    "kappi_gateway_live_changes_total",
+    "Changes told to the streams of their gallery",
+    ("kind",),  # item_ready, item_deleted, gallery_updated, gallery_deleted
+)
+LIVE_DELAY = Histogram(
+    "kappi_gateway_live_delay_seconds",
+    "Time from an event until the streams of its gallery are told",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 10),
 )

@@ -16,8 +16,10 @@ RESET_PAGE = b"/reset-password"  # target of the link in password reset mails
 
 
 class Service(Enum):
-    """A service behind the gateway. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
+    """A service that answers requests. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
 
+    GATEWAY = "gateway"
+    """The gateway itself; it has no URL."""
     IDENTITY = "identity"
     GALLERIES = "galleries"
     MEDIA = "media"
@@ -33,6 +35,8 @@ class Credential(Enum):
     """Nothing; the service reads the client's own access token, and no other credential."""
     CODE_IN_PATH = auto()
     """The short code in the path, with X-Gallery-Password if protected: a view grant."""
+    CODE_WITHOUT_PASSWORD = auto()
+    """The short code in the path, for what a holder of the code knows without the password: the link."""
     MANAGER = auto()
     """X-Gallery-Key, or the owner's access token: a manage grant."""
     VIEWER = auto()
@@ -145,6 +149,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH, may_be_counted=True),
     Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True, may_be_counted=True),
+    Route("GET", "/v1/g/{code}/live", Service.GATEWAY, Credential.CODE_IN_PATH),
+    Route("GET", "/v1/g/{code}/qr.svg", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
+    Route("GET", "/v1/g/{code}/qr.png", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
     Route(
         "POST",
         "/v1/galleries/{id}/uploads",
@@ -206,6 +213,10 @@ def leads_to_store(raw_path: bytes) -> bool:
 
 def leads_to_archive(raw_path: bytes) -> bool:
     return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
+
+
+def leads_to_live(raw_path: bytes) -> bool:
+    return raw_path.endswith(b"/live") and raw_path.startswith(b"/v1/g/")
 
 
 def leads_to_rendition(raw_path: bytes) -> bool:

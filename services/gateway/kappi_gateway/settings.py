@@ -148,6 +148,13 @@ class GatewaySettings(ServiceSettings):
         description="Concurrent connections of one address, except those of a trusted proxy. For a further "
         "one, the connection of the address that has waited longest is closed",
     )
+    max_connections: int = Field(
+        default=16_000,
+        gt=0,
+        description="Concurrent connections, at most half of the file descriptors of the process. For a "
+        "further one, the connection that has waited longest for a request is closed, so that clients that "
+        "send nothing keep no place",
+    )
     requests_per_address: int = Field(
         default=64,
         gt=0,
@@ -196,6 +203,43 @@ class GatewaySettings(ServiceSettings):
         gt=0,
         description="Minimum rate of a client that reads a ZIP. A client that falls `client_silence` "
         "behind is disconnected and can resume",
+    )
+
+    live_streams: int = Field(
+        default=10_000,
+        gt=0,
+        description="Concurrent live streams, apart from `max_in_flight`; at most three quarters of the "
+        "connections, so that streams leave places for requests. A further one is answered 503",
+    )
+    live_streams_per_address: int = Field(
+        default=256,
+        gt=0,
+        description="Concurrent live streams of one address: half of `connections_per_address`, so that an "
+        "address full of viewers can still send requests",
+    )
+    live_streams_per_gallery: int = Field(
+        default=5_000,
+        gt=0,
+        description="Concurrent live streams of one gallery in one gateway, so that a popular gallery does "
+        "not take all places. A further one is answered 503 `too_many_viewers`",
+    )
+    live_heartbeat: timedelta = Field(
+        default=timedelta(seconds=15),
+        gt=timedelta(0),
+        description="Time between two heartbeats of a live stream: shorter than the time after which proxies "
+        "close an idle connection, which is often a minute",
+    )
+    live_queue: int = Field(
+        default=64,
+        gt=0,
+        description="Chunks of a live stream that wait for a client that does not read. A further one cuts "
+        "the stream, which bounds its memory; the client can continue",
+    )
+    live_changes_kept: int = Field(
+        default=10_000,
+        gt=0,
+        description="Recent changes of all galleries that are remembered, so that an interrupted live stream "
+        "continues. A client that missed older ones is told to load the gallery again",
     )
 
     grant_lifetime: timedelta = Field(

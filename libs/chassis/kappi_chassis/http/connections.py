@@ -31,6 +31,12 @@ class ConnectionLimits:
     key_of: Callable[[str], Hashable | None] = lambda address: address
 
 
+def places_for(in_all: int) -> int:
+    """Returns the number of connections that a port accepts when its setting is `in_all`."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(in_all, descriptors // 2)
+
+
 class Connection(Protocol):
     """peer: the address at the other end, None if it is unknown."""
 
@@ -49,9 +55,8 @@ class Connections:
     """The open connections of one port."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limits = limits
-        self._all = _Group(None, most=min(limits.in_all, descriptors // 2))
+        self._all = _Group(None, most=places_for(limits.in_all))
         self._by_key: dict[Hashable, _Group] = {}
         self._groups: dict[Connection, tuple[_Group, ...]] = {}
 

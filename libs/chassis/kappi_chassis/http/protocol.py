@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -56,6 +57,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _refused = False
     _ignored_bytes = 0
     _unparsed = b""
+    _on_lost: Callable[[], None] | None = None
     _body_after_upgrade = False  # the parser then considers the request complete before its body
 
     def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
@@ -82,11 +84,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._unparsed = b""
         super().connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
 
     def _cut(self) -> None:
         """Closes the connection in the middle of an answer, whether its client reads or not."""
         self.cycle.disconnected = True
         self.transport.abort()
+
+    def _when_lost(self, callback: Callable[[], None]) -> None:
+        """Calls back when the client is gone.
+
+        An answer that mostly waits then needs no task that waits in `receive`.
+        """
+        self._on_lost = callback
+        if self.transport.is_closing():
+            self.loop.call_soon(callback)
 
     def evict(self) -> None:
         self.transport.close()
@@ -115,6 +128,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._connections.works(self)
         self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
+        self.scope["kappi.when_lost"] = self._when_lost  # type: ignore[typeddict-unknown-key]
         if self.parser.should_upgrade():
             self._body_after_upgrade = any(name in _FRAMING for name, _ in self.headers)
         super().on_headers_complete()
@@ -127,6 +141,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._on_lost = None
         super().on_response_complete()
         if self._unparsed:
             self.loop.call_soon(self._parse_on)

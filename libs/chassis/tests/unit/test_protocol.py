@@ -290,3 +290,34 @@ async def test_an_interrupted_answer_closes_the_connection_without_a_log_line(
             assert not (await reader.read()).endswith(b"ok")
         writer.close()
     assert caplog.records == []
+
+
+async def test_an_app_is_called_when_its_client_is_gone() -> None:
+    gone, answered = asyncio.Event(), asyncio.Event()
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["kappi.when_lost"](gone.set)
+        await gone.wait()
+        answered.set()
+
+    async with serving(waits) as port, asyncio.timeout(DEADLINE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert not gone.is_set()
+        writer.close()
+        await answered.wait()
+
+
+async def test_an_app_is_not_called_after_its_answer() -> None:
+    calls: list[None] = []
+
+    async def listens(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["kappi.when_lost"](lambda: calls.append(None))
+        await app(scope, receive, send)
+
+    async with serving(listens) as port:
+        assert (await answer_to(port, b"GET / HTTP/1.1\r\n\r\n")).endswith(b"ok")
+        await asyncio.sleep(0)
+    assert calls == []

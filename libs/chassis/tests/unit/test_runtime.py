@@ -82,6 +82,7 @@ async def test_it_starts_serves_drains_and_closes_in_order() -> None:
             log.append("task ends")
 
     service.runs("worker", works_for_ever)
+    service.drains(lambda: log.append("long answers end"))
     service.serves(hello)
     stop = asyncio.Event()
     running = asyncio.create_task(service.run_until(stop.wait))
@@ -107,6 +108,7 @@ async def test_it_starts_serves_drains_and_closes_in_order() -> None:
         "start database",
         "start producer",
         "task runs",
+        "long answers end",
         "task ends",
         "close producer",
         "close database",

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_gateway.auth.grant_cache import GrantCache
+from kappi_gateway.live.streams import LiveStreams
 from kappi_gateway.upstream import Upstreams
 
 from kappi_testkit.auth import access_token
@@ -42,6 +43,7 @@ class Stack:
     cache: GrantCache
     time: ManualTime
     upstreams: Upstreams
+    live: LiveStreams
     issuer: SigningKey = field(default_factory=SigningKey.generate)
 
     async def ask(self, method: str, target: str, *lines: str, body: bytes = b"") -> RawAnswer:

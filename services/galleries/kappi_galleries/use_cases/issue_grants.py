@@ -28,11 +28,12 @@ _STORED_FIELDS: Final = tuple(name for name in PublicGallery.__struct_fields__ i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedGrant:
-    """A grant as a token. expires_in: its lifetime in seconds."""
+    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does."""
 
     grant: str
     expires_in: int
     gallery_id: UUID
+    gallery_expires_at: datetime | None
 
 
 class GrantSealer:
@@ -71,6 +72,7 @@ class GrantSealer:
             grant=seal_grant(self._key, grant, now=now, lifetime=lifetime),
             expires_in=int(lifetime.total_seconds()),
             gallery_id=gallery.id,
+            gallery_expires_at=gallery.expires_at,
         )
 
     def _public(self, gallery: Gallery) -> PublicGallery:

@@ -53,6 +53,7 @@ async def test_a_code_grants_a_view_with_the_public_face(http: Any, open_grant: 
 
     assert answer.json["gallery_id"] == gallery["id"]
     assert answer.json["expires_in"] == 60
+    assert answer.json["gallery_expires_at"] == gallery["expires_at"]
     assert (grant.right, grant.tier, grant.owner_id) == ("view", "Anonymous", None)
     assert grant.gallery_id == grant.gallery.id == UUID(gallery["id"])
     public = grant.gallery

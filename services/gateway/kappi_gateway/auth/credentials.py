@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
@@ -59,6 +60,19 @@ def normal_code(raw: bytes) -> str | None:
     return code if _CODE.fullmatch(code) else None
 
 
+def _password(request: Request) -> str | None:
+    raw = first(request.headers, GALLERY_PASSWORD)
+    return None if raw is None else text(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingCode:
+    """A code that opens a gallery. code: in its normal form. is_protected: it needs a password, too."""
+
+    code: str
+    is_protected: bool
+
+
 class Credentials:
     """Obtains grants for requests.
 
@@ -88,7 +102,7 @@ class Credentials:
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
-            return await self._by_code(request.parameters[0], request)
+            return await self.of_viewer(request)
         if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
         if route.takes_signature and _SIGNATURE in request.scope["query_string"]:
@@ -101,7 +115,7 @@ class Credentials:
         if access_key:
             return await self._by_key(text(access_key))
         if shown:
-            return await self._by_code(shown, request)
+            return await self._by_code(shown, request.address, password=_password(request))
         token = None if self._owner_grants is None else bearer(request.headers)
         if token is not None and self._owner_grants is not None:
             return await self._owner_grants.obtain(
@@ -189,25 +203,44 @@ class Credentials:
                 return f"account {account_id}"
         return limit_key(request.address)
 
-    async def _by_code(self, raw_code: bytes, request: Request) -> Granted:
+    async def of_viewer(self, request: Request) -> Granted:
+        """Returns a grant to view for the code in the path, and for the password if one is sent.
+
+        Raises GalleryNotFound, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout.
+        """
+        return await self._by_code(request.parameters[0], request.address, password=_password(request))
+
+    async def existing_code(self, request: Request) -> ExistingCode:
+        """Returns the code in the path if it opens a gallery, with a password or without.
+
+        Raises GalleryNotFound, TooManyGuesses, UpstreamUnavailable, UpstreamTimeout.
+        """
+        try:
+            granted = await self._by_code(request.parameters[0], request.address, password=None)
+            return ExistingCode(granted.key.code, is_protected=False)
+        except GrantRefused as refused:
+            code = normal_code(request.parameters[0])
+            if refused.status != Unauthenticated.status or code is None:
+                raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from refused
+            return ExistingCode(code, is_protected=True)
+
+    async def _by_code(self, raw_code: bytes, address: str, *, password: str | None) -> Granted:
         code = normal_code(raw_code)
-        self._guesses.check(request.address, code)
+        self._guesses.check(address, code)
         if code is None:
-            self._guesses.spend(request.address)
+            self._guesses.spend(address)
             raise GalleryNotFound
-        raw_password = first(request.headers, GALLERY_PASSWORD)
-        password = None if raw_password is None else text(raw_password)
         key = GrantKey("view", code, b"" if password is None else self._digests(password))
         kept = self._cache.find(key)
         if kept is not None:
             _VIEWS_CACHED.inc()
-            self._guesses.found(request.address, code)
+            self._guesses.found(address, code)
             return Granted(key, kept, cached=True)
         question = {"code": code}
         if password is not None:
             # Only galleries can count password tries per gallery and client over all replicas.
-            question |= {"password": password, "client": limit_key(request.address)}
-        return Granted(key, await self._look_up(request.address, key, question), cached=False)
+            question |= {"password": password, "client": limit_key(address)}
+        return Granted(key, await self._look_up(address, key, question), cached=False)
 
     async def _look_up(self, address: str, key: GrantKey, question: dict[str, str]) -> KeptGrant:
         """Asks galleries for the grant of a code and counts wrong guesses.

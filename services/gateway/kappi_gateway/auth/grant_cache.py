@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -32,13 +33,14 @@ class KeptGrant:
     """A sealed grant.
 
     reusable_s: seconds for which it may be reused after it was given. account_id: the owner's account if the
-    grant was given for an access token, else None.
+    grant was given for an access token, else None. gallery_expires_at: None if the gallery does not expire.
     """
 
     token: str
     gallery_id: UUID
     reusable_s: float
     account_id: UUID | None = None
+    gallery_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

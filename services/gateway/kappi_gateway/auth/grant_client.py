@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -26,6 +26,7 @@ class _Answer(msgspec.Struct):
     grant: str
     expires_in: float
     gallery_id: UUID
+    gallery_expires_at: datetime | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -60,7 +61,12 @@ class GrantClient:
     def _read(self, body: bytes) -> KeptGrant:
         answer = decoded(body, _decoder)
         reusable_s = min(self._lifetime_s, answer.expires_in - MARGIN_S)
-        return KeptGrant(token=answer.grant, gallery_id=answer.gallery_id, reusable_s=reusable_s)
+        return KeptGrant(
+            token=answer.grant,
+            gallery_id=answer.gallery_id,
+            reusable_s=reusable_s,
+            gallery_expires_at=answer.gallery_expires_at,
+        )
 
 
 def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:

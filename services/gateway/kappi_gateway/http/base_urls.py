@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from kappi_chassis.http.edge import Scope
+from kappi_chassis.settings import is_loopback
 
 from kappi_gateway.http.client_address import ClientAddresses
 from kappi_gateway.http.headers import FORWARDED_HOST, HOST, first, text
@@ -58,6 +59,16 @@ class BaseUrls:
         if named not in self._hosts and not (self._own_addresses and named in _names_of(*scope["server"])):
             return None
         return f"{self._addresses.scheme_of(scope)}://{named}{self.path}"
+
+    def of_link(self, scope: Scope) -> str:
+        """Returns the base URL of a link that people pass on, as the galleries service builds it.
+
+        It is the public URL, unless that is a loopback address, which no other machine could reach.
+        """
+        public = self._public.geturl()
+        if self._public.hostname and not is_loopback(self._public.hostname):
+            return public
+        return self.of_request(scope) or public or self.of_page(scope).geturl()
 
     def of_page(self, scope: Scope) -> SplitResult:
         """Returns the base URL of a page that only its own client reads.

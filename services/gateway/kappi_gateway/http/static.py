@@ -27,12 +27,17 @@ class Page:
     headers: Headers
 
     @classmethod
-    def of(cls, body: bytes, *, content_type: str, etag: str, extra: Headers = ()) -> Page:
-        """Builds a page. extra: further headers. etag: unquoted, changes with the content."""
+    def of(
+        cls, body: bytes, *, content_type: str, etag: str, cache: str = "no-cache", extra: Headers = ()
+    ) -> Page:
+        """Builds a page.
+
+        etag: unquoted, changes with the content. cache: its Cache-Control. extra: further headers.
+        """
         weak = f'W/"{etag}"'.encode()  # weak: one tag for the plain and the compressed form
         headers = (
             (b"content-type", content_type.encode()),
-            (b"cache-control", b"no-cache"),
+            (b"cache-control", cache.encode()),
             (b"vary", b"accept-encoding"),
             (b"etag", weak),
             *extra,

@@ -15,6 +15,7 @@ from kappi_gateway.http.request import Request
 from kappi_gateway.http.static import Page, send_page
 from kappi_gateway.openapi.document import Document
 from kappi_gateway.openapi.merge import merge
+from kappi_gateway.openapi.own import OWN_OPERATIONS
 from kappi_gateway.routes import ROUTES, Service
 from kappi_gateway.upstream import Upstreams, decoded, whole
 
@@ -60,7 +61,8 @@ class OpenApi:
             {service: part for service, part in zip(self._sources, found, strict=True) if part is not None}
         )
         if self._parts:
-            body = msgspec.json.encode(merge(self._parts) | self._servers)
+            parts = {**self._parts, Service.GATEWAY: OWN_OPERATIONS}
+            body = msgspec.json.encode(merge(parts) | self._servers)
             tag = blake2b(body, digest_size=12).hexdigest()
             self._page = Page.of(body, content_type="application/json", etag=tag)
 

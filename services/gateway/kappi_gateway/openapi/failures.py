@@ -34,9 +34,11 @@ _WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout, errors.TooManyFiles
 # The galleries service refuses these itself when it is asked for a grant.
 _KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
 _PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
-_BY_CODE = (*_of(errors.GalleryNotFound, errors.TooManyGuesses), *_PASSWORD)
+_CODE = _of(errors.GalleryNotFound, errors.TooManyGuesses)
+_BY_CODE = (*_CODE, *_PASSWORD)
 _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.CODE_IN_PATH: _BY_CODE,
+    Credential.CODE_WITHOUT_PASSWORD: _CODE,
     Credential.MANAGER: (*_of(errors.GalleryKeyMissing, errors.GalleryNotFound), *_KEY),
     Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
 }
@@ -47,6 +49,7 @@ _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.NONE: set(),
     Credential.ACCOUNT: set(),
     Credential.CODE_IN_PATH: {*_HIDDEN, "credentials_missing"},
+    Credential.CODE_WITHOUT_PASSWORD: set(),
     Credential.MANAGER: {*_HIDDEN, "credentials_missing"},
     Credential.VIEWER: _HIDDEN,
 }

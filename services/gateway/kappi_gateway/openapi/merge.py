@@ -51,6 +51,7 @@ _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
     Credential.ACCOUNT: _BY_TOKEN,
     Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
+    Credential.CODE_WITHOUT_PASSWORD: [{}],
     Credential.MANAGER: [{"GalleryKey": []}, *_BY_TOKEN],
     Credential.VIEWER: [
         {"GalleryKey": []},
@@ -64,10 +65,15 @@ _SUFFIX = re.compile(r"(?:Answer|View)$")
 _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
-TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+TAGS = {
+    Service.IDENTITY: "Accounts",
+    Service.GALLERIES: "Galleries",
+    Service.GATEWAY: "Galleries",
+    Service.MEDIA: "Media",
+}
 _TAGS_BY_SEGMENT = {"posts": "Posts", "comments": "Posts", "stats": "Statistics", "accesses": "Statistics"}
 """Tags by a word in the path, for parts of the product that several services answer for."""
-_ALL_TAGS = (*TAGS.values(), "Posts", "Statistics")
+_ALL_TAGS = tuple(dict.fromkeys((*TAGS.values(), "Posts", "Statistics")))
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",

@@ -24,6 +24,7 @@ from kappi_gateway.http.base_urls import BaseUrls
 from kappi_gateway.http.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.http.client_disconnect import ClientDisconnect
 from kappi_gateway.http.headers import ROLE, SIGNED, TO_GALLERIES, WITH_GRANT, WITH_TOKEN, passing
+from kappi_gateway.http.refusal import send_refusal
 from kappi_gateway.http.request import Request
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.minimum_rate import MinimumRate
@@ -141,7 +142,7 @@ class ProxyRoute:
                 with self._place(request), self._place_of_account(payer):
                     await self._exchange(request, target, granted=granted, body=body, payer=payer)
         except GrantRefused as refused:
-            await _refuse(request, refused)
+            await send_refusal(request, refused)
         except ClientLeft:
             return
 
@@ -343,16 +344,3 @@ async def _problem_code(response: ClientResponse) -> str:
         return ""
     except (ClientError, TimeoutError) as error:
         raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
-
-
-async def _refuse(request: Request, refused: GrantRefused) -> None:
-    body = refused.body_for(context.request_id.get())
-    length = (b"content-length", str(len(body)).encode())
-    await request.send(
-        {
-            "type": "http.response.start",
-            "status": refused.status,
-            "headers": [*refused.headers, length],
-        }
-    )
-    await request.send({"type": "http.response.body", "body": body})

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kappi_gateway.auth.grant_cache import GrantCache
-from kappi_gateway.bootstrap import build_app, build_upstreams
+from kappi_gateway.bootstrap import build_app, build_live_streams, build_upstreams
 from kappi_gateway.settings import GatewaySettings
 from kappi_testkit.gateway.fake_services import FakeService, grant_reply, serving
 from kappi_testkit.gateway.stack import ManualTime, Stack, StackFactory
 
 from .chromium import Page, browsing
+
+
+@asynccontextmanager
+async def running(task: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    started = asyncio.create_task(task())
+    try:
+        yield
+    finally:
+        started.cancel()
+        await asyncio.wait([started])
 
 
 @pytest.fixture
@@ -35,7 +46,9 @@ async def make_stack() -> AsyncIterator[StackFactory]:
             upstreams = build_upstreams(configured)
             await upstreams.start()
             open_servers.push_async_callback(upstreams.close)
-            app = build_app(configured, upstreams=upstreams, cache=cache, monotonic=time)
+            live = build_live_streams(configured, upstreams=upstreams, cache=cache)
+            await open_servers.enter_async_context(running(live.run))
+            app = build_app(configured, upstreams=upstreams, cache=cache, live=live, monotonic=time)
             port = await open_servers.enter_async_context(serving(app))
             stack = Stack(
                 port=port,
@@ -46,6 +59,7 @@ async def make_stack() -> AsyncIterator[StackFactory]:
                 cache=cache,
                 time=time,
                 upstreams=upstreams,
+                live=live,
             )
             stack.publish_keys(stack.issuer)
             return stack

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -16,8 +17,12 @@ from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, Galler
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache, GrantKey, KeptGrant
 from kappi_gateway.consumers import GalleryChanges
+from kappi_gateway.live.stream import Stream
+from kappi_gateway.live.streams import LiveStreams
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
+
+from .live_client import live_streams, ready, removed, still_opens
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -54,12 +59,20 @@ async def producer(connection: KafkaConnection) -> AsyncIterator[Producer]:
 async def cache(connection: KafkaConnection) -> AsyncIterator[GrantCache]:
     """A cache that follows changes."""
     cache = GrantCache(size=100, monotonic=time.monotonic)
+    async with following(connection, cache, live_streams()):
+        yield cache
+
+
+@asynccontextmanager
+async def following(connection: KafkaConnection, cache: GrantCache, live: LiveStreams) -> AsyncIterator[None]:
     metrics.FEED_CONNECTED.set(0)
-    running = asyncio.create_task(GalleryChanges(connection, cache).run())
+    running = asyncio.create_task(GalleryChanges(connection, cache, live).run())
     await eventually(_assert_connected, deadline_s=30)
-    yield cache
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def _assert_connected() -> None:
@@ -76,8 +89,10 @@ async def keep(cache: GrantCache, gallery_id: UUID, *, account_id: UUID | None =
     return key
 
 
-async def send(producer: Producer, event: Event) -> None:
-    await producer.send_event(Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=event))
+async def send(producer: Producer, event: Event, *, sequence: int = 2) -> None:
+    await producer.send_event(
+        Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=sequence, data=event)
+    )
 
 
 @pytest.mark.parametrize("change", [updated, deleted])
@@ -143,3 +158,50 @@ async def test_forged_changes_are_skipped_and_counted(
 
     await eventually(the_genuine_event_was_handled_after_the_forged_one, deadline_s=30)
     assert cache.find(kept) is not None
+
+
+async def opened(live: LiveStreams, *, last_event_id: bytes | None = None) -> Stream:
+    grant = await still_opens("abcd")
+    assert grant is not None
+    return live.open(grant, code="abcd", is_protected=False, last_event_id=last_event_id, cut=lambda: None)
+
+
+async def told(stream: Stream) -> bytes:
+    async with asyncio.timeout(30):
+        chunk = await stream.read()
+    assert chunk is not None
+    return chunk
+
+
+def id_of(chunk: bytes) -> bytes:
+    return chunk.rpartition(b"id: ")[2].strip()
+
+
+async def test_a_stream_continues_at_another_gateway(producer: Producer, connection: KafkaConnection) -> None:
+    here, there = live_streams(), live_streams()
+    cache = GrantCache(size=1, monotonic=time.monotonic)
+    async with following(connection, cache, here), following(connection, cache, there):
+        items = [uuid4() for _ in range(12)]
+        for _ in range(12):
+            await send(producer, ready(uuid4(), gallery_id=uuid4()))
+        await eventually(lambda: _assert_read(12, here, there), deadline_s=30)
+        stream = await opened(here)
+        assert b"event: reset" in await told(stream)
+        await send(producer, ready(items[0]))
+        seen = await told(stream)
+        assert str(items[0]).encode() in seen
+        for item in items[1:]:
+            await send(producer, ready(item))
+        await send(producer, removed(items[0]), sequence=3)
+        await eventually(lambda: _assert_read(25, here, there), deadline_s=30)
+        missed = await told(await opened(there, last_event_id=id_of(seen)))
+        assert b"event: reset" not in missed
+        assert missed.count(b"event: item_ready") == 11
+        assert missed.count(b"event: item_deleted") == 1
+        assert id_of(await told(await opened(here))) == id_of(missed)
+
+
+def _assert_read(records: int, *gateways: LiveStreams) -> None:
+    for live in gateways:
+        assert live._positions is not None
+        assert sum(live._positions.next) == records

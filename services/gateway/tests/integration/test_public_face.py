@@ -8,10 +8,12 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
 from kappi_chassis.embedded.ports import free_port
+from kappi_gateway.routes import ROUTES, Service
 from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply
 from kappi_testkit.gateway.raw_http import exchange, request
 from kappi_testkit.gateway.stack import Stack, StackFactory
@@ -164,13 +166,21 @@ def documented(*operations: str) -> Reply:
     return Reply(body=msgspec.json.encode({"openapi": "3.1.0", "paths": paths}))
 
 
+def described(document: dict[str, Any]) -> list[str]:
+    """Returns the paths of the services; the gateway's own are always there."""
+    own = [route.template for route in ROUTES if route.service is Service.GATEWAY]
+    paths = list(document["paths"])
+    assert set(own) < set(paths)
+    return [path for path in paths if path not in own]
+
+
 async def test_the_documents_of_services_are_merged(stack: Stack) -> None:
     stack.galleries.always(documented("post /v1/galleries", "post /internal/grants/view"))
     stack.media.always(documented("get /v1/g/{code}"))
     answer = await stack.ask("GET", "/openapi.json")
     document = msgspec.json.decode(answer.body)
     assert document["openapi"] == "3.1.0"
-    assert list(document["paths"]) == ["/v1/galleries", "/v1/g/{code}"]
+    assert described(document) == ["/v1/galleries", "/v1/g/{code}"]
     assert (await stack.ask("GET", "/openapi.json", f"If-None-Match: {answer.headers['etag']}")).status == 304
     assert len(stack.media.seen) == 1
 
@@ -180,7 +190,7 @@ async def test_accounts_are_in_the_document(with_accounts: Stack) -> None:
     with_accounts.galleries.always(documented("get /v1/galleries"))
     with_accounts.media.always(documented("get /v1/l/{token}"))
     document = msgspec.json.decode((await with_accounts.ask("GET", "/openapi.json")).body)
-    assert list(document["paths"]) == ["/v1/me", "/v1/galleries", "/v1/l/{token}"]
+    assert described(document) == ["/v1/me", "/v1/galleries", "/v1/l/{token}"]
     assert "AccessToken" in document["components"]["securitySchemes"]
 
 
@@ -191,7 +201,7 @@ async def test_the_document_is_refreshed(stack: Stack) -> None:
     stack.media.always(documented("get /v1/g/{code}"))
     stack.time.now_s += 61
     document = msgspec.json.decode((await stack.ask("GET", "/openapi.json")).body)
-    assert list(document["paths"]) == ["/v1/g/{code}"]
+    assert described(document) == ["/v1/g/{code}"]
 
 
 async def test_the_part_of_a_service_that_is_down_is_kept(stack: Stack) -> None:

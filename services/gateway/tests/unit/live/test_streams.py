@@ -1,0 +1,91 @@
+"""Where the reader of the topics goes on, and what that means for the streams."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from kappi_chassis.clock import utc_now
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import AccountDeleted
+from kappi_gateway.auth.grant_cache import KeptGrant
+from kappi_gateway.live.stream import End, Stream
+from kappi_gateway.live.streams import FeedGap, LiveStreams
+
+GALLERY = uuid4()
+FIRST, SECOND = ("MediaReady", 0), ("MediaReady", 1)
+BEGINS, ENDS = {FIRST: 0, SECOND: 0}, {FIRST: 7, SECOND: 9}
+NO_CHANGE = Envelope(
+    id=uuid4(),
+    source="/identity",
+    time=utc_now(),
+    sequence=1,
+    data=AccountDeleted(account_id=uuid4(), deleted_at=utc_now()),
+)
+
+
+async def _refuses(_: str) -> KeptGrant | None:
+    return None
+
+
+@pytest.fixture
+def live() -> LiveStreams:
+    live = LiveStreams(
+        reopen=_refuses,
+        clock=utc_now,
+        heartbeat=timedelta(seconds=15),
+        per_gallery=2,
+        most_waiting=4,
+        changes_kept=10,
+    )
+    assert live.locate("c", begins=BEGINS, ends=ENDS) == ENDS
+    return live
+
+
+def opened(live: LiveStreams) -> Stream:
+    grant = KeptGrant(token="t", gallery_id=GALLERY, reusable_s=60)
+    return live.open(grant, code="abcd", is_protected=False, last_event_id=None, cut=lambda: None)
+
+
+def test_reading_goes_on_where_it_stopped_and_streams_last(live: LiveStreams) -> None:
+    stream = opened(live)
+    live.apply(FIRST, 7, NO_CHANGE)
+    live.apply(SECOND, 9, None)
+    ends = {FIRST: 20, SECOND: 30}
+    assert live.locate("c", begins=BEGINS, ends=ends) == {FIRST: 8, SECOND: 10}
+    assert stream.ended is None
+
+
+@pytest.mark.parametrize(
+    ("cluster", "begins", "ends"),
+    [
+        ("d", BEGINS, ENDS),
+        ("c", {FIRST: 8, SECOND: 0}, {FIRST: 20, SECOND: 9}),
+        ("c", BEGINS, {FIRST: 2, SECOND: 9}),
+        ("c", {**BEGINS, ("MediaReady", 2): 0}, {**ENDS, ("MediaReady", 2): 0}),
+    ],
+    ids=["another cluster", "records removed", "records lost", "more partitions"],
+)
+def test_a_gap_ends_all_streams(
+    live: LiveStreams, cluster: str, begins: dict[tuple[str, int], int], ends: dict[tuple[str, int], int]
+) -> None:
+    stream, seen = opened(live), live.changes_seen
+    assert live.locate(cluster, begins=begins, ends=ends) == ends
+    assert stream.ended is End.INTERRUPTED
+    assert live.access_changed(GALLERY, since=seen)
+    assert not live.access_changed(GALLERY, since=live.changes_seen)
+
+
+@pytest.mark.parametrize(("partition", "offset"), [(FIRST, 8), (FIRST, 6), (("MediaReady", 5), 0)])
+def test_an_unexpected_record_is_a_gap(live: LiveStreams, partition: tuple[str, int], offset: int) -> None:
+    with pytest.raises(FeedGap):
+        live.apply(partition, offset, NO_CHANGE)
+
+
+def test_nothing_is_held_of_streams_that_ended(live: LiveStreams) -> None:
+    for _ in range(2):
+        stream = opened(live)
+        live.close(stream)
+    assert not live._groups
+    assert not any(live._turns)
