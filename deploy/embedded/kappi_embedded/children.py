@@ -95,7 +95,8 @@ def _report_end(process: ForkServerProcess, ended: asyncio.Future[Ended]) -> Non
         loop.remove_reader(sentinel)
         status = process.exitcode
         process.close()
-        ended.set_result(Ended(_LOST if status is None else status))
+        if not ended.done():  # a task that is cancelled while it waits cancels the future
+            ended.set_result(Ended(_LOST if status is None else status))
 
     loop.add_reader(sentinel, at_end)
 

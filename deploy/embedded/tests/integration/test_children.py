@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kappi_embedded.child_log import ChildLog
@@ -34,7 +35,7 @@ class Stack:
         for child in self.children:
             if not child.ended.done():
                 os.kill(child.pid, signal.SIGKILL)
-            await child.ended
+                await child.ended
         for log in self.logs:
             log.close()
 
@@ -103,6 +104,21 @@ async def test_a_signal_reaches_only_its_child(stack: Stack) -> None:
     os.kill(polite.pid, signal.SIGTERM)
     assert await ended(polite) == Ended(0)
     assert is_alive(other.pid)
+
+
+async def test_the_end_of_a_child_that_is_not_waited_for_any_more_is_no_error(stack: Stack) -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    child = await stack.start("one", DO="wait")
+    waiting = asyncio.create_task(ended(child))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert child.ended.cancelled()
+    os.kill(child.pid, signal.SIGKILL)
+    # The end of the second child is reported after that of the first.
+    assert await ended(await stack.start("two", DO="fail")) == Ended(3)
+    assert failures == []
 
 
 async def test_children_end_with_the_forkserver_and_the_next_start_uses_a_new_one(stack: Stack) -> None:
