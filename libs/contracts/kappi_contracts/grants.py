@@ -17,6 +17,11 @@ COUNTED_HEADER = "x-kappi-counted"
 The gateway gives the answer only after that count, and does not pass the header on.
 """
 
+ACCESS_HEADER = "x-kappi-access"
+"""The header by which the media service names the access that is recorded for statistics once it is counted,
+as `recorded_access` builds it. The gateway does not pass it on.
+"""
+
 Right = Literal["view", "contribute", "manage"]
 """Ordered: each includes the ones before it."""
 
@@ -24,11 +29,18 @@ _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 
 AccessCount = Literal["views", "downloads"]
+RecordedAccess = Literal["view", "download", "archive"]
 
 
 def counted_access(count: AccessCount, gallery_id: UUID) -> str:
     """Returns the value of COUNTED_HEADER: the path of the count below the galleries service's address."""
     return f"/internal/galleries/{gallery_id}/{count}"
+
+
+def recorded_access(kind: RecordedAccess, gallery_id: UUID, media_id: UUID | None = None) -> str:
+    """Returns the value of ACCESS_HEADER: the path of the record below the media service's address."""
+    path = f"/internal/galleries/{gallery_id}/accesses/{kind}"
+    return path if media_id is None else f"{path}/{media_id}"
 
 
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):

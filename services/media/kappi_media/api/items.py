@@ -11,7 +11,7 @@ from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.storage.disposition import safe_filename
-from kappi_contracts.grants import COUNTED_HEADER, Grant, counted_access
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER, Grant, counted_access, recorded_access
 from msgspec import UNSET
 from starlette.responses import Response
 
@@ -123,15 +123,16 @@ class ItemApi:
             signed, gallery_id = await self._items.counted_download(
                 MediaId(media_id), expires=expires, signature=signature
             )
-            self._recorder("download", request, gallery_id=gallery_id, media_id=media_id)
-            return _counted(_redirect(signed), gallery_id)
+            return _counted(_redirect(signed), gallery_id, media_id)
         grant = await self._gate.open(request, "view")
         signed = await self._download_for(grant)(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
-        self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
         response = _redirect(signed) if redirect else JsonResponse(signed)
-        return _counted(response, grant.gallery_id) if is_counted(grant) else response
+        if is_counted(grant):
+            return _counted(response, grant.gallery_id, media_id)
+        self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
+        return response
 
     async def rendition(
         self,
@@ -183,8 +184,9 @@ def is_counted(grant: Grant) -> bool:
     return grant.gallery.downloads_capped and not grant.allows("manage")
 
 
-def _counted(response: Response, gallery_id: UUID) -> Response:
+def _counted(response: Response, gallery_id: UUID, media_id: UUID) -> Response:
     response.headers[COUNTED_HEADER] = counted_access("downloads", gallery_id)
+    response.headers[ACCESS_HEADER] = recorded_access("download", gallery_id, media_id)
     return response
 
 

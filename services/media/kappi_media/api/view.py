@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
 from kappi_chassis.pagination import position_of
-from kappi_contracts.grants import COUNTED_HEADER, counted_access
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER, counted_access, recorded_access
 from starlette.responses import Response
 
 from kappi_media.api import operations
@@ -44,11 +44,14 @@ class ViewApi:
             raise GalleryNotFound
         page = _page_request(request)
         answer = await self._pages(grant.gallery, page, rules=await self._tier.of(grant))
-        if page.after is None:
-            self._recorder("view", request, gallery_id=grant.gallery_id)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
         if grant.gallery.capped and await self._view.is_first(grant.gallery, after=page.after):
             headers[COUNTED_HEADER] = counted_access("views", grant.gallery_id)
+        if page.after is None:
+            if grant.gallery.capped:
+                headers[ACCESS_HEADER] = recorded_access("view", grant.gallery_id)
+            else:
+                self._recorder("view", request, gallery_id=grant.gallery_id)
         if answer.body is None:
             return Response(status_code=304, headers=headers)
         if page.coding != "identity":

@@ -332,4 +332,6 @@ def _statistics(shared: _Shared) -> StatisticsApi:
 def _internal(shared: _Shared) -> InternalApi:
     deps = shared.deps
     reserve_claim = ReserveClaim(deps.outbox, tier=shared.tier, clock=deps.clock)
-    return InternalApi(GalleryLookupQueries(deps.database), reserve_claim=reserve_claim)
+    return InternalApi(
+        GalleryLookupQueries(deps.database), reserve_claim=reserve_claim, recorder=shared.recorder
+    )
