@@ -13,6 +13,7 @@ import pytest
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
+from tests.e2e.accounts import create_gallery, sign_up
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
@@ -44,8 +45,11 @@ class Told:
 
 
 @asynccontextmanager
-async def _watching(stack: StackUnderTest, gallery: Gallery, *, last_id: str = "") -> AsyncIterator[Told]:
-    headers = {"Last-Event-ID": last_id} if last_id else {}
+async def _watching(
+    stack: StackUnderTest, gallery: Gallery, *, last_id: str = "", **headers: str
+) -> AsyncIterator[Told]:
+    if last_id:
+        headers["Last-Event-ID"] = last_id
     url = f"{stack.base_url}/v1/g/{gallery.code}/live"
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
         assert answer.status == 200
@@ -82,6 +86,47 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
         (await phone.ask("GET", f"/v1/g/{gallery.code}/live")).problem(404, "gallery_not_found")
 
     await eventually(gone, DEADLINE_S)
+
+
+@pytest.mark.timeout(180)
+async def test_a_view_that_uses_up_the_cap_ends_the_streams(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery(max_views=1)
+    path = f"/v1/g/{gallery.code}"
+    async with _watching(stack, gallery) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("GET", path)).ok()
+        assert await told.next() == ("gallery_deleted", {"id": gallery.id})
+        assert await told.next() == ("", None)
+    (await phone.ask("GET", f"{path}/live")).problem(404, "gallery_not_found")
+    await phone.ask("PATCH", f"/v1/galleries/{gallery.id}", headers=gallery.key, json={"max_views": 2})
+
+    async def opened() -> None:
+        async with _watching(stack, gallery) as told:
+            assert await told.next() == ("reset", {})
+
+    await eventually(opened, DEADLINE_S)
+
+
+@pytest.mark.timeout(180)
+async def test_a_changed_password_ends_the_streams_that_came_with_the_old_one(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    owner = await sign_up(stack, phone, "live")
+    gallery = await create_gallery(phone, owner, password="pastel de nata")
+    path = f"/v1/galleries/{gallery.id}"
+    old, new = {"X-Gallery-Password": "pastel de nata"}, {"X-Gallery-Password": "bacalhau"}
+    (await phone.ask("GET", f"/v1/g/{gallery.code}/live")).problem(401, "gallery_password_required")
+    async with _watching(stack, gallery, **old) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("PATCH", path, headers=owner.key, json={"password": "bacalhau"})).ok()
+        assert await told.next() == ("", None)
+    refused = await phone.ask("GET", f"/v1/g/{gallery.code}/live", headers=old)
+    refused.problem(401, "gallery_password_wrong")
+    async with _watching(stack, gallery, **new) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("PATCH", path, headers=owner.key, json={"visibility": "private"})).ok()
+        assert await told.next() == ("", None)
+    (await phone.ask("GET", f"/v1/g/{gallery.code}/live", headers=new)).problem(404, "gallery_not_found")
 
 
 @pytest.mark.timeout(180)

@@ -193,8 +193,10 @@ def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
         ),
         issue_owner_grant=IssueOwnerGrant(queries, sealer=sealer, clock=deps.clock),
         issue_key_grant=IssueKeyGrant(queries, sealer=sealer, clock=deps.clock),
-        count_view=CountView(queries, clock=deps.clock),
-        count_download=CountDownload(queries, grace=settings.used_up_grace, clock=deps.clock),
+        count_view=CountView(queries, outbox=deps.outbox, clock=deps.clock),
+        count_download=CountDownload(
+            queries, outbox=deps.outbox, grace=settings.used_up_grace, clock=deps.clock
+        ),
         accounts=deps.accounts,
         key=key,
     )

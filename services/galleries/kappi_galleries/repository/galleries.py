@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, CursorResult, Row, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,23 +48,20 @@ WHERE code = $1 AND visibility = 'shared'
   AND (used_up_at IS NULL OR used_up_at > $3)
 """  # noqa: S608 - column names, not input
 # One statement checks the cap and counts, so that no number of concurrent requests can pass it. A row that
-# another statement changes is waited for and checked again.
+# another statement changes is waited for and checked again. An access that uses up a cap is left to a
+# transaction, because it is published.
 _COUNT_VIEW = """
-UPDATE galleries SET
-  views_used = views_used + (max_views IS NOT NULL)::int,
-  used_up_at = CASE WHEN views_used + 1 >= max_views THEN $2 ELSE used_up_at END
+UPDATE galleries SET views_used = views_used + (max_views IS NOT NULL)::int
 WHERE id = $1 AND deleted_at IS NULL
-  AND (max_views IS NULL OR views_used < max_views)
+  AND (max_views IS NULL OR views_used + 1 < max_views)
   AND (max_downloads IS NULL OR downloads_used < max_downloads)
 RETURNING true
 """
 _COUNT_DOWNLOAD = """
-UPDATE galleries SET
-  downloads_used = downloads_used + (max_downloads IS NOT NULL)::int,
-  used_up_at = CASE WHEN downloads_used + 1 >= max_downloads THEN coalesce(used_up_at, $2) ELSE used_up_at END
+UPDATE galleries SET downloads_used = downloads_used + (max_downloads IS NOT NULL)::int
 WHERE id = $1 AND deleted_at IS NULL
-  AND (max_downloads IS NULL OR downloads_used < max_downloads)
-  AND (used_up_at IS NULL OR used_up_at > $3)
+  AND (max_downloads IS NULL OR downloads_used + 1 < max_downloads)
+  AND (used_up_at IS NULL OR used_up_at > $2)
 RETURNING true
 """
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
@@ -86,6 +83,8 @@ _columns = (
     *(galleries.c[name] for name in _STORED),
     galleries.c.password_hash.is_not(None).label("password_protected"),
 )
+_VIEWS: Final = galleries.c.views_used, galleries.c.max_views
+_DOWNLOADS: Final = galleries.c.downloads_used, galleries.c.max_downloads
 
 
 class Secrets(TypedDict, total=False):
@@ -132,15 +131,15 @@ class GalleryQueries:
         password_hash = values.pop("password_hash")
         return SharedGallery(Gallery(**values), password_hash)
 
-    async def count_view(self, gallery_id: UUID, *, now: datetime) -> bool:
-        """Count a view against the cap. Returns False when a cap is reached, and counts nothing then."""
-        return bool(await self._database.hot.fetchval(_COUNT_VIEW, gallery_id, now))
+    async def count_view(self, gallery_id: UUID) -> bool:
+        """Count a view that does not use up the cap. Returns False for any other, and counts nothing then."""
+        return bool(await self._database.hot.fetchval(_COUNT_VIEW, gallery_id))
 
-    async def count_download(self, gallery_id: UUID, *, now: datetime, used_up_since: datetime) -> bool:
+    async def count_download(self, gallery_id: UUID, *, used_up_since: datetime) -> bool:
         """As `count_view`, for a download. used_up_since: nothing is downloaded once the cap on
         views was reached before.
         """
-        return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, now, used_up_since))
+        return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, used_up_since))
 
     async def by_access_key(self, key_hash: bytes) -> Gallery | None:
         """Returns the gallery of this key, tombstones included."""
@@ -231,6 +230,16 @@ class GalleryRows:
     async def lock(self, gallery_id: UUID) -> Gallery | None:
         """Returns the gallery, tombstones included. No other transaction changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
+
+    async def lock_to_view(self, gallery_id: UUID) -> Gallery | None:
+        """Returns a living gallery that may be viewed once more, locked as above."""
+        return await self._lock(_living(gallery_id) & _below(_VIEWS) & _below(_DOWNLOADS))
+
+    async def lock_to_download(self, gallery_id: UUID, *, used_up_since: datetime) -> Gallery | None:
+        """As `lock_to_view`, for a download. used_up_since: as in `GalleryQueries.count_download`."""
+        used_up_at = galleries.c.used_up_at
+        is_open = or_(used_up_at.is_(None), used_up_at > used_up_since)
+        return await self._lock(_living(gallery_id) & _below(_DOWNLOADS) & is_open)
 
     async def lock_by_code(self, code: str) -> Gallery | None:
         """Returns the gallery that has this code, tombstones included; locked as above."""
@@ -330,6 +339,15 @@ class GalleryRows:
     async def _changed(self, statement: Any) -> bool:
         result: CursorResult[Any] = await self._connection.execute(statement)
         return bool(result.rowcount)
+
+
+def _living(gallery_id: UUID) -> ColumnElement[bool]:
+    return (galleries.c.id == gallery_id) & galleries.c.deleted_at.is_(None)
+
+
+def _below(count_and_cap: tuple[Column[Any], Column[Any]]) -> ColumnElement[bool]:
+    count, cap = count_and_cap
+    return or_(cap.is_(None), count < cap)
 
 
 def _from_row(row: Row[Any] | None) -> Gallery | None:

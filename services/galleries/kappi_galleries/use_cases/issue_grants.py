@@ -28,12 +28,15 @@ _STORED_FIELDS: Final = tuple(name for name in PublicGallery.__struct_fields__ i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedGrant:
-    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does."""
+    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does.
+    used_up: a cap is reached.
+    """
 
     grant: str
     expires_in: int
     gallery_id: UUID
     gallery_expires_at: datetime | None
+    used_up: bool
 
 
 class GrantSealer:
@@ -73,6 +76,7 @@ class GrantSealer:
             expires_in=int(lifetime.total_seconds()),
             gallery_id=gallery.id,
             gallery_expires_at=gallery.expires_at,
+            used_up=gallery.used_up_at is not None,
         )
 
     def _public(self, gallery: Gallery) -> PublicGallery:

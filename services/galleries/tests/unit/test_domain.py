@@ -107,6 +107,8 @@ def test_only_an_anonymous_living_gallery_is_ever_due(gallery: Gallery) -> None:
     assert not replace(gallery, owner_id=uuid4()).is_due(NOW)
     assert not replace(gallery, expires_at=None).is_due(NOW)
     assert not replace(gallery, deleted_at=NOW).is_due(NOW)
+    used_up = replace(gallery, max_views=1, views_used=1, used_up_at=NOW - timedelta(days=9))
+    assert not replace(used_up, expires_at=NOW + timedelta(days=1)).is_due(NOW)
 
 
 A, B, C = (GalleryId(uuid4()) for _ in range(3))

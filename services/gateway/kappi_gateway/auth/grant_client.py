@@ -27,6 +27,7 @@ class _Answer(msgspec.Struct):
     expires_in: float
     gallery_id: UUID
     gallery_expires_at: datetime | None = None
+    used_up: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -66,6 +67,7 @@ class GrantClient:
             gallery_id=answer.gallery_id,
             reusable_s=reusable_s,
             gallery_expires_at=answer.gallery_expires_at,
+            used_up=answer.used_up,
         )
 
 
