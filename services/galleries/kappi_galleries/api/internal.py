@@ -165,12 +165,13 @@ _GRANT_ANSWER: dict[str, Any] = {
         "application/json": {
             "schema": {
                 "type": "object",
-                "required": ["grant", "expires_in", "gallery_id", "gallery_expires_at"],
+                "required": ["grant", "expires_in", "gallery_id", "gallery_expires_at", "summary"],
                 "properties": {
                     "grant": {"type": "string", "description": "For the header X-Kappi-Grant"},
                     "expires_in": {"type": "integer", "description": "Seconds"},
                     "gallery_id": {"type": "string", "format": "uuid"},
                     "gallery_expires_at": {"type": ["string", "null"], "format": "date-time"},
+                    "summary": {"type": "object", "description": "For the page of the gallery"},
                 },
             }
         }
