@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow coverage test-fast real-servers lint types fmt bench lock schemas examples pages site docs clean
+.PHONY: help install up test test-slow coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +41,21 @@ real-servers: install ## fetch a real Kafka and a real S3 server for the tests, 
 
 test-fast: install ## run the unit tests only
 	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
+
+WEB := services/gateway/web
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { echo "The pages are built with Node 20.19 or later: install nodejs and npm"; exit 1; }
+	@cd $(WEB) && npm ci --silent && touch $(CURDIR)/$@
+
+web: $(WEB)/node_modules/.package-lock.json ## build the web pages from services/gateway/web, after a change of them
+	@cd $(WEB) && npm test --silent && npm run --silent build
+
+web-dev: $(WEB)/node_modules/.package-lock.json ## serve the web pages with reload, in front of a running stack (KAPPI_URL)
+	@cd $(WEB) && npm run --silent dev
+
+web-check: web ## fail if the committed web pages are not what their sources build
+	@test -z "$$(git status --porcelain -- services/gateway/kappi_gateway/web/assets)" || \
+	  { echo "The built web pages differ from their sources: make web, and commit them"; git status --short -- services/gateway/kappi_gateway/web/assets; exit 1; }
 
 lint: install ## ruff, format check, import contracts, house rules, licences of dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \

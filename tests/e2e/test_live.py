@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
-import aiohttp
 import pytest
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.accounts import create_gallery, sign_up
-from tests.e2e.phone import File, Gallery, Phone
+from tests.e2e.live_viewer import watching
+from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 DEADLINE_S = 60
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 
 
-class Told:
-    """Reads the events of a stream. last_id: the last one that came."""
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-        self.last_id = ""
-
-    async def next(self) -> tuple[str, Any]:
-        """The kind and the data of the next event; an empty kind at the end."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(DEADLINE_S):
-            while line := (await self._content.readline()).decode():
-                name, _, value = line.rstrip("\n").partition(": ")
-                if name:
-                    fields[name] = value
-                    continue
-                self.last_id = fields.get("id", self.last_id)
-                if "event" in fields:
-                    return fields["event"], json.loads(fields["data"])
-                fields = {}
-        return "", None
-
-
-@asynccontextmanager
-async def _watching(
-    stack: StackUnderTest, gallery: Gallery, *, last_id: str = "", **headers: str
-) -> AsyncIterator[Told]:
-    if last_id:
-        headers["Last-Event-ID"] = last_id
-    url = f"{stack.base_url}/v1/g/{gallery.code}/live"
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
-        assert answer.status == 200
-        assert answer.content_type == "text/event-stream"
-        yield Told(answer.content)
-
-
 @pytest.mark.timeout(180)
 async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery(title="Watched")
-    async with _watching(stack, gallery) as told:
+    async with watching(stack, gallery) as told:
         assert await told.next() == ("reset", {})
         (first,) = await phone.upload(gallery, PICTURE)
         assert await told.next() == ("item_ready", {"id": first, "kind": "image"})
@@ -71,7 +29,7 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
 
     (second,) = await phone.upload(gallery, PICTURE)
     await phone.until_ready(gallery, 2)
-    async with _watching(stack, gallery, last_id=last_id) as told:
+    async with watching(stack, gallery, last_id=last_id) as told:
         assert await told.next() == ("item_ready", {"id": second, "kind": "image"})
         (await phone.ask("DELETE", f"/v1/media/{first}", headers=gallery.key)).ok(204)
         assert await told.next() == ("item_deleted", {"id": first})
@@ -92,7 +50,7 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
 async def test_a_view_that_uses_up_the_cap_ends_the_streams(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery(max_views=1)
     path = f"/v1/g/{gallery.code}"
-    async with _watching(stack, gallery) as told:
+    async with watching(stack, gallery) as told:
         assert await told.next() == ("reset", {})
         (await phone.ask("GET", path)).ok()
         assert await told.next() == ("gallery_deleted", {"id": gallery.id})
@@ -101,7 +59,7 @@ async def test_a_view_that_uses_up_the_cap_ends_the_streams(stack: StackUnderTes
     await phone.ask("PATCH", f"/v1/galleries/{gallery.id}", headers=gallery.key, json={"max_views": 2})
 
     async def opened() -> None:
-        async with _watching(stack, gallery) as told:
+        async with watching(stack, gallery) as told:
             assert await told.next() == ("reset", {})
 
     await eventually(opened, DEADLINE_S)
@@ -116,13 +74,13 @@ async def test_a_changed_password_ends_the_streams_that_came_with_the_old_one(
     path = f"/v1/galleries/{gallery.id}"
     old, new = {"X-Gallery-Password": "pastel de nata"}, {"X-Gallery-Password": "bacalhau"}
     (await phone.ask("GET", f"/v1/g/{gallery.code}/live")).problem(401, "gallery_password_required")
-    async with _watching(stack, gallery, **old) as told:
+    async with watching(stack, gallery, **old) as told:
         assert await told.next() == ("reset", {})
         (await phone.ask("PATCH", path, headers=owner.key, json={"password": "bacalhau"})).ok()
         assert await told.next() == ("", None)
     refused = await phone.ask("GET", f"/v1/g/{gallery.code}/live", headers=old)
     refused.problem(401, "gallery_password_wrong")
-    async with _watching(stack, gallery, **new) as told:
+    async with watching(stack, gallery, **new) as told:
         assert await told.next() == ("reset", {})
         (await phone.ask("PATCH", path, headers=owner.key, json={"visibility": "private"})).ok()
         assert await told.next() == ("", None)
@@ -132,7 +90,7 @@ async def test_a_changed_password_ends_the_streams_that_came_with_the_old_one(
 @pytest.mark.timeout(180)
 async def test_a_new_code_ends_the_streams_of_the_old_one(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery()
-    async with _watching(stack, gallery) as told:
+    async with watching(stack, gallery) as told:
         assert await told.next() == ("reset", {})
         rotated = await phone.ask("POST", f"/v1/galleries/{gallery.id}/rotate-code", headers=gallery.key)
         rotated.ok()

@@ -55,7 +55,8 @@ from kappi_gateway.routes import (
 )
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Upstreams
-from kappi_gateway.web.pages import MISSING, add_pages, build_page
+from kappi_gateway.web.gallery_page import GalleryPage
+from kappi_gateway.web.pages import GALLERY, MISSING, add_pages, build_application, build_page
 from kappi_gateway.web.qr_codes import KINDS, QrCode
 
 
@@ -220,6 +221,9 @@ class _Wiring:
             qr_code = QrCode(kind, credentials=credentials, base_urls=self.base_urls)
             router.add("GET", f"/v1/g/{{code}}/qr.{kind}", qr_code)
         add_pages(router, media_origins=settings.media_origins)
+        application = build_application("gallery", GALLERY, settings.media_origins)
+        page = GalleryPage(application, credentials=credentials, base_urls=self.base_urls)
+        router.add("GET", GALLERY, page)
         return router
 
     def _proxy_limits(self) -> ProxyLimits:

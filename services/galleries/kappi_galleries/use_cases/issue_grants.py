@@ -27,16 +27,24 @@ _STORED_FIELDS: Final = tuple(name for name in PublicGallery.__struct_fields__ i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GallerySummary:
+    """What the gateway writes on the page of a gallery. used_up: a cap is reached."""
+
+    title: str | None
+    item_count: int
+    size_bytes: int
+    used_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SealedGrant:
-    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does.
-    used_up: a cap is reached.
-    """
+    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does."""
 
     grant: str
     expires_in: int
     gallery_id: UUID
     gallery_expires_at: datetime | None
-    used_up: bool
+    summary: GallerySummary
 
 
 class GrantSealer:
@@ -76,7 +84,12 @@ class GrantSealer:
             expires_in=int(lifetime.total_seconds()),
             gallery_id=gallery.id,
             gallery_expires_at=gallery.expires_at,
-            used_up=gallery.used_up_at is not None,
+            summary=GallerySummary(
+                title=gallery.title,
+                item_count=gallery.item_count,
+                size_bytes=gallery.size_bytes,
+                used_up=gallery.used_up_at is not None,
+            ),
         )
 
     def _public(self, gallery: Gallery) -> PublicGallery:

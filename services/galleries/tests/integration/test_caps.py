@@ -242,7 +242,7 @@ async def test_the_access_that_uses_up_a_cap_is_published_and_no_other(
     http: Any, published: Any, kind: str
 ) -> None:
     gallery = await _created(http, **{f"max_{kind}": 2})
-    assert (await _grant(http, gallery))["used_up"] is False
+    assert (await _grant(http, gallery))["summary"]["used_up"] is False
     await _count(http, gallery, kind)
     assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
     await _count(http, gallery, kind, 3)
@@ -251,7 +251,7 @@ async def test_the_access_that_uses_up_a_cap_is_published_and_no_other(
         ("GalleryCreated", 1),
         ("GalleryUpdated", 2),
     ]
-    assert (await _grant(http, gallery))["used_up"] is True
+    assert (await _grant(http, gallery))["summary"]["used_up"] is True
 
 
 async def test_a_cap_that_is_raised_within_the_grace_opens_the_gallery_at_once(http: Any, clock: Any) -> None:
@@ -259,13 +259,13 @@ async def test_a_cap_that_is_raised_within_the_grace_opens_the_gallery_at_once(h
     await _count(http, gallery, "views")
     clock.pass_by(GRACE / 2)
     await _change(http, gallery, max_views=2)
-    assert (await _grant(http, gallery))["used_up"] is False
+    assert (await _grant(http, gallery))["summary"]["used_up"] is False
     clock.pass_by(GRACE)
     assert await _opens(http, gallery) == (200, None)
     # The grace of the last view begins anew.
     assert await _count(http, gallery, "views") == [204]
     clock.pass_by(GRACE / 2)
-    assert (await _grant(http, gallery))["used_up"] is True
+    assert (await _grant(http, gallery))["summary"]["used_up"] is True
 
 
 async def test_a_longer_lifetime_opens_no_used_up_gallery(http: Any, clock: Any) -> None:

@@ -67,10 +67,14 @@ def _password(request: Request) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ExistingCode:
-    """A code that opens a gallery. code: in its normal form. is_protected: it needs a password, too."""
+    """A code that opens a gallery. code: in its normal form. grant: None if it needs a password, too."""
 
     code: str
-    is_protected: bool
+    grant: KeptGrant | None
+
+    @property
+    def is_protected(self) -> bool:
+        return self.grant is None
 
 
 class Credentials:
@@ -217,12 +221,12 @@ class Credentials:
         """
         try:
             granted = await self._by_code(request.parameters[0], request.address, password=None)
-            return ExistingCode(granted.key.code, is_protected=False)
+            return ExistingCode(granted.key.code, granted.grant)
         except GrantRefused as refused:
             code = normal_code(request.parameters[0])
             if refused.status != Unauthenticated.status or code is None:
                 raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from refused
-            return ExistingCode(code, is_protected=True)
+            return ExistingCode(code, None)
 
     async def _by_code(self, raw_code: bytes, address: str, *, password: str | None) -> Granted:
         code = normal_code(raw_code)

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import ClientResponse
 
 from kappi_gateway import metrics
-from kappi_gateway.auth.grant_cache import KeptGrant
+from kappi_gateway.auth.grant_cache import GallerySummary, KeptGrant
 from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams, decoded, traced, whole
@@ -27,7 +27,7 @@ class _Answer(msgspec.Struct):
     expires_in: float
     gallery_id: UUID
     gallery_expires_at: datetime | None = None
-    used_up: bool = False
+    summary: GallerySummary | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -67,7 +67,7 @@ class GrantClient:
             gallery_id=answer.gallery_id,
             reusable_s=reusable_s,
             gallery_expires_at=answer.gallery_expires_at,
-            used_up=answer.used_up,
+            summary=answer.summary,
         )
 
 

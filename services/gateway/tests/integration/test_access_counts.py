@@ -59,7 +59,12 @@ def recorded(stack: Stack) -> list[Seen]:
 
 @pytest.mark.parametrize(
     ("target", "count"),
-    [(VIEW, "views"), (f"{VIEW}/archive", "downloads"), (SIGNED, "downloads")],
+    [
+        (VIEW, "views"),
+        (f"{VIEW}/archive", "downloads"),
+        (SIGNED, "downloads"),
+        (f"{VIEW}/cover", "previews"),
+    ],
 )
 async def test_an_answer_is_counted_each_time_and_then_given(
     stack: Stack, target: str, count: AccessCount
@@ -74,7 +79,7 @@ async def test_an_answer_is_counted_each_time_and_then_given(
     assert counts(stack) == [counted_access(count, GALLERY_ID).encode()] * 3
 
 
-@pytest.mark.parametrize("target", [VIEW, f"{VIEW}/archive", SIGNED])
+@pytest.mark.parametrize("target", [VIEW, f"{VIEW}/archive", SIGNED, f"{VIEW}/cover"])
 async def test_an_answer_past_the_cap_is_that_of_an_expired_gallery(stack: Stack, target: str) -> None:
     answers(stack, counted=404)
     media_counts(stack, "views")

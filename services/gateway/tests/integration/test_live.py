@@ -27,11 +27,13 @@ from .live_client import (
     refused,
     rejected,
     removed,
+    reordered,
     updated,
     watching,
 )
 
 PASSWORD = "X-Gallery-Password: open sesame"
+USED_UP = {"title": None, "item_count": 1, "size_bytes": 1, "used_up": True}
 
 
 @pytest.fixture
@@ -67,6 +69,20 @@ async def test_a_moved_item_leaves_one_gallery_and_joins_another(stack: Stack, f
         await assert_told(viewer, "item_deleted", id=str(item))
         feed.bring(moved(item, to=GALLERY_ID, origin=elsewhere), to=[stack.live])
         await assert_told(viewer, "item_ready", id=str(item), kind=None)
+
+
+async def test_a_new_order_is_told_as_a_change_of_the_gallery(stack: Stack, feed: Feed) -> None:
+    async with watching(stack) as viewer:
+        # The order has a history of its own: a low sequence after a high one of the gallery is told, too.
+        feed.bring(updated(), to=[stack.live], sequence=9)
+        feed.bring(reordered(), reordered(), to=[stack.live], sequence=4)
+        feed.bring(reordered(), to=[stack.live], sequence=3)
+        feed.bring(reordered(), to=[stack.live], sequence=5)
+        for _ in range(3):
+            await assert_told(viewer, "gallery_updated", id=str(GALLERY_ID))
+        last = uuid4()
+        feed.bring(ready(last), to=[stack.live])
+        await assert_told(viewer, "item_ready", id=str(last), kind="image")
 
 
 async def test_what_is_repeated_or_late_is_not_told(stack: Stack, feed: Feed) -> None:
@@ -392,7 +408,7 @@ async def test_a_used_up_gallery_says_so_and_ends(stack: Stack, feed: Feed) -> N
     async with watching(stack) as viewer:
         feed.bring(ready(), to=[stack.live])
         assert (await viewer.next()).kind == "item_ready"
-        stack.galleries.always(grant_reply(used_up=True))
+        stack.galleries.always(grant_reply(summary=USED_UP))
         stack.cache.drop_gallery(GALLERY_ID)
         feed.bring(updated(), ready(), to=[stack.live])
         await assert_told(viewer, "gallery_deleted", id=str(GALLERY_ID))
@@ -403,7 +419,7 @@ async def test_a_used_up_gallery_says_so_and_ends(stack: Stack, feed: Feed) -> N
 
 
 async def test_a_gallery_that_was_opened_again_is_watched_again(stack: Stack, feed: Feed) -> None:
-    stack.galleries.always(grant_reply(used_up=True))
+    stack.galleries.always(grant_reply(summary=USED_UP))
     assert (await refused(stack)).code == "gallery_not_found"
     stack.galleries.always(grant_reply())
     stack.cache.drop_gallery(GALLERY_ID)

@@ -1,5 +1,5 @@
 """Answers other services: the gateway, which must send its token and reports counted accesses, and the
-galleries service, which reserves a claim.
+galleries service, which reserves a claim or checks a cover.
 
 These routes are not reachable from outside.
 """
@@ -20,8 +20,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain.media import AccountId, GalleryId
+from kappi_media.domain.media import AccountId, GalleryId, MediaId
+from kappi_media.errors import MediaNotFound, MediaNotReady
 from kappi_media.repository.gallery_lookup import Collection, GalleryLookupQueries
+from kappi_media.repository.items import ItemQueries
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.claims import ReserveClaim
 
@@ -43,13 +45,21 @@ class InternalApi:
 
     `POST /internal/galleries/{id}/accesses/{kind}`, or `…/{kind}/{media_id}`, records an access that was
     counted against a cap, by the headers of its caller.
+
+    `GET /internal/galleries/{id}/ready/{media_id}` says whether it has this item, and the item is ready.
     """
 
     def __init__(
-        self, homes: GalleryLookupQueries, *, reserve_claim: ReserveClaim, recorder: AccessRecorder
+        self,
+        homes: GalleryLookupQueries,
+        *,
+        items: ItemQueries,
+        reserve_claim: ReserveClaim,
+        recorder: AccessRecorder,
     ) -> None:
         self._recorder = recorder
         self._homes = homes
+        self._items = items
         self._reserve_claim = reserve_claim
 
     def register(self, app: FastAPI) -> None:
@@ -64,6 +74,9 @@ class InternalApi:
             path, record = f"/internal/galleries/{{id:uuid}}/accesses/{kind}", self._recorder_of(kind)
             app.router.routes.append(Route(path, record, methods=["POST"]))
             app.router.routes.append(Route(f"{path}/{{media_id:uuid}}", record, methods=["POST"]))
+        app.router.routes.append(
+            Route("/internal/galleries/{id:uuid}/ready/{media_id:uuid}", self._check_ready, methods=["GET"])
+        )
 
     async def _claim(self, request: Request) -> Response:
         wanted = decode(_claim, await read_body(request))
@@ -81,6 +94,15 @@ class InternalApi:
             return Response(status_code=204)
 
         return record
+
+    async def _check_ready(self, request: Request) -> Response:
+        gallery_id, media_id = request.path_params["id"], request.path_params["media_id"]
+        item = await self._items.find(MediaId(media_id), GalleryId(gallery_id))
+        if item is None or item.status == "rejected":
+            raise MediaNotFound
+        if item.status != "ready":
+            raise MediaNotReady("Try again in a moment.")
+        return Response(status_code=204)
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
         async def find(request: Request) -> Response:

@@ -1,0 +1,53 @@
+/** The documents of the API, as far as the pages use them. `docs/openapi.json` has the whole. */
+
+export interface Signed {
+  url: string;
+  expires_at: string;
+}
+
+export interface Item {
+  id: string;
+  gallery_id: string;
+  filename: string;
+  content_type: string;
+  kind: "image" | "video";
+  status: "processing" | "ready";
+  size: number;
+  width: number | null;
+  height: number | null;
+  duration_ms?: number | null;
+  taken_at?: string | null;
+  caption?: string | null;
+  tags: string[];
+  location?: unknown;
+  attributes: Record<string, unknown>;
+  /** A ThumbHash in base64. */
+  placeholder?: string | null;
+  created_at: string;
+  original: Signed | null;
+  renditions: Record<string, Signed>;
+  contributor?: { id: string; name: string | null } | null;
+}
+
+export type Contributions = "closed" | "open" | "drop";
+
+export interface Gallery {
+  id: string;
+  code: string | null;
+  url: string | null;
+  title: string | null;
+  visibility: "shared" | "private";
+  password_protected: boolean;
+  expires_at: string | null;
+  created_at: string;
+  item_count: number;
+  contributions?: Contributions;
+  access_key?: string;
+}
+
+/** One page of `GET /v1/g/{code}`. */
+export interface View {
+  gallery: Gallery;
+  items: Item[];
+  next_cursor: string | null;
+}
