@@ -31,6 +31,10 @@ def counted_access(count: AccessCount, gallery_id: UUID) -> str:
     return f"/internal/galleries/{gallery_id}/{count}"
 
 
+Contributions = Literal["closed", "open", "drop"]
+"""Whether holders of the code may add items. In `drop`, a contributor sees only its own."""
+
+
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a gallery that each of its viewers sees. `version` grows with every change.
 
@@ -50,12 +54,22 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     location_free: bool = False
     capped: bool = False
     downloads_capped: bool = False
+    contributions: Contributions = "closed"
+
+
+class Contributor(msgspec.Struct, frozen=True):
+    """A contributor of a gallery. name: as it named itself, None without one."""
+
+    id: UUID
+    name: str | None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The claims of a grant token. tier: name of the tier whose rules apply to the request.
 
-    owner_id: the account that owns the gallery, None if anonymous.
+    owner_id: the account that owns the gallery, None if anonymous. contributor: the holder of the
+    contributor key that the grant was given for; its right is `contribute`, and concerns its own uploads and
+    items alone.
     """
 
     gallery_id: UUID
@@ -63,6 +77,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     gallery: PublicGallery
     owner_id: UUID | None = None
+    contributor: Contributor | None = None
 
     def allows(self, needed: Right) -> bool:
         return _RANK[self.right] >= _RANK[needed]
