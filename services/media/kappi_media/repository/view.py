@@ -7,6 +7,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item
 from kappi_media.repository.item_columns import ITEM
 
@@ -14,6 +15,10 @@ _CONTENTS = "SELECT version, item_count, deleted_at IS NOT NULL FROM contents WH
 _PAGE = """
 SELECT id, version FROM items
 WHERE gallery_id = $1 AND id > $2 AND status <> 'rejected' ORDER BY id LIMIT $3
+"""
+_PAGE_OF_CONTRIBUTOR = _PAGE.replace("status", "contributor_id = $4 AND status")
+_COUNT_OF_CONTRIBUTOR = """
+SELECT count(*) FROM items WHERE gallery_id = $1 AND contributor_id = $2 AND status <> 'rejected'
 """
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
 _HAS_ITEM = "SELECT true FROM items WHERE gallery_id = $1 AND id = $2"
@@ -35,6 +40,20 @@ class ViewQueries:
         """
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
         return [(media_id, version) for media_id, version in records]
+
+    async def page_of(
+        self, contributor_id: ContributorId, gallery_id: GalleryId, *, after: UUID | None, limit: int
+    ) -> list[tuple[UUID, int]]:
+        """As `page`, of the items that a contributor added."""
+        records = await self._database.hot.fetch(
+            _PAGE_OF_CONTRIBUTOR, gallery_id, after or _BEFORE_ALL, limit, contributor_id
+        )
+        return [(media_id, version) for media_id, version in records]
+
+    async def count_of(self, contributor_id: ContributorId, gallery_id: GalleryId) -> int:
+        """Returns the number of visible items that a contributor added."""
+        count: int = await self._database.hot.fetchval(_COUNT_OF_CONTRIBUTOR, gallery_id, contributor_id)
+        return count
 
     async def has_item(self, gallery_id: GalleryId, media_id: UUID) -> bool:
         return bool(await self._database.hot.fetchval(_HAS_ITEM, gallery_id, media_id))
