@@ -34,6 +34,7 @@ class KeptGrant:
 
     reusable_s: seconds for which it may be reused after it was given. account_id: the owner's account if the
     grant was given for an access token, else None. gallery_expires_at: None if the gallery does not expire.
+    hides_items: it is one to view a gallery whose viewers see no items.
     """
 
     token: str
@@ -41,6 +42,7 @@ class KeptGrant:
     reusable_s: float
     account_id: UUID | None = None
     gallery_expires_at: datetime | None = None
+    hides_items: bool = False
 
 
 @dataclass(frozen=True, slots=True)
