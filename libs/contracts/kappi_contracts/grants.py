@@ -44,6 +44,10 @@ def recorded_access(kind: RecordedAccess, gallery_id: UUID, media_id: UUID | Non
     return path if media_id is None else f"{path}/{media_id}"
 
 
+Contributions = Literal["closed", "open", "drop"]
+"""Whether holders of the code may add items. In `drop`, a contributor sees only its own."""
+
+
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a gallery that each of its viewers sees. `version` grows with every change.
 
@@ -65,12 +69,22 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     capped: bool = False
     downloads_capped: bool = False
     cover_media_id: UUID | None = None
+    contributions: Contributions = "closed"
+
+
+class Contributor(msgspec.Struct, frozen=True):
+    """A contributor of a gallery. name: as it named itself, None without one."""
+
+    id: UUID
+    name: str | None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The claims of a grant token. tier: name of the tier whose rules apply to the request.
 
-    owner_id: the account that owns the gallery, None if anonymous.
+    owner_id: the account that owns the gallery, None if anonymous. contributor: the holder of the
+    contributor key that the grant was given for; its right is `contribute`, and concerns its own uploads and
+    items alone.
     """
 
     gallery_id: UUID
@@ -78,6 +92,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     gallery: PublicGallery
     owner_id: UUID | None = None
+    contributor: Contributor | None = None
 
     def allows(self, needed: Right) -> bool:
         return _RANK[self.right] >= _RANK[needed]

@@ -277,6 +277,9 @@ class _Wiring:
         settings = self.settings
         buckets = {
             Limit.CREATION: self._buckets(settings.creation_burst, settings.creations_per_hour / 3600),
+            Limit.CONTRIBUTOR: self._buckets(
+                settings.contributor_burst, settings.contributors_per_hour / 3600
+            ),
             Limit.SIGN_UP: self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600),
             Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
             Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),

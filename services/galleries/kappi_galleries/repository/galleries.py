@@ -19,7 +19,8 @@ from kappi_galleries.models import galleries, gallery_items, standing_takedowns,
 
 # `password_protected` is computed; the other fields are columns.
 _STORED: Final = tuple(field.name for field in fields(Gallery) if field.name != "password_protected")
-_COLUMNS: Final = f"{', '.join(_STORED)}, password_hash IS NOT NULL AS password_protected"
+GALLERY_COLUMNS: Final = f"{', '.join(_STORED)}, password_hash IS NOT NULL AS password_protected"
+"""The columns of `galleries` from which a `Gallery` is read."""
 # The other columns of a new gallery have defaults.
 _OF_NEW: Final = ("id", "owner_id", "visibility", "expires_at", "created_at", "updated_at", *DETAILS)
 _CHANGEABLE: Final = (
@@ -41,7 +42,7 @@ SELECT $3, $4, $5, $6, $7, $8, version FROM created
 RETURNING sequence
 """  # noqa: S608 - column names, not input
 _SHARED_BY_CODE = f"""
-SELECT {_COLUMNS}, password_hash FROM galleries
+SELECT {GALLERY_COLUMNS}, password_hash FROM galleries
 WHERE code = $1 AND visibility = 'shared'
   AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
   AND takedown_id IS NULL AND NOT owner_suspended
@@ -69,19 +70,19 @@ SELECT true FROM galleries WHERE id = $1 AND deleted_at IS NULL
   AND (max_views IS NULL OR views_used < max_views)
   AND (max_downloads IS NULL OR downloads_used < max_downloads)
 """
-_BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
+_BY_KEY = f"SELECT {GALLERY_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
 # An access token outlives the suspension of its account by minutes.
 _BY_OWNER = f"""
-SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
+SELECT {GALLERY_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
 """  # noqa: S608 - as above
 _PAGE_OF_OWNER = f"""
-SELECT {_COLUMNS} FROM galleries
+SELECT {GALLERY_COLUMNS} FROM galleries
 WHERE owner_id = $1 AND deleted_at IS NULL AND NOT owner_suspended AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
 _ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
 _COUNT_ENDING = f"SELECT count(*) {_ENDING}"
-_SOME_ENDING = f"SELECT {_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
+_SOME_ENDING = f"SELECT {GALLERY_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
 _REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (

@@ -15,8 +15,8 @@ from kappi_galleries.domain.galleries import (
     GalleryId,
     LifetimePolicy,
     LifetimeRefused,
+    LineRefused,
     PasswordRefused,
-    TitleRefused,
     clean_title,
     count,
     is_kept,
@@ -77,7 +77,7 @@ def test_titles_are_trimmed(text: str, title: str | None) -> None:
     ],
 )
 def test_long_titles_and_control_characters_are_refused(text: str, code: str) -> None:
-    with pytest.raises(TitleRefused) as refused:
+    with pytest.raises(LineRefused) as refused:
         clean_title(text)
     assert refused.value.code == code
 

@@ -45,6 +45,7 @@ class KeptGrant:
     reusable_s: seconds for which it may be reused after it was given. account_id: the owner's account if the
     grant was given for an access token, else None. gallery_expires_at: None if the gallery does not expire.
     summary: None from an earlier version of the galleries service.
+    hides_items: it is one to view a gallery whose viewers see no items.
     """
 
     token: str
@@ -53,6 +54,7 @@ class KeptGrant:
     account_id: UUID | None = None
     gallery_expires_at: datetime | None = None
     summary: GallerySummary | None = None
+    hides_items: bool = False
 
     @property
     def used_up(self) -> bool:

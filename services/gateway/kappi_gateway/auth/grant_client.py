@@ -18,7 +18,7 @@ from kappi_gateway.upstream import Upstreams, decoded, traced, whole
 MARGIN_S = 10.0
 """A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
 
-Kind = Literal["view", "key", "owner"]
+Kind = Literal["view", "key", "contributor", "owner"]
 _REFUSAL_HEADERS = frozenset({b"content-type", b"retry-after", b"www-authenticate"})
 
 
@@ -28,6 +28,7 @@ class _Answer(msgspec.Struct):
     gallery_id: UUID
     gallery_expires_at: datetime | None = None
     summary: GallerySummary | None = None
+    hides_items: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -68,6 +69,7 @@ class GrantClient:
             reusable_s=reusable_s,
             gallery_expires_at=answer.gallery_expires_at,
             summary=answer.summary,
+            hides_items=answer.hides_items,
         )
 
 

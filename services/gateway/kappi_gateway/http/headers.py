@@ -16,6 +16,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 AUTHORIZATION = b"authorization"
 GALLERY_KEY = b"x-gallery-key"
+CONTRIBUTOR_KEY = b"x-contributor-key"
 GALLERY_CODE = b"x-gallery-code"
 GALLERY_PASSWORD = b"x-gallery-password"
 LAST_EVENT_ID = b"last-event-id"

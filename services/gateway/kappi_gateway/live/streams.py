@@ -20,7 +20,14 @@ from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import KeptGrant
 from kappi_gateway.errors import LiveUnavailable, TooManyViewers
-from kappi_gateway.live.changes import GALLERY_DELETED, RESET, Change, changes_of, event_lines
+from kappi_gateway.live.changes import (
+    GALLERY_DELETED,
+    OF_GALLERY,
+    RESET,
+    Change,
+    changes_of,
+    event_lines,
+)
 from kappi_gateway.live.positions import Partition, Positions
 from kappi_gateway.live.recent_changes import RecentChanges, Recorded
 from kappi_gateway.live.stream import End, Stream
@@ -51,10 +58,19 @@ class _Group:
     """The streams of one gallery.
 
     waiting: changes not yet told, with the times of their events. awaits_check: nothing is told until the
-    access of the streams was checked again.
+    access of the streams was checked again. hides_items: viewers of the gallery see no items, so streams are
+    told of none; taken from the latest grant.
     """
 
-    __slots__ = ("awaits_check", "expires_at", "gallery_id", "is_deleted", "streams", "waiting")
+    __slots__ = (
+        "awaits_check",
+        "expires_at",
+        "gallery_id",
+        "hides_items",
+        "is_deleted",
+        "streams",
+        "waiting",
+    )
 
     def __init__(self, gallery_id: UUID) -> None:
         self.gallery_id = gallery_id
@@ -62,11 +78,15 @@ class _Group:
         self.streams: dict[Stream, None] = {}
         self.waiting: list[tuple[Recorded, datetime]] = []
         self.awaits_check = False
+        self.hides_items = False
         self.is_deleted = False
 
     def end(self, reason: End) -> None:
         for stream in self.streams:
             stream.end(reason)
+
+    def shows(self, recorded: Recorded) -> bool:
+        return not self.hides_items or recorded.change.kind in OF_GALLERY
 
 
 class LiveStreams:
@@ -201,9 +221,9 @@ class LiveStreams:
             cut=cut,
             most_waiting=self._most_waiting,
         )
-        stream.put(self._beginning(self._positions, grant.gallery_id, last_event_id))
+        group.expires_at, group.hides_items = grant.gallery_expires_at, grant.hides_items
+        stream.put(self._beginning(self._positions, group, last_event_id))
         group.streams[stream] = None
-        group.expires_at = grant.gallery_expires_at
         self._groups[grant.gallery_id] = group
         self._turns[stream.slot].add(stream)
         metrics.LIVE_STREAMS.inc()
@@ -227,23 +247,25 @@ class LiveStreams:
         for group in self._groups.values():
             group.end(End.DRAINED)
 
-    def _beginning(self, positions: Positions, gallery_id: UUID, last_event_id: bytes | None) -> bytes:
+    def _beginning(self, positions: Positions, group: _Group, last_event_id: bytes | None) -> bytes:
         retry = b"retry: %d\n" % random.randint(*RECONNECT_MS)  # noqa: S311 - spreads load, keeps no secret
-        missed = None if last_event_id is None else self._missed(positions, gallery_id, last_event_id)
+        missed = None if last_event_id is None else self._missed(positions, group, last_event_id)
         if last_event_id is not None:
             metrics.LIVE_RESUMED.labels("reset" if missed is None else "continued").inc()
         bodies = [_RESET] if missed is None else [recorded.change.body for recorded in missed]
         return retry + _joined(bodies, positions.event_id())
 
-    def _missed(self, positions: Positions, gallery_id: UUID, last_event_id: bytes) -> list[Recorded] | None:
+    def _missed(self, positions: Positions, group: _Group, last_event_id: bytes) -> list[Recorded] | None:
         """Returns the changes after an id; None if some may be missing, if another gateway is ahead, or if
         they are too many.
         """
         seen = positions.read(last_event_id)
         if seen is None or any(offset > here for offset, here in zip(seen, positions.next, strict=True)):
             return None
-        missed = self._recent.since(gallery_id, seen)
-        return None if missed is None or len(missed) > MOST_TOLD_AT_ONCE else missed
+        missed = self._recent.since(group.gallery_id, seen)
+        if missed is None or len(missed) > MOST_TOLD_AT_ONCE:
+            return None
+        return [recorded for recorded in missed if group.shows(recorded)]
 
     def _tell(self, recorded: Recorded, envelope: Envelope[Event]) -> None:
         group = self._groups.get(recorded.change.gallery_id)
@@ -275,7 +297,8 @@ class LiveStreams:
         self._to_check.pop(group, None)
 
     def _deliver(self, group: _Group) -> None:
-        waiting, group.waiting = group.waiting, []
+        waiting = [(recorded, time) for recorded, time in group.waiting if group.shows(recorded)]
+        group.waiting = []
         if waiting and self._positions is not None:
             event_id = self._positions.event_id()
             now = self._clock()
@@ -315,6 +338,7 @@ class LiveStreams:
                 continue
             if grant is not None and grant.gallery_id == group.gallery_id:
                 group.expires_at, used_up = grant.gallery_expires_at, grant.used_up
+                group.hides_items = grant.hides_items
             elif not self._is_expired(group):
                 _end(group.streams, code, End.ACCESS)
         for stream in group.streams:

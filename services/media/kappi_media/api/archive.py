@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from kappi_media import metrics
 from kappi_media.api import archive_operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, shown_only_of
 from kappi_media.api.items import is_counted
 from kappi_media.archive.conditions import Outcome, outcome
 from kappi_media.archive.continuations import Continuations
@@ -61,7 +61,7 @@ class ArchiveApi:
         lay_out = (
             self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
         )
-        layout = await lay_out(GalleryId(grant.gallery_id), rules=rules)
+        layout = await lay_out(GalleryId(grant.gallery_id), rules=rules, only_of=shown_only_of(grant))
         etag, counted = layout.etag, is_counted(grant) and request.method == "GET"
         continued = None
         if counted:
