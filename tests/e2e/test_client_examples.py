@@ -117,7 +117,7 @@ async def test_a_viewer_with_curl(
     assert (tmp_path / "picture").read_bytes() == body
 
 
-@pytest.mark.parametrize("example", ["live", "live-password"])
+@pytest.mark.parametrize("example", ["live", "livepassword"])
 async def test_a_live_stream_with_curl(
     stack: StackUnderTest, gallery: Gallery, tmp_path: Path, example: str
 ) -> None:
