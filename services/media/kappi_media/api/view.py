@@ -11,7 +11,7 @@ from kappi_media.api import operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.compression import negotiate
 from kappi_media.api.gallery_page import GalleryPages, PageRequest
-from kappi_media.api.item_cursor import place_in
+from kappi_media.api.item_cursor import sort_key_in
 from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
 from kappi_media.errors import GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
@@ -65,7 +65,7 @@ def _page_request(request: Request) -> PageRequest:
     headers = request.headers
     return PageRequest(
         limit=limit,
-        after=place_in(cursor),
+        after=sort_key_in(cursor),
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
     )
