@@ -39,7 +39,7 @@ class InternalApi:
     """`GET /internal/{media,uploads,links}/{id}` returns the gallery and the item of a thing.
 
     `POST /internal/galleries/{id}/claim` reserves room for the gallery in an account's quota.
-    `GET /internal/galleries/{id}/ready/{media_id}` says whether it has this item, and the item is ready.
+    `GET /internal/galleries/{id}/ready/{media_id}` returns the version of a ready item of the gallery.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class InternalApi:
             raise MediaNotFound
         if item.status != "ready":
             raise MediaNotReady("Try again in a moment.")
-        return Response(status_code=204)
+        return json_response(_encoder.encode({"version": item.version}))
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
         async def find(request: Request) -> Response:
