@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,13 @@ from kappi_client.files import find_files
 from kappi_client.galleries import (
     Gallery,
     NewGallery,
+    Sorting,
     create_gallery,
     delete_gallery,
+    name_cover,
     owned_items,
+    reorder_items,
+    sort_items,
     viewed_items,
 )
 from kappi_client.journal import Identity, Journal, Journals, Note, journals_folder
@@ -65,6 +69,28 @@ class Client:
         """Creates a gallery: of the account, or without an owner and with an access key. Keep the result."""
         async with self._api() as api:
             return await create_gallery(api, wanted, idempotency_key=secrets.token_hex(16))
+
+    async def reorder(
+        self, gallery: Gallery, media_ids: Sequence[str], *, before: str | None = None
+    ) -> list[str]:
+        """Moves items, in this order, before another item of their gallery, or at its end.
+
+        Returns those that were moved: items that are not in the gallery any more are left out.
+        """
+        async with self._api(gallery) as api:
+            return await reorder_items(
+                api, gallery, media_ids, before=before, idempotency_key=secrets.token_hex(16)
+            )
+
+    async def sort(self, gallery: Gallery, by: Sorting) -> None:
+        """Sorts the items of a gallery once. Items that are added later come last."""
+        async with self._api(gallery) as api:
+            await sort_items(api, gallery, by, idempotency_key=secrets.token_hex(16))
+
+    async def name_cover(self, gallery: Gallery, media_id: str | None) -> None:
+        """Names the item that stands for the gallery in previews of its link; None for its first one."""
+        async with self._api(gallery) as api:
+            await name_cover(api, gallery, media_id)
 
     async def delete_gallery(self, gallery: Gallery) -> None:
         """Deletes a gallery with everything in it."""

@@ -1,15 +1,18 @@
-"""Galleries: create, look up, delete, and list their items."""
+"""Galleries: create, look up, arrange, delete, and list their items."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kappi_client.api import Api
 from kappi_client.errors import ApiError
 
+Sorting = Literal["added", "taken", "name"]
+"""An order of a gallery's items: as they were added, by time of capture, or by name."""
 _PAGE = 500
+_MOST_MOVED = 1_000
 # Expired, deleted, claimed by an account, or managed with another key.
 _LOST = {401, 403, 404, 410}
 
@@ -66,6 +69,42 @@ async def create_gallery(api: Api, wanted: NewGallery, *, idempotency_key: str) 
 async def delete_gallery(api: Api, gallery: Gallery) -> None:
     """Raises ApiError, Unreachable."""
     await api.call("DELETE", f"/v1/galleries/{gallery.id}", headers=gallery.credentials)
+
+
+async def reorder_items(
+    api: Api, gallery: Gallery, media_ids: Sequence[str], *, before: str | None, idempotency_key: str
+) -> list[str]:
+    """Returns the items that were moved. The server takes 1,000 at once. Raises ApiError, Unreachable."""
+    moved: list[str] = []
+    for start in range(0, len(media_ids), _MOST_MOVED):
+        answer = await api.call(
+            "POST",
+            f"/v1/galleries/{gallery.id}/order",
+            json={"ids": list(media_ids[start : start + _MOST_MOVED]), "before": before},
+            headers={**gallery.credentials, "Idempotency-Key": f"{idempotency_key}-{start}"},
+        )
+        moved += answer["moved"]
+    return moved
+
+
+async def sort_items(api: Api, gallery: Gallery, by: Sorting, *, idempotency_key: str) -> None:
+    """Raises ApiError, Unreachable."""
+    await api.call(
+        "POST",
+        f"/v1/galleries/{gallery.id}/order",
+        json={"sort": by},
+        headers={**gallery.credentials, "Idempotency-Key": idempotency_key},
+    )
+
+
+async def name_cover(api: Api, gallery: Gallery, media_id: str | None) -> None:
+    """Raises ApiError, Unreachable."""
+    await api.call(
+        "PATCH",
+        f"/v1/galleries/{gallery.id}",
+        json={"cover_media_id": media_id},
+        headers=gallery.credentials,
+    )
 
 
 async def still_managed(api: Api, gallery: Gallery) -> bool:
