@@ -22,6 +22,7 @@ from kappi_client.galleries import (
     Sorting,
     create_gallery,
     delete_gallery,
+    join_gallery,
     name_cover,
     owned_items,
     reorder_items,
@@ -91,6 +92,16 @@ class Client:
         """Names the item that stands for the gallery in previews of its link; None for its first one."""
         async with self._api(gallery) as api:
             await name_cover(api, gallery, media_id)
+
+    async def join(self, gallery: str, *, name: str | None = None, password: str | None = None) -> Gallery:
+        """Becomes a contributor of a gallery whose manager takes contributions. Keep the result: with it,
+        `upload` adds to the gallery.
+
+        gallery: a code or a link. name: shown beside the items. Raises NotACode.
+        """
+        linked_url, code = parse_code(gallery)
+        async with Api(linked_url or self.url) as api:
+            return await join_gallery(api, code, name=name, password=password)
 
     async def delete_gallery(self, gallery: Gallery) -> None:
         """Deletes a gallery with everything in it."""
@@ -166,8 +177,8 @@ class Client:
             return await Download(api, headers, Path(folder), progress or DownloadProgress()).get(items)
 
     def _api(self, gallery: Gallery | NewGallery | None = None) -> Api:
-        """Returns the API with the account's token, if there is one and the gallery has no access key."""
-        has_key = isinstance(gallery, Gallery) and gallery.access_key is not None
+        """Returns the API with the account's token, if there is one and the gallery has no key."""
+        has_key = isinstance(gallery, Gallery) and bool(gallery.credentials)
         if has_key or self.account is None:
             return Api(self.url)
         return Api(self.url, authorization=lambda: self._logins.authorization(self.url))

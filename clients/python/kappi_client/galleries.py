@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,18 +21,22 @@ _LOST = {401, 403, 404, 410}
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """A gallery. code, url: None while it is private. access_key: None where an account owns it.
+    contributor_key: only for a contributor of the gallery, in place of the access key.
 
-    The access key is a secret. The server shows it once, and nothing else can change or delete the gallery.
+    The keys are secrets. The server shows each of them once.
     """
 
     id: str
     code: str | None
     url: str | None
     access_key: str | None = field(repr=False)
+    contributor_key: str | None = field(default=None, repr=False)
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """Headers that manage the gallery. An owner's token is in every call of `Api`."""
+        """Headers that manage the gallery, or add to it. An owner's token is in every call of `Api`."""
+        if self.contributor_key is not None:
+            return {"X-Contributor-Key": self.contributor_key}
         return {"X-Gallery-Key": self.access_key} if self.access_key is not None else {}
 
 
@@ -64,6 +69,15 @@ async def create_gallery(api: Api, wanted: NewGallery, *, idempotency_key: str) 
         headers={"Idempotency-Key": idempotency_key},
     )
     return Gallery(created["id"], created["code"], created["url"], created.get("access_key"))
+
+
+async def join_gallery(api: Api, code: str, *, name: str | None, password: str | None) -> Gallery:
+    """Returns a gallery as its new contributor. Raises ApiError, Unreachable."""
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
+    if password is not None:
+        headers["X-Gallery-Password"] = password
+    added = await api.call("POST", f"/v1/g/{code}/contributors", json={"name": name}, headers=headers)
+    return Gallery(added["gallery_id"], code, None, None, added["contributor_key"])
 
 
 async def delete_gallery(api: Api, gallery: Gallery) -> None:
