@@ -68,7 +68,10 @@ export function open(options: Options): Lightbox {
     box.element.dir = "ltr"; // positions are physical in PhotoSwipe
   }
   return {
-    close: () => box.close(),
+    close: () => {
+      if (box.opener.isOpen) box.close();
+      else box.on("openingAnimationEnd", () => box.close()); // PhotoSwipe does not close while it opens
+    },
     turn: (other) => {
       const index = ids.indexOf(other);
       if (index >= 0 && index !== box.currIndex) box.goTo(index);
