@@ -1,3 +1,3 @@
-export { asProblem, Problem } from "./problem";
+export { asProblem, type FieldError, Problem } from "./problem";
 export { type Access, address, headersOf, type Options, request, ROOT } from "./request";
 export type * from "./types";
