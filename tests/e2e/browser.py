@@ -87,8 +87,10 @@ class Page:
         await self._until_loaded()
 
     async def ask(self, expression: str) -> Any:
-        """Returns the value of a JavaScript expression, as JSON."""
-        answer = await self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Returns the value of a JavaScript expression, as JSON. Waits for a promise."""
+        answer = await self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
