@@ -1,4 +1,4 @@
-/** One refused field. field: a dotted path into the body. */
+/** One refused field of a request. */
 export interface FieldError {
   field: string;
   code: string;
