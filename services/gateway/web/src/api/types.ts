@@ -11,7 +11,8 @@ export interface Item {
   filename: string;
   content_type: string;
   kind: "image" | "video";
-  status: "processing" | "ready";
+  status: "processing" | "ready" | "rejected";
+  rejection_reason?: string;
   size: number;
   width: number | null;
   height: number | null;
