@@ -72,12 +72,6 @@ export class Calls {
   }
 }
 
-/** Returns a random text of 128 bits. Pages that did not come by HTTPS have no `randomUUID`. */
-export function randomKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 // Small parts lose less on a connection that breaks.
 function isSlow(): boolean {
   const { connection } = navigator as { connection?: { effectiveType?: string; saveData?: boolean } };

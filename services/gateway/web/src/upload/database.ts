@@ -4,7 +4,7 @@
  * A browser without it, or in a private window, keeps nothing: then nothing is offered after a reload.
  */
 
-import type { Access, Gallery } from "../api";
+import type { Gallery } from "../api";
 
 /** How a file is sent, as the API decided when it was signed. */
 export interface Plan {
@@ -35,11 +35,12 @@ export interface KeptFile {
   copy?: Blob;
 }
 
-/** An unfinished share. It has the credential that is needed to go on. */
+/** A share of the home page, with what is needed to go on with it. */
 export interface KeptShare {
   galleryId: string;
   gallery: Gallery;
-  access: Access;
+  /** Of an anonymous gallery. */
+  accessKey?: string;
   keptAt: number;
 }
 

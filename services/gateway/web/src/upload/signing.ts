@@ -1,8 +1,7 @@
 /** Declares files to the server, many at once. */
 
-import type { Problem } from "../api";
-import { asProblem } from "../api";
-import { type Promised, randomKey } from "./calls";
+import { asProblem, idempotencyKey, type Problem } from "../api";
+import type { Promised } from "./calls";
 import type { KeptFile } from "./database";
 import { isBatchTooLarge } from "./patience";
 
@@ -24,11 +23,11 @@ export type Outcome<E> = { entry: E; promised: Promised } | { entry: E; problem:
  */
 export async function signBatch<E extends Declared>(
   entries: readonly E[],
-  sign: (files: KeptFile[], idempotencyKey: string) => Promise<Promised[]>,
+  sign: (files: KeptFile[], key: string) => Promise<Promised[]>,
 ): Promise<Outcome<E>[]> {
   if (entries.length === 0) return [];
   try {
-    const promised = await sign(entries.map(({ record }) => record), randomKey());
+    const promised = await sign(entries.map(({ record }) => record), idempotencyKey());
     return entries.flatMap((entry, index) => {
       const one = promised[index];
       return one ? [{ entry, promised: one }] : [];

@@ -1,5 +1,5 @@
-import { type Access, asProblem, type Item, Problem } from "../api";
-import { Calls, type Promised, randomKey } from "./calls";
+import { type Access, asProblem, idempotencyKey, type Item, Problem } from "../api";
+import { Calls, type Promised } from "./calls";
 import { Checking } from "./checking";
 import { type Chosen, isSame, matched } from "./choosing";
 import { type KeptFile, filesOf, forgetFiles, keepFiles, updateFile } from "./database";
@@ -33,6 +33,8 @@ const OVER = new Set(["upload_not_found", "upload_expired", "upload_aborted"]);
 export class Uploads {
   readonly entries = $state<Entry[]>([]);
   isPaused = $state(false);
+  /** Whether another tab goes on with the files of an earlier page. */
+  isElsewhere = $state(false);
   /** Why nothing moves at the moment, if that passes by itself. */
   trouble = $state.raw<Problem>();
   readonly totals = $derived(totals(this.entries));
@@ -74,9 +76,10 @@ export class Uploads {
   async unfinished(): Promise<KeptFile[]> {
     if (!this.#galleryId) return [];
     this.#release ??= await lock(this.#galleryId);
-    if (!this.#release) return [];
     const known = new Set(this.entries.map(({ record }) => record.key));
-    return (await filesOf(this.#galleryId)).filter(({ key }) => !known.has(key));
+    const found = (await filesOf(this.#galleryId)).filter(({ key }) => !known.has(key));
+    this.isElsewhere = found.length > 0 && !this.#release;
+    return this.isElsewhere ? [] : found;
   }
 
   /** Goes on with files of an earlier page. It is called by a click, which lets the browser ask for permission. */
@@ -166,7 +169,7 @@ export class Uploads {
     const { name, size, lastModified } = file;
     const type = contentType(file);
     const record: KeptFile = {
-      key: randomKey(),
+      key: idempotencyKey(),
       galleryId: this.#galleryId ?? "",
       name,
       size,
@@ -233,8 +236,8 @@ export class Uploads {
     }
     this.#isSigning = true;
     try {
-      const outcomes = await signBatch(open.slice(0, BATCH), (files, idempotencyKey) =>
-        this.#persevere(() => this.#calls.sign(galleryId, files, idempotencyKey)),
+      const outcomes = await signBatch(open.slice(0, BATCH), (files, key) =>
+        this.#persevere(() => this.#calls.sign(galleryId, files, key)),
       );
       for (const outcome of outcomes) {
         if ("problem" in outcome) this.#refuse(outcome.entry, outcome.problem);
