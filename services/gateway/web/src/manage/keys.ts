@@ -20,9 +20,10 @@ export function keyOf(galleryId: string): string | undefined {
   }
 }
 
-export function forgetKey(galleryId: string): void {
+/** key: is forgotten only if it is this one; undefined for any. */
+export function forgetKey(galleryId: string, key?: string): void {
   try {
-    localStorage.removeItem(PREFIX + galleryId);
+    if (key === undefined || keyOf(galleryId) === key) localStorage.removeItem(PREFIX + galleryId);
   } catch {
     // nothing was kept
   }
