@@ -446,6 +446,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET /v1/galleries/{id}/accesses", MANAGER, "200", f"{_GALLERY}/accesses", _NO_GALLERY),
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/cover", BY_CODE, "302", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/live", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.svg", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.png", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
@@ -460,6 +461,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST /v1/galleries/{id}/media", MANAGER, "201", f"{_GALLERY}/media", _NO_GALLERY, json=_POSTED
+    ),
+    Operation("GET /v1/galleries/{id}/media", MANAGER, "200", f"{_GALLERY}/media", _NO_GALLERY),
+    Operation(
+        "POST /v1/galleries/{id}/order",
+        MANAGER,
+        "200",
+        f"{_GALLERY}/order",
+        _NO_GALLERY,
+        json={"ids": ["{item}"]},
     ),
     Operation("GET /v1/uploads/{id}", PART_MANAGER, "200", _UPLOAD, _NO_UPLOAD),
     Operation("DELETE /v1/uploads/{id}", PART_MANAGER, "204", _UPLOAD, _NO_UPLOAD, spends="upload"),

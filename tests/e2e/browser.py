@@ -53,10 +53,13 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One tab. complaints: exceptions of scripts, and errors that the browser reported."""
+    """One tab. complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of
+    its requests. address: of the browser's debugger."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self.complaints: list[str] = []
+        self.requested: list[str] = []
+        self.address = address
         self._socket = socket
         self._session_id: str | None = None
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -67,7 +70,7 @@ class Page:
         target = await self._call("Target.createTarget", url="about:blank")
         attached = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session_id = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             await self._call(f"{domain}.enable")
 
     async def listen(self) -> None:
@@ -128,6 +131,39 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, buttons=1
             )
 
+    async def press(self, key: str, *, shift: bool = False) -> None:
+        """Presses a key on what has the focus. key: as `KeyboardEvent.key` names it."""
+        text = {"Enter": "\r", " ": " "}.get(key)
+        code = {"Enter": 13, " ": 32, "Escape": 27, "Tab": 9}.get(key, 0)
+        named: dict[str, Any] = {"key": key, "code": "Space" if key == " " else key, "modifiers": 8 * shift}
+        typed = {"text": text} if text else {}
+        for kind in ("keyDown", "keyUp"):
+            await self._call(
+                "Input.dispatchKeyEvent", type=kind, windowsVirtualKeyCode=code, **named, **typed
+            )
+
+    async def drag(self, selector: str, target: str, *, share: float = 0.25) -> None:
+        """Drags an element with the mouse onto another. share: where on its width; 0 is its left edge."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        left, top, width, height = await self.ask(
+            f"(({{left, top, width, height}}) => [left, top, width, height])"
+            f"({_element(target)}.getBoundingClientRect())"
+        )
+        end = (left + width * share, top + height / 2)
+        steps = (("mousePressed", x, y), *(
+            ("mouseMoved", x + (end[0] - x) * step / 5, y + (end[1] - y) * step / 5) for step in range(1, 6)
+        ), ("mouseReleased", *end))  # fmt: skip
+        for kind, at_x, at_y in steps:
+            await self._call(
+                "Input.dispatchMouseEvent", type=kind, x=at_x, y=at_y, button="left", clickCount=1, buttons=1
+            )
+
+    async def prefer(self, scheme: str) -> None:
+        """Sets the colours that the person prefers: `light` or `dark`."""
+        await self._call(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
+
     async def follow(self, selector: str) -> None:
         """Clicks on a link or button that opens another page. Returns once that page is loaded."""
         self._loaded.clear()
@@ -176,6 +212,8 @@ class Page:
     def _notice(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Page.loadEventFired":
             self._loaded.set()
+        elif method == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(str(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
@@ -201,20 +239,24 @@ async def browsing(folder: Path, *flags: str) -> AsyncIterator[Page]:
     await asyncio.to_thread(process.start)
     try:
         port, path = address.read_text().splitlines()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(f"ws://127.0.0.1:{port}{path}", max_msg_size=0) as socket,
-        ):
-            page = Page(socket)
-            listening = asyncio.create_task(page.listen())
-            try:
-                await page.open()
-                yield page
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        async with tab(f"ws://127.0.0.1:{port}{path}") as page:
+            yield page
     finally:
         await asyncio.to_thread(process.kill)
+
+
+@asynccontextmanager
+async def tab(address: str) -> AsyncIterator[Page]:
+    """Yields a new tab of a running browser. address: as of another tab."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
+        page = Page(socket, address)
+        listening = asyncio.create_task(page.listen())
+        try:
+            await page.open()
+            yield page
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
 
 def _element(selector: str) -> str:

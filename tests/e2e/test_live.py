@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
-import aiohttp
 import pytest
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
-from tests.e2e.phone import File, Gallery, Phone
+from tests.e2e.live_viewer import watching
+from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 DEADLINE_S = 60
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 
 
-class Told:
-    """Reads the events of a stream. last_id: the last one that came."""
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-        self.last_id = ""
-
-    async def next(self) -> tuple[str, Any]:
-        """The kind and the data of the next event; an empty kind at the end."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(DEADLINE_S):
-            while line := (await self._content.readline()).decode():
-                name, _, value = line.rstrip("\n").partition(": ")
-                if name:
-                    fields[name] = value
-                    continue
-                self.last_id = fields.get("id", self.last_id)
-                if "event" in fields:
-                    return fields["event"], json.loads(fields["data"])
-                fields = {}
-        return "", None
-
-
-@asynccontextmanager
-async def _watching(stack: StackUnderTest, gallery: Gallery, *, last_id: str = "") -> AsyncIterator[Told]:
-    headers = {"Last-Event-ID": last_id} if last_id else {}
-    url = f"{stack.base_url}/v1/g/{gallery.code}/live"
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
-        assert answer.status == 200
-        assert answer.content_type == "text/event-stream"
-        yield Told(answer.content)
-
-
 @pytest.mark.timeout(180)
 async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery(title="Watched")
-    async with _watching(stack, gallery) as told:
+    async with watching(stack, gallery) as told:
         assert await told.next() == ("reset", {})
         (first,) = await phone.upload(gallery, PICTURE)
         assert await told.next() == ("item_ready", {"id": first, "kind": "image"})
@@ -67,7 +28,7 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
 
     (second,) = await phone.upload(gallery, PICTURE)
     await phone.until_ready(gallery, 2)
-    async with _watching(stack, gallery, last_id=last_id) as told:
+    async with watching(stack, gallery, last_id=last_id) as told:
         assert await told.next() == ("item_ready", {"id": second, "kind": "image"})
         (await phone.ask("DELETE", f"/v1/media/{first}", headers=gallery.key)).ok(204)
         assert await told.next() == ("item_deleted", {"id": first})
@@ -87,7 +48,7 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
 @pytest.mark.timeout(180)
 async def test_a_new_code_ends_the_streams_of_the_old_one(stack: StackUnderTest, phone: Phone) -> None:
     gallery = await phone.create_gallery()
-    async with _watching(stack, gallery) as told:
+    async with watching(stack, gallery) as told:
         assert await told.next() == ("reset", {})
         rotated = await phone.ask("POST", f"/v1/galleries/{gallery.id}/rotate-code", headers=gallery.key)
         rotated.ok()

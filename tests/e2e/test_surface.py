@@ -114,6 +114,11 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert again.status in {304, 200}, "200 if its URLs were signed again in between"
     archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
     assert archive.headers["Content-Type"] == "application/zip"
+    cover = await call("GET /v1/g/{code}/cover", f"/v1/g/{created['code']}/cover", 302)
+    assert (await phone.ask("GET", cover.headers["Location"])).headers["Content-Type"] == "image/jpeg"
+    order = {"ids": [first["media_id"]]}
+    await call("POST /v1/galleries/{id}/order", f"{gallery}/order", 200, headers=key, json=order)
+    await call("GET /v1/galleries/{id}/media", f"{gallery}/media", 200, headers=key)
     live = await call("GET /v1/g/{code}/live", f"/v1/g/{created['code']}/live", 200)
     assert live.headers["Content-Type"].startswith("text/event-stream")
     for kind, content_type in (("svg", "image/svg+xml"), ("png", "image/png")):

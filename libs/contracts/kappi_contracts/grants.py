@@ -23,7 +23,8 @@ Right = Literal["view", "contribute", "manage"]
 _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 
-AccessCount = Literal["views", "downloads"]
+AccessCount = Literal["views", "downloads", "previews"]
+"""`previews` counts nothing, but is refused like the others once a cap is reached."""
 
 
 def counted_access(count: AccessCount, gallery_id: UUID) -> str:
@@ -36,6 +37,7 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
 
     location_free: viewers get copies of originals without the place of capture. capped,
     downloads_capped: views, or downloads, are counted by the galleries service before they are answered.
+    cover_media_id: the item that the manager named as cover; it may be gone.
     """
 
     id: UUID
@@ -50,6 +52,7 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     location_free: bool = False
     capped: bool = False
     downloads_capped: bool = False
+    cover_media_id: UUID | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="media", consumers=("janitor", "gateway"), versions=(events.MediaRejected,)),
     Topic(owner="media", consumers=("galleries", "janitor", "gateway"), versions=(events.MediaDeleted,)),
     Topic(owner="media", consumers=("galleries", "gateway"), versions=(events.MediaMoved,)),
+    Topic(owner="media", consumers=("gateway",), versions=(events.ItemsReordered,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.ObjectsUnused,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.LinkCreated,)),
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaAccessed,)),

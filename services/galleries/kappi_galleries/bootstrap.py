@@ -26,7 +26,7 @@ from kappi_galleries.consumers import TickStep, handlers
 from kappi_galleries.domain.credentials import CodeScheme
 from kappi_galleries.domain.galleries import LifetimePolicy
 from kappi_galleries.domain.links import Links
-from kappi_galleries.media_client import ClaimRoom, Pictures
+from kappi_galleries.media_client import ClaimRoom, Pictures, ReadyItems
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.comments import CommentQueries
 from kappi_galleries.repository.galleries import GalleryQueries
@@ -36,7 +36,7 @@ from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.change_gallery import ChangeGallery
 from kappi_galleries.use_cases.claim_gallery import ClaimGallery
 from kappi_galleries.use_cases.comments import AddComment, CheckCommentCounts, DeleteComment
-from kappi_galleries.use_cases.count_accesses import CountDownload, CountView
+from kappi_galleries.use_cases.count_accesses import CheckPreview, CountDownload, CountView
 from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery
 from kappi_galleries.use_cases.create_gallery import CreateGallery
 from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
@@ -55,6 +55,7 @@ class Dependencies(ServiceDependencies):
     passwords: Passwords
     pictures: Pictures
     claim_room: ClaimRoom
+    ready_items: ReadyItems
 
 
 def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
@@ -97,6 +98,7 @@ def _galleries(deps: Dependencies, settings: GalleriesSettings) -> GalleryApi:
         passwords=deps.passwords,
         lifetimes=lifetimes,
         codes=codes,
+        items=deps.ready_items,
         clock=deps.clock,
     )
     return GalleryApi(
@@ -194,6 +196,7 @@ def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
         issue_owner_grant=IssueOwnerGrant(queries, sealer=sealer, clock=deps.clock),
         issue_key_grant=IssueKeyGrant(queries, sealer=sealer, clock=deps.clock),
         count_view=CountView(queries, clock=deps.clock),
+        check_preview=CheckPreview(queries),
         count_download=CountDownload(queries, grace=settings.used_up_grace, clock=deps.clock),
         accounts=deps.accounts,
         key=key,

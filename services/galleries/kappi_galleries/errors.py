@@ -111,6 +111,13 @@ class ClaimsUnavailable(Unavailable):
     code, title = "claims_unavailable", "Galleries cannot be claimed at the moment"
 
 
+class CoverUnavailable(Unavailable):
+    code, title = "cover_unavailable", "A cover cannot be named at the moment"
+
+
+COVER_REFUSALS: dict[str, type[Problem]] = {kind.code: kind for kind in (MediaNotFound, MediaNotReady)}
+"""The failures by which the media service refuses an item as cover, by code."""
+
 CLAIM_REFUSALS: dict[str, type[Problem]] = {
     kind.code: kind
     for kind in (

@@ -38,6 +38,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         passwords=passwords,
         pictures=media,
         claim_room=media,
+        ready_items=media,
     )
     backbone.serves(build_app(deps, settings))
     backbone.consumes(build_handlers(deps, settings), group=GROUP)

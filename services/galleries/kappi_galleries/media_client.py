@@ -1,5 +1,5 @@
-"""Client of the media service, which stores and renders the pictures of posts (ADR-0022) and decides whether
-an account has room for a gallery.
+"""Client of the media service, which stores and renders the pictures of posts (ADR-0022), decides whether an
+account has room for a gallery, and knows which items a gallery has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import Problem, Unavailable
 
 from kappi_galleries.domain.posts import PostId
-from kappi_galleries.errors import CLAIM_REFUSALS, PICTURE_REFUSALS, ClaimsUnavailable, PicturesUnavailable
+from kappi_galleries.errors import (
+    CLAIM_REFUSALS,
+    COVER_REFUSALS,
+    PICTURE_REFUSALS,
+    ClaimsUnavailable,
+    CoverUnavailable,
+    PicturesUnavailable,
+)
 
 CONNECT_S = 2.0
 SILENCE_S = 110.0
@@ -24,6 +31,7 @@ SILENCE_S = 110.0
 RETRY_AFTER_S = 2
 CLAIM_TIMEOUT_S = 15.0
 """Shorter than the gateway's timeout for an answer."""
+COVER_TIMEOUT_S = 5.0
 _BYTES, _JSON = "application/octet-stream", "application/json"
 
 _log = get_logger(__name__)
@@ -62,6 +70,16 @@ class ClaimRoom(Protocol):
         ...
 
 
+class ReadyItems(Protocol):
+    """Knows the items of galleries."""
+
+    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
+        """Raises MediaNotFound and MediaNotReady if the gallery has no such item, or it is not ready, and
+        CoverUnavailable.
+        """
+        ...
+
+
 class MediaRefused(Exception):
     """The media service stated that it kept or changed nothing. problem: the failure for the client."""
 
@@ -90,6 +108,11 @@ _OF_CLAIMS = _Words(
     ClaimsUnavailable,
     aiohttp.ClientTimeout(total=CLAIM_TIMEOUT_S, connect=CONNECT_S, sock_connect=CONNECT_S),
 )
+_OF_COVERS = _Words(
+    COVER_REFUSALS,
+    CoverUnavailable,
+    aiohttp.ClientTimeout(total=COVER_TIMEOUT_S, connect=CONNECT_S, sock_connect=CONNECT_S),
+)
 
 
 class _Refusal(msgspec.Struct):
@@ -114,8 +137,8 @@ class _Content:
 
 
 class MediaService:
-    """`Pictures` and `ClaimRoom` over HTTP. url: the media service's address. headers: those that identify
-    this service.
+    """`Pictures`, `ClaimRoom` and `ReadyItems` over HTTP. url: the media service's address. headers: those
+    that identify this service.
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str]) -> None:
@@ -165,8 +188,20 @@ class MediaService:
         except MediaRefused as refused:
             raise refused.problem from refused
 
+    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
+        try:
+            await self._ask("GET", f"galleries/{gallery_id}/ready/{media_id}", words=_OF_COVERS)
+        except MediaRefused as refused:
+            raise refused.problem from refused
+
     async def _ask(
-        self, method: str, target: str, *, body: bytes | _Content, content_type: str, words: _Words
+        self,
+        method: str,
+        target: str,
+        *,
+        words: _Words,
+        body: bytes | _Content | None = None,
+        content_type: str = _JSON,
     ) -> None:
         assert self._session is not None, "started before the first request"
         headers = {

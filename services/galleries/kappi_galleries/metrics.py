@@ -33,7 +33,7 @@ GRANT_REFUSALS = Counter("kappi_galleries_grant_refusals_total", "Grants refused
 CAPPED = Counter(
     "kappi_galleries_capped_accesses_total",
     "Accesses to galleries with a cap",
-    ("kind", "outcome"),  # view, download; counted, refused
+    ("kind", "outcome"),  # view, download, preview (never counted); counted, refused
 )
 ACCESS_EVENTS = Counter(
     "kappi_galleries_access_events_total",

@@ -36,6 +36,8 @@ galleries = Table(
     Column("access_key_hash", LargeBinary),
     Column("password_hash", Text),
     Column("expires_at", DateTime(timezone=True)),
+    # The item that its manager named as cover.
+    Column("cover_media_id", Uuid),
     # Viewers get copies of originals that do not hold where they were taken.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
     # The newest standing decision by which an administrator took the gallery down, and the reason that its

@@ -6,6 +6,7 @@ from kappi_chassis.problems import (
     Conflict,
     Forbidden,
     Gone,
+    NotFound,
     Problem,
     TooManyRequests,
     Unauthenticated,
@@ -93,6 +94,22 @@ class MoveFailed(Unprocessable):
     """An outcome of one item among many."""
 
     code, title = "move_failed", "The item could not be moved"
+
+
+class OrderExhausted(Conflict):
+    code, title = "order_exhausted", "No more items fit between these two"
+
+
+class TooManyToSort(Unprocessable):
+    code, title = "too_many_to_sort", "The gallery has too many items to sort them at once"
+
+
+class SortBusy(Unavailable):
+    code, title = "sort_busy", "Too many galleries are being sorted at the moment"
+
+
+class CoverNotFound(NotFound):
+    code, title = "cover_not_found", "The gallery has no picture yet"
 
 
 class ContentMismatch(Unprocessable):

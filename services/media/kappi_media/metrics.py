@@ -129,6 +129,11 @@ MOVES = Counter(
     "Requested moves of items to another gallery",
     ("outcome",),  # moved, given_up (the item is deleted, or cannot be copied)
 )
+REORDERS = Counter(
+    "kappi_media_reorders_total",
+    "Requests to change the order of a gallery's items",
+    ("outcome",),  # placed, sorted, unchanged, busy (too many galleries are being sorted)
+)
 ARCHIVES = Counter(
     "kappi_media_archives_total",
     "Requests for an archive with its bytes",

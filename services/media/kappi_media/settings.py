@@ -155,6 +155,18 @@ class MediaSettings(DatabaseSettings):
         description="Requests for renditions at the same time, in addition to max_in_flight, because many "
         "may wait for a rendition to be made",
     )
+    sorted_items: int = Field(
+        default=25_000,
+        ge=1,
+        description="Items of the largest gallery that can be sorted at once; keeps a sort within the time "
+        "limit of a statement",
+    )
+    sorts_at_once: int = Field(
+        default=2,
+        ge=1,
+        description="Galleries being sorted at the same time; each uses a database connection for about a "
+        "second per 25,000 items",
+    )
     archives_at_once: int = Field(default=32, ge=1, description="ZIP archives being sent at the same time")
     archive_window_bytes: int = Field(
         default=8 << 20, ge=1 << 16, description="Bytes of originals in memory for each archive being sent"

@@ -19,6 +19,7 @@ from kappi_contracts.events.janitor import (
 )
 from kappi_contracts.events.media import (
     ItemCount,
+    ItemsReordered,
     KindCount,
     LinkCreated,
     MediaAccessed,
@@ -46,6 +47,7 @@ __all__ = [
     "GalleryTakedownChanged",
     "GalleryUpdated",
     "ItemCount",
+    "ItemsReordered",
     "JanitorTick",
     "KindCount",
     "LinkCreated",

@@ -75,6 +75,14 @@ class MediaMoved(Event, frozen=True, kw_only=True):
     moved_at: Instant
 
 
+class ItemsReordered(Event, frozen=True, kw_only=True):
+    """The order of a gallery's items was changed."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    reordered_at: Instant
+
+
 class ObjectsUnused(Event, frozen=True, kw_only=True):
     """One folder of an item is not read any more after `purge_after`; its objects may be removed then.
 

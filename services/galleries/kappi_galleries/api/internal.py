@@ -26,7 +26,7 @@ from kappi_galleries.errors import (
     GalleryTakenDown,
     TooManyPasswordAttempts,
 )
-from kappi_galleries.use_cases.count_accesses import CountDownload, CountView
+from kappi_galleries.use_cases.count_accesses import CheckPreview, CountDownload, CountView
 from kappi_galleries.use_cases.issue_grants import IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
 
 T = TypeVar("T")
@@ -67,11 +67,13 @@ class InternalApi:
         issue_key_grant: IssueKeyGrant,
         count_view: CountView,
         count_download: CountDownload,
+        check_preview: CheckPreview,
         accounts: AccountVerifier,
         key: SigningKey,
     ) -> None:
         self._count_view = count_view
         self._count_download = count_download
+        self._check_preview = check_preview
         self._issue_view_grant = issue_view_grant
         self._issue_owner_grant = issue_owner_grant
         self._issue_key_grant = issue_key_grant
@@ -88,6 +90,7 @@ class InternalApi:
         one = "/internal/galleries/{gallery_id}"
         app.add_api_route(f"{one}/views", self.count_view, methods=["POST"], **_COUNT_VIEW)
         app.add_api_route(f"{one}/downloads", self.count_download, methods=["POST"], **_COUNT_DOWNLOAD)
+        app.add_api_route(f"{one}/previews", self.check_preview, methods=["POST"], **_CHECK_PREVIEW)
         hot_route(app, "/internal/jwks.json", self.jwks, method="GET", openapi=_JWKS)
 
     async def grant_view(self, request: Request) -> Response:
@@ -110,6 +113,10 @@ class InternalApi:
 
     async def count_download(self, gallery_id: UUID) -> Response:
         await self._count_download(gallery_id)
+        return Response(status_code=204)
+
+    async def check_preview(self, gallery_id: UUID) -> Response:
+        await self._check_preview(gallery_id)
         return Response(status_code=204)
 
     async def jwks(self, _: Request) -> Response:
@@ -215,6 +222,11 @@ _COUNT_VIEW: dict[str, Any] = {
     "responses": problems(GalleryNotFound, ValidationFailed),
 }
 _COUNT_DOWNLOAD = {**_COUNT_VIEW, "summary": "Count a download from a gallery against its caps"}
+_CHECK_PREVIEW = {
+    **_COUNT_VIEW,
+    "summary": "Check the caps of a gallery for a preview of it",
+    "description": "The answer is 404 when a cap is reached. Nothing is counted.",
+}
 _JWKS: dict[str, Any] = {
     "summary": "The keys that verify grants",
     "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).",

@@ -27,10 +27,13 @@ from kappi_galleries.errors import (
     ClaimOverQuota,
     ClaimsUnavailable,
     CodesExhausted,
+    CoverUnavailable,
     ExpiryNotForAccounts,
     GalleryKeyMissing,
     GalleryKeyWrong,
     GalleryNotFound,
+    MediaNotFound,
+    MediaNotReady,
     TierWithholds,
     TooManyCodes,
 )
@@ -86,15 +89,18 @@ CHANGE: dict[str, Any] = {
     "code, and a gallery that is shared again gets a new code, or its old one with `keep_code`. `expires_in` "
     "is for anonymous galleries and counts from now: 2592000 is 30 days from now. A gallery whose cap "
     "(`max_views`, `max_downloads`) is reached can be opened again by a higher cap, or none; a count ends "
-    "with its cap.",
+    "with its cap. `cover_media_id` names one of the gallery's ready items as its cover.",
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
     "responses": problems(
         MalformedJson,
         *_MANAGER,
         AccountRequired,
+        MediaNotFound,
+        MediaNotReady,
         TooManyCodes,
         CodesExhausted,
+        CoverUnavailable,
         ExpiryNotForAccounts,
         PasswordsBusy,
     ),

@@ -103,6 +103,15 @@ DownloadCap = Annotated[
 ]
 
 
+CoverChoice = Annotated[
+    UUID | None,
+    Field(
+        description="The item that stands for the gallery in link previews. It has to be ready. null: the "
+        "first ready item. It becomes null when the item is deleted or moved to another gallery"
+    ),
+]
+
+
 class GalleryFields(RequestBody):
     """The fields of a gallery that its manager sets."""
 
@@ -122,12 +131,13 @@ class GalleryCreate(GalleryFields):
 
 
 class GalleryPatch(GalleryFields):
-    """The changes of a gallery. A field that is not sent stays as it is. `null` removes a title, a password
-    or a cap.
+    """The changes of a gallery. A field that is not sent stays as it is. `null` removes a title, a password,
+    a cap or a cover.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
+    cover_media_id: CoverChoice = None
     keep_code: bool = Field(
         default=False,
         strict=True,
@@ -169,6 +179,9 @@ class GalleryAnswer(BaseModel):
     max_downloads: int | None = Field(description="The cap on downloads; null for none")
     downloads_used: int = Field(
         description="The downloads that were counted since the cap was set; 0 without one"
+    )
+    cover_media_id: UUID | None = Field(
+        description="The item that was named as cover; null where the first ready item stands for the gallery"
     )
     takedown_reason: str | None = Field(
         description="The reason for which an administrator took the gallery down: its content is not shown, "

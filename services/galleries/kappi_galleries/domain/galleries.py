@@ -89,13 +89,15 @@ class GalleryDetails:
     """The fields that a manager sets and that no rule depends on, but for the caps (`with_caps_applied`).
 
     location_free: viewers get copies of originals that do not hold where they were taken. max_views,
-    max_downloads: the caps on what viewers may do, None for no cap.
+    max_downloads: the caps on what viewers may do, None for no cap. cover_media_id: the item that stands for
+    the gallery; None for its first ready one.
     """
 
     title: str | None = None
     location_free: bool = False
     max_views: int | None = None
     max_downloads: int | None = None
+    cover_media_id: UUID | None = None
 
 
 DETAILS: Final[Mapping[str, Any]] = MappingProxyType(
@@ -262,3 +264,11 @@ def is_kept(item: CountedItem, *, gallery_alive: bool) -> bool:
     was moved, an event that is older than the move may name another gallery, which is alive.
     """
     return gallery_alive or item.moved
+
+
+def is_cover_lost(gallery: Gallery, media_id: UUID, item: CountedItem) -> bool:
+    """Whether the gallery's cover is this item, which was deleted or is in another gallery. item: its newest
+    state.
+    """
+    left = item.state == "deleted" or item.gallery_id != gallery.id
+    return gallery.cover_media_id == media_id and left

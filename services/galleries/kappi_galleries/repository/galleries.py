@@ -67,6 +67,11 @@ WHERE id = $1 AND deleted_at IS NULL
   AND (used_up_at IS NULL OR used_up_at > $3)
 RETURNING true
 """
+_BELOW_CAPS = """
+SELECT true FROM galleries WHERE id = $1 AND deleted_at IS NULL
+  AND (max_views IS NULL OR views_used < max_views)
+  AND (max_downloads IS NULL OR downloads_used < max_downloads)
+"""
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
 # An access token outlives the suspension of its account by minutes.
 _BY_OWNER = f"""
@@ -141,6 +146,10 @@ class GalleryQueries:
         views was reached before.
         """
         return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, now, used_up_since))
+
+    async def is_below_caps(self, gallery_id: UUID) -> bool:
+        """Whether no cap of a living gallery is reached."""
+        return bool(await self._database.hot.fetchval(_BELOW_CAPS, gallery_id))
 
     async def by_access_key(self, key_hash: bytes) -> Gallery | None:
         """Returns the gallery of this key, tombstones included."""

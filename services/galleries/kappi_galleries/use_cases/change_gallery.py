@@ -10,13 +10,21 @@ from uuid import UUID
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
-from kappi_chassis.outbox import Outbox
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries.domain.credentials import CodeScheme
-from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility, with_caps_applied
-from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
+from kappi_galleries.domain.galleries import (
+    Gallery,
+    LifetimePolicy,
+    MediaId,
+    Visibility,
+    with_caps_applied,
+)
+from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, MediaNotFound
+from kappi_galleries.media_client import ReadyItems
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
+from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
 from kappi_galleries.use_cases.code_allocation import with_new_code
 from kappi_galleries.use_cases.store_change import store_change
@@ -55,6 +63,7 @@ class ChangeGallery:
         passwords: Passwords,
         lifetimes: LifetimePolicy,
         codes: CodeScheme,
+        items: ReadyItems,
         clock: Clock,
     ) -> None:
         self._queries = queries
@@ -62,6 +71,7 @@ class ChangeGallery:
         self._passwords = passwords
         self._lifetimes = lifetimes
         self._codes = codes
+        self._items = items
         self._clock = clock
 
     async def __call__(
@@ -72,14 +82,19 @@ class ChangeGallery:
         shares: the queue shares that hashing a new password uses.
 
         Raises GalleryKeyWrong, GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused,
-        PasswordsBusy, TooManyCodes, CodesExhausted.
+        PasswordsBusy, TooManyCodes, CodesExhausted, MediaNotFound, MediaNotReady, CoverUnavailable.
         """
         now = self._clock()
+        cover = change.details.get("cover_media_id")
+        if cover is not None:
+            await self._check_cover(gallery_id, manager, cover)
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
         async with self._outbox.begin() as unit:
             rows = GalleryRows(unit.connection)
             gallery = await lock_managed(rows, gallery_id, manager, now=now)
             _check(gallery, change)
+            if cover is not None and await _left(unit, cover, gallery_id):
+                raise MediaNotFound
             changed = self._changed(gallery, change, now=now)
             if changed == gallery and not secrets.get("password_hash"):
                 return gallery
@@ -87,6 +102,11 @@ class ChangeGallery:
                 # A link that was withdrawn must not open the gallery again without a decision of its manager.
                 changed = await with_new_code(changed, rows, self._codes, now=now)
             return await store_change(unit, changed, now=now, secrets=secrets)
+
+    async def _check_cover(self, gallery_id: UUID, manager: Manager, media_id: UUID) -> None:
+        # The permission is checked first, so that only a manager learns of the gallery's items.
+        await read_managed(self._queries, gallery_id, manager, now=self._clock())
+        await self._items.check_ready(gallery_id, media_id)
 
     async def _hashed(
         self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
@@ -110,6 +130,14 @@ class ChangeGallery:
         if change.lifetime_s is not None:
             changed = replace(changed, expires_at=self._lifetimes.deadline(change.lifetime_s, now=now))
         return changed
+
+
+async def _left(unit: UnitOfWork, media_id: UUID, gallery_id: UUID) -> bool:
+    """Whether the newest event about an item says that it is not in the gallery: it was deleted or moved
+    after the media service was asked. An event that comes later removes the cover.
+    """
+    known = await ItemRows(unit.connection).find(MediaId(media_id))
+    return known is not None and (known.state == "deleted" or known.gallery_id != gallery_id)
 
 
 def _check(gallery: Gallery, change: GalleryChange) -> None:

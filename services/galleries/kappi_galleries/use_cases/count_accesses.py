@@ -39,6 +39,19 @@ class CountDownload:
         _check(counted, kind="download")
 
 
+class CheckPreview:
+    """Decides whether a gallery with caps is shown in a preview, which is not counted."""
+
+    def __init__(self, queries: GalleryQueries) -> None:
+        self._queries = queries
+
+    async def __call__(self, gallery_id: UUID) -> None:
+        """Raises GalleryNotFound when a cap is reached. There is no grace, because nothing goes on."""
+        if not await self._queries.is_below_caps(gallery_id):
+            metrics.CAPPED.labels("preview", "refused").inc()
+            raise GalleryNotFound
+
+
 def _check(counted: bool, *, kind: str) -> None:
     metrics.CAPPED.labels(kind, "counted" if counted else "refused").inc()
     if not counted:

@@ -1,7 +1,11 @@
-"""Keeps the counters of galleries exact, whatever the order of the events about their items."""
+"""Keeps the counters of galleries exact, whatever the order of the events about their items, and removes a
+cover whose item left.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from kappi_chassis.bus import Poison
@@ -10,10 +14,19 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 
 from kappi_galleries import metrics
-from kappi_galleries.domain.galleries import CountedItem, GalleryId, MediaId, count, is_kept, newest
+from kappi_galleries.domain.galleries import (
+    CountedItem,
+    GalleryId,
+    MediaId,
+    count,
+    is_cover_lost,
+    is_kept,
+    newest,
+)
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.repository.statistics import StatisticsRows
+from kappi_galleries.use_cases.store_change import store_change
 
 
 async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
@@ -25,7 +38,7 @@ async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
         state="ready",
         size_bytes=event.size_bytes,
     )
-    await _apply(unit, item, media_id=event.media_id)
+    await _apply(unit, item, media_id=event.media_id, at=event.ready_at)
 
 
 async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
@@ -38,7 +51,9 @@ async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
         size_bytes=event.size_bytes,
         moved=True,
     )
-    await _apply(unit, item, media_id=event.media_id, from_gallery_id=event.from_gallery_id)
+    await _apply(
+        unit, item, media_id=event.media_id, at=event.moved_at, from_gallery_id=event.from_gallery_id
+    )
 
 
 async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> None:
@@ -47,7 +62,7 @@ async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> N
     tombstone = CountedItem(
         gallery_id=GalleryId(event.gallery_id), sequence=envelope.sequence, state="deleted", size_bytes=0
     )
-    await _apply(unit, tombstone, media_id=event.media_id)
+    await _apply(unit, tombstone, media_id=event.media_id, at=event.deleted_at)
     # This runs under the gallery's lock, so that an access that is being counted in this gallery is seen. An
     # access that is being counted in a gallery that the item was moved from may stay; that gallery lists
     # accesses of moved items anyway.
@@ -55,7 +70,12 @@ async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> N
 
 
 async def _apply(
-    unit: UnitOfWork, news: CountedItem, *, media_id: UUID, from_gallery_id: UUID | None = None
+    unit: UnitOfWork,
+    news: CountedItem,
+    *,
+    media_id: UUID,
+    at: datetime,
+    from_gallery_id: UUID | None = None,
 ) -> None:
     items = ItemRows(unit.connection)
     # Two events about one item may name different galleries, so the item is locked. The galleries' locks
@@ -73,6 +93,10 @@ async def _apply(
         for gallery_id, change in count(known, after).items():
             if gallery_id in alive:
                 await items.add(change, gallery_id=gallery_id)
+    for gallery in galleries:
+        if gallery.id in alive and is_cover_lost(gallery, media_id, after):
+            bare = replace(gallery, cover_media_id=None)
+            await store_change(unit, bare, now=max(at, gallery.updated_at))
     if known is not None and known.sequence == after.sequence:
         metrics.ITEM_EVENTS.labels("outdated").inc()
     else:

@@ -203,6 +203,25 @@ def room() -> Room:
     return Room()
 
 
+class Ready:
+    """`ReadyItems` in memory. refusals: by item. before: called first."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[UUID, Problem] = {}
+        self.before: Callable[[], Awaitable[object]] | None = None
+
+    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
+        if self.before is not None:
+            await self.before()
+        if (refusal := self.refusals.get(media_id)) is not None:
+            raise refusal
+
+
+@pytest.fixture
+def ready() -> Ready:
+    return Ready()
+
+
 @pytest.fixture
 def deps(
     database: Database,
@@ -212,6 +231,7 @@ def deps(
     identity_key: SigningKey,
     pictures: KeptPictures,
     room: Room,
+    ready: Ready,
 ) -> Dependencies:
     return Dependencies(
         database=database,
@@ -220,6 +240,7 @@ def deps(
         passwords=passwords,
         pictures=pictures,
         claim_room=room,
+        ready_items=ready,
         clock=clock,
     )
 

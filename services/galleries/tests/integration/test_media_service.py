@@ -1,4 +1,4 @@
-"""The media service's answers to a claim, and their translation into failures."""
+"""The media service's answers to a claim or a cover, and their translation into failures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 from kappi_chassis.problems import Problem
-from kappi_galleries.errors import ClaimsUnavailable
+from kappi_galleries.errors import ClaimsUnavailable, CoverUnavailable, MediaNotFound, MediaNotReady
 from kappi_galleries.media_client import MediaService
 
-GALLERY, ACCOUNT = uuid4(), uuid4()
+GALLERY, ACCOUNT, ITEM = uuid4(), uuid4(), uuid4()
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ async def answers() -> AsyncIterator[tuple[MediaService, list[web.Response], lis
     asked: list[object] = []
 
     async def answer(request: web.Request) -> web.Response:
-        asked.append((request.method, request.path, await request.json()))
-        return to_come.pop()
+        body = await request.json() if request.can_read_body else None
+        asked.append((request.method, request.path, body))
+        return to_come.pop(0)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -69,6 +70,24 @@ async def test_a_refusal_keeps_its_code_and_its_words(
         await media.reserve(GALLERY, ACCOUNT, accept_tier=False)
     assert (refused.value.code, refused.value.status) == (code, status)
     assert refused.value.detail == f"about {code}"
+
+
+async def test_an_item_is_asked_for_before_it_is_named_as_cover(
+    answers: tuple[MediaService, list[web.Response], list[object]],
+) -> None:
+    media, to_come, asked = answers
+    to_come += [
+        web.Response(status=204),
+        problem(404, "media_not_found"),
+        problem(409, "media_not_ready"),
+        problem(404, "not_found"),
+        problem(503, "overloaded"),
+    ]
+    await media.check_ready(GALLERY, ITEM)
+    assert asked == [("GET", f"/internal/galleries/{GALLERY}/ready/{ITEM}", None)]
+    for refusal in (MediaNotFound, MediaNotReady, CoverUnavailable, CoverUnavailable):
+        with pytest.raises(refusal):
+            await media.check_ready(GALLERY, ITEM)
 
 
 async def test_anything_else_is_no_answer(

@@ -48,6 +48,7 @@ async def test_nothing_is_undescribed(document: Any) -> None:
     assert {path for path, _ in operations if path.startswith("/internal/")} == {
         *("/internal/grants/view", "/internal/grants/key", "/internal/grants/owner"),
         *("/internal/galleries/{gallery_id}/views", "/internal/galleries/{gallery_id}/downloads"),
+        "/internal/galleries/{gallery_id}/previews",
         "/internal/jwks.json",
     }
     for operation in operations.values():

@@ -235,7 +235,7 @@ def http_in_a_loop_of_its_own(
     from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
     from kappi_galleries.consumers import GROUP
 
-    from .conftest import Http
+    from .conftest import Http, Ready
 
     with asyncio.Runner() as runner:
         database = Database(url, pool_size=2)
@@ -248,6 +248,7 @@ def http_in_a_loop_of_its_own(
             passwords=passwords,
             pictures=pictures,
             claim_room=room,
+            ready_items=Ready(),
             clock=clock,
         )
         processor = Processor(

@@ -12,6 +12,7 @@ from kappi_contracts.events import (
     Event,
     GalleryDeleted,
     GalleryUpdated,
+    ItemsReordered,
     MediaDeleted,
     MediaMoved,
     MediaReady,
@@ -29,11 +30,12 @@ _encode = msgspec.json.Encoder().encode
 class Change:
     """A change of one gallery.
 
-    subject_id: the item or the gallery. body: the lines of the change as an event, without its id.
+    subject_id: the item or the gallery; None for the order of its items, which has a history of its own.
+    body: the lines of the change as an event, without its id.
     """
 
     gallery_id: UUID
-    subject_id: UUID
+    subject_id: UUID | None
     kind: str
     body: bytes
 
@@ -49,6 +51,9 @@ def changes_of(event: Event) -> Iterator[Change]:
         yield _ready(event.gallery_id, event.media_id, None)
     elif isinstance(event, GalleryUpdated):
         yield _change(event.gallery_id, event.gallery_id, GALLERY_UPDATED)
+    elif isinstance(event, ItemsReordered):
+        lines = event_lines(GALLERY_UPDATED, {"id": event.gallery_id})
+        yield Change(event.gallery_id, None, GALLERY_UPDATED, lines)
     elif isinstance(event, GalleryDeleted):
         yield _change(event.gallery_id, event.gallery_id, GALLERY_DELETED)
 

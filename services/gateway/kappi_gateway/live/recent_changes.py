@@ -36,7 +36,7 @@ class RecentChanges:
         self._kept: deque[Recorded] = deque()
         self._of_gallery: dict[UUID, deque[Recorded]] = {}
         self._complete_from = list(begins)
-        self._sequences: dict[tuple[UUID, UUID], int] = {}
+        self._sequences: dict[tuple[UUID, UUID | None], int] = {}
 
     def add(self, recorded: Recorded) -> bool:
         """Records a change. Returns False for one that was recorded before, or is older than a recorded one.

@@ -18,6 +18,7 @@ from kappi_contracts.events import (
     Event,
     GalleryDeleted,
     GalleryUpdated,
+    ItemsReordered,
     MediaDeleted,
     MediaMoved,
     MediaReady,
@@ -206,6 +207,10 @@ def updated(**changes: Any) -> GalleryUpdated:
         gallery_id=GALLERY_ID, owner_id=None, visibility="shared", expires_at=None, updated_at=NOW
     )
     return msgspec.structs.replace(event, **changes)
+
+
+def reordered() -> ItemsReordered:
+    return ItemsReordered(gallery_id=GALLERY_ID, reordered_at=NOW)
 
 
 def gallery_deleted() -> GalleryDeleted:

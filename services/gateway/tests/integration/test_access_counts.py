@@ -38,7 +38,12 @@ def media_counts(stack: Stack, count: AccessCount, status: int = 200) -> None:
 
 @pytest.mark.parametrize(
     ("target", "count"),
-    [(VIEW, "views"), (f"{VIEW}/archive", "downloads"), (SIGNED, "downloads")],
+    [
+        (VIEW, "views"),
+        (f"{VIEW}/archive", "downloads"),
+        (SIGNED, "downloads"),
+        (f"{VIEW}/cover", "previews"),
+    ],
 )
 async def test_an_answer_is_counted_each_time_and_then_given(
     stack: Stack, target: str, count: AccessCount
@@ -52,7 +57,7 @@ async def test_an_answer_is_counted_each_time_and_then_given(
     assert counts(stack) == [counted_access(count, GALLERY_ID).encode()] * 3
 
 
-@pytest.mark.parametrize("target", [VIEW, f"{VIEW}/archive", SIGNED])
+@pytest.mark.parametrize("target", [VIEW, f"{VIEW}/archive", SIGNED, f"{VIEW}/cover"])
 async def test_an_answer_past_the_cap_is_that_of_an_expired_gallery(stack: Stack, target: str) -> None:
     answers(stack, counted=404)
     media_counts(stack, "views")

@@ -27,6 +27,7 @@ from .live_client import (
     refused,
     rejected,
     removed,
+    reordered,
     updated,
     watching,
 )
@@ -67,6 +68,20 @@ async def test_a_moved_item_leaves_one_gallery_and_joins_another(stack: Stack, f
         await assert_told(viewer, "item_deleted", id=str(item))
         feed.bring(moved(item, to=GALLERY_ID, origin=elsewhere), to=[stack.live])
         await assert_told(viewer, "item_ready", id=str(item), kind=None)
+
+
+async def test_a_new_order_is_told_as_a_change_of_the_gallery(stack: Stack, feed: Feed) -> None:
+    async with watching(stack) as viewer:
+        # The order has a history of its own: a low sequence after a high one of the gallery is told, too.
+        feed.bring(updated(), to=[stack.live], sequence=9)
+        feed.bring(reordered(), reordered(), to=[stack.live], sequence=4)
+        feed.bring(reordered(), to=[stack.live], sequence=3)
+        feed.bring(reordered(), to=[stack.live], sequence=5)
+        for _ in range(3):
+            await assert_told(viewer, "gallery_updated", id=str(GALLERY_ID))
+        last = uuid4()
+        feed.bring(ready(last), to=[stack.live])
+        await assert_told(viewer, "item_ready", id=str(last), kind="image")
 
 
 async def test_what_is_repeated_or_late_is_not_told(stack: Stack, feed: Feed) -> None:

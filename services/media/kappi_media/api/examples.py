@@ -131,6 +131,9 @@ NEW_LINK: dict[str, Any] = {
 }
 LINK_PAGE: dict[str, Any] = {"items": [_LINK], "next_cursor": None}
 LIBRARY_PAGE: dict[str, Any] = {"items": [READY_ITEM], "next_cursor": None}
+MANAGED_ITEM_PAGE: dict[str, Any] = {"items": [READY_ITEM], "next_cursor": None}
+ORDER_CHANGE: dict[str, Any] = {"ids": [_MEDIA, _LARGE_MEDIA], "before": None}
+ORDER_CHANGED: dict[str, Any] = {"moved": [_MEDIA, _LARGE_MEDIA], "not_found": []}
 BULK_CHANGE: dict[str, Any] = {"ids": [_MEDIA], "action": "tag", "tags": ["alps"]}
 BULK_RESULTS: dict[str, Any] = {"results": [{"id": _MEDIA, "status": "done"}]}
 TAG_PAGE: dict[str, Any] = {"items": [{"tag": "alps", "item_count": 214}], "next_cursor": None}

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 from zlib import crc32
 
 import msgspec
 from kappi_chassis.base_url import told
-from kappi_chassis.pagination import cursor_after
 from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.api.compression import Coding, compress
+from kappi_media.api.item_cursor import cursor_at
 from kappi_media.api.item_fragments import ItemFragments
 from kappi_media.api.page_cache import PageCache
 from kappi_media.api.presentation import present_gallery
@@ -33,10 +32,12 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The requested page. after: the last id of the page before. known_tags: the raw `If-None-Match`."""
+    """The requested page. after: the place of the last item of the page before. known_tags: the raw
+    `If-None-Match`.
+    """
 
     limit: int
-    after: UUID | None
+    after: bytes | None
     coding: Coding
     known_tags: str
 
@@ -127,7 +128,7 @@ class GalleryPages:
             gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
             # An item deleted between the two reads is left out; then the version has changed already.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
-            next_cursor=cursor_after(next_after),
+            next_cursor=cursor_at(next_after),
         )
         return compress(_encoder.encode(document), page.coding)
 

@@ -1,5 +1,5 @@
 """Answers other services: the gateway, which must send its token, and the galleries service, which reserves a
-claim.
+claim or checks a cover.
 
 These routes are not reachable from outside.
 """
@@ -18,8 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain.media import AccountId, GalleryId
+from kappi_media.domain.media import AccountId, GalleryId, MediaId
+from kappi_media.errors import MediaNotFound, MediaNotReady
 from kappi_media.repository.gallery_lookup import Collection, GalleryLookupQueries
+from kappi_media.repository.items import ItemQueries
 from kappi_media.use_cases.claims import ReserveClaim
 
 _encoder = msgspec.json.Encoder()
@@ -37,10 +39,14 @@ class InternalApi:
     """`GET /internal/{media,uploads,links}/{id}` returns the gallery and the item of a thing.
 
     `POST /internal/galleries/{id}/claim` reserves room for the gallery in an account's quota.
+    `GET /internal/galleries/{id}/ready/{media_id}` says whether it has this item, and the item is ready.
     """
 
-    def __init__(self, homes: GalleryLookupQueries, *, reserve_claim: ReserveClaim) -> None:
+    def __init__(
+        self, homes: GalleryLookupQueries, *, items: ItemQueries, reserve_claim: ReserveClaim
+    ) -> None:
         self._homes = homes
+        self._items = items
         self._reserve_claim = reserve_claim
 
     def register(self, app: FastAPI) -> None:
@@ -50,6 +56,9 @@ class InternalApi:
                 Route(f"/internal/{collection}/{{id:uuid}}", self._answer_for(collection), methods=["GET"])
             )
         app.router.routes.append(Route("/internal/galleries/{id:uuid}/claim", self._claim, methods=["POST"]))
+        app.router.routes.append(
+            Route("/internal/galleries/{id:uuid}/ready/{media_id:uuid}", self._check_ready, methods=["GET"])
+        )
 
     async def _claim(self, request: Request) -> Response:
         wanted = decode(_claim, await read_body(request))
@@ -58,6 +67,15 @@ class InternalApi:
             AccountId(wanted.account_id),
             accept_tier=wanted.accept_tier,
         )
+        return Response(status_code=204)
+
+    async def _check_ready(self, request: Request) -> Response:
+        gallery_id, media_id = request.path_params["id"], request.path_params["media_id"]
+        item = await self._items.find(MediaId(media_id), GalleryId(gallery_id))
+        if item is None or item.status == "rejected":
+            raise MediaNotFound
+        if item.status != "ready":
+            raise MediaNotReady("Try again in a moment.")
         return Response(status_code=204)
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:

@@ -20,6 +20,7 @@ from kappi_media.api.access import ClientAddresses, GrantGate, share_of
 from kappi_media.api.content_negotiation import rendition_format
 from kappi_media.api.presentation import present_item, present_to_viewer
 from kappi_media.api.reading import check_attributes, decode, read_body
+from kappi_media.api.redirects import redirect_to
 from kappi_media.api.schemas import ItemChanges
 from kappi_media.domain.media import Description, GalleryId, MediaId, ServedVariant
 from kappi_media.domain.upload_plan import SignedUrl
@@ -124,13 +125,13 @@ class ItemApi:
                 MediaId(media_id), expires=expires, signature=signature
             )
             self._recorder("download", request, gallery_id=gallery_id, media_id=media_id)
-            return _counted(_redirect(signed), gallery_id)
+            return _counted(redirect_to(signed), gallery_id)
         grant = await self._gate.open(request, "view")
         signed = await self._download_for(grant)(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
         self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
-        response = _redirect(signed) if redirect else JsonResponse(signed)
+        response = redirect_to(signed) if redirect else JsonResponse(signed)
         return _counted(response, grant.gallery_id) if is_counted(grant) else response
 
     async def rendition(
@@ -150,7 +151,7 @@ class ItemApi:
                 address_id=self._addresses.id_of(request),
             )
             self._recorder("preview", request, gallery_id=gallery_id, media_id=media_id)
-            return _redirect(signed)
+            return redirect_to(signed)
         grant = await self._gate.open(request, "view")
         if not is_size(size):
             message = "a height, as 400, or a width and a height, as 600x600"
@@ -166,7 +167,7 @@ class ItemApi:
             share=share_of(grant, self._addresses.id_of(request)),
         )
         self._recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
-        return _redirect(signed, vary="Accept")
+        return redirect_to(signed, vary="Accept")
 
     def _download_for(self, grant: Grant) -> Callable[..., Awaitable[SignedUrl]]:
         if _is_told_no_places(grant):
@@ -186,9 +187,3 @@ def is_counted(grant: Grant) -> bool:
 def _counted(response: Response, gallery_id: UUID) -> Response:
     response.headers[COUNTED_HEADER] = counted_access("downloads", gallery_id)
     return response
-
-
-def _redirect(signed: SignedUrl, **headers: str) -> Response:
-    return Response(
-        status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store", **headers}
-    )

@@ -170,7 +170,8 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     """A gallery as its viewers see it.
 
     location_free: originals are served as copies without the place where they were made. expires_in: seconds
-    until `expires_at`, at least: the answer may be minutes old.
+    until `expires_at`, at least: the answer may be minutes old. cover_media_id: the item that its manager
+    named as cover; null where the first ready one is.
     """
 
     id: UUID
@@ -183,6 +184,7 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Instant | None
     expires_in: int | None
     created_at: Instant
+    cover_media_id: UUID | None
     item_count: int
 
 
@@ -196,15 +198,25 @@ SHARED_GALLERY: dict[str, Any] = {
     "expires_at": "2026-07-01T10:00:00Z",
     "expires_in": 2592000,
     "created_at": "2026-06-01T10:00:00Z",
+    "cover_media_id": None,
     "item_count": 1,
 }
 """An example of a gallery, without its id."""
 
 
 class SharedGalleryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Items in the order they were declared for upload. next_cursor: null on the last page."""
+    """Items in the order of the gallery: as they were declared for upload, unless its manager reordered them.
+    next_cursor: null on the last page.
+    """
 
     gallery: SharedGallery
+    items: list[ItemView]
+    next_cursor: str | None
+
+
+class ManagedItemPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of a gallery in its order, as its manager sees them. next_cursor: null on the last page."""
+
     items: list[ItemView]
     next_cursor: str | None
 
@@ -261,6 +273,26 @@ class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
     """An outcome for each id, in the order of the ids; an id that was sent twice has one."""
 
     results: list[BulkOutcome]
+
+
+class OrderChange(RequestBody, frozen=True, kw_only=True):
+    """A change of a gallery's order: either `ids`, or `sort`. ids: of up to 1,000 items, in their wanted
+    order. before: the item that they are to stand before; null for the end. sort: puts all items once in this
+    order.
+    """
+
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)] | None = None
+    before: UUID | None = None
+    sort: Literal["added", "taken", "name"] | None = None
+
+
+class OrderChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome. moved: the items that stand where they should. not_found: ids of no visible item of the
+    gallery. Both are empty after a sort.
+    """
+
+    moved: list[UUID]
+    not_found: list[UUID]
 
 
 LinkCap = Annotated[int, Meta(ge=1, le=MAX_LINK_CAP, examples=[5])] | None

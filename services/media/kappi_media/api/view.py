@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
-from kappi_chassis.pagination import position_of
 from kappi_contracts.grants import COUNTED_HEADER, counted_access
 from starlette.responses import Response
 
@@ -12,6 +11,7 @@ from kappi_media.api import operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.compression import negotiate
 from kappi_media.api.gallery_page import GalleryPages, PageRequest
+from kappi_media.api.item_cursor import place_in
 from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
 from kappi_media.errors import GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
@@ -65,7 +65,7 @@ def _page_request(request: Request) -> PageRequest:
     headers = request.headers
     return PageRequest(
         limit=limit,
-        after=position_of(cursor),
+        after=place_in(cursor),
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
     )

@@ -19,6 +19,8 @@ from kappi_media.api.accounts import AccountGate
 from kappi_media.api.archive import ArchiveApi
 from kappi_media.api.bulk import BulkApi
 from kappi_media.api.components import add_components
+from kappi_media.api.cover import CoverApi
+from kappi_media.api.gallery_items import GalleryItemsApi
 from kappi_media.api.gallery_page import GalleryPages
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi, leads_to_rendition
@@ -73,7 +75,9 @@ from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
+from kappi_media.use_cases.reorder_items import ReorderItems
 from kappi_media.use_cases.search_library import SearchLibrary
+from kappi_media.use_cases.show_cover import ShowCover
 from kappi_media.use_cases.sign_batch import UploadSigner
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 from kappi_media.use_cases.uploads import LookAtUpload, SignParts
@@ -128,6 +132,8 @@ def build_app(
     _library(shared).register(app)
     _bulk(shared, wake_mover).register(app)
     _items(shared, make).register(app)
+    _gallery_items(shared).register(app)
+    _cover(shared, make).register(app)
     _links(shared).register(app)
     _archives(shared, archives).register(app)
     _post_pictures(shared, pictures).register(app)
@@ -258,24 +264,52 @@ def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
         counted=shared.counted,
         facts=shared.facts,
     )
-    renditions = Renditions(
-        queries,
-        stored=RenditionQueries(deps.database),
-        make=make,
-        urls=urls,
-        on_request=shared.on_request,
-        clock=deps.clock,
-    )
     return ItemApi(
         shared.gate,
         tier=shared.tier,
         items=items,
-        renditions=renditions,
+        renditions=_renditions(shared, make),
         urls=urls,
         counted_urls=shared.counted_urls,
         recorder=shared.recorder,
         addresses=shared.addresses,
     )
+
+
+def _renditions(shared: _Shared, make: MakeRendition) -> Renditions:
+    return Renditions(
+        ItemQueries(shared.deps.database),
+        stored=RenditionQueries(shared.deps.database),
+        make=make,
+        urls=shared.urls,
+        on_request=shared.on_request,
+        clock=shared.deps.clock,
+    )
+
+
+def _gallery_items(shared: _Shared) -> GalleryItemsApi:
+    deps, settings = shared.deps, shared.settings
+    return GalleryItemsApi(
+        shared.gate,
+        tier=shared.tier,
+        view=ViewGallery(ViewQueries(deps.database), copies=shared.copies, facts=shared.facts),
+        reorder=ReorderItems(
+            deps.outbox,
+            clock=deps.clock,
+            sorted_items=settings.sorted_items,
+            sorts_at_once=settings.sorts_at_once,
+        ),
+        urls=shared.urls,
+        calls=shared.calls,
+    )
+
+
+def _cover(shared: _Shared, make: MakeRendition) -> CoverApi:
+    database = shared.deps.database
+    show_cover = ShowCover(
+        ItemQueries(database), view=ViewQueries(database), renditions=_renditions(shared, make)
+    )
+    return CoverApi(shared.gate, tier=shared.tier, show_cover=show_cover, addresses=shared.addresses)
 
 
 def _links(shared: _Shared) -> LinkApi:
@@ -332,4 +366,6 @@ def _statistics(shared: _Shared) -> StatisticsApi:
 def _internal(shared: _Shared) -> InternalApi:
     deps = shared.deps
     reserve_claim = ReserveClaim(deps.outbox, tier=shared.tier, clock=deps.clock)
-    return InternalApi(GalleryLookupQueries(deps.database), reserve_claim=reserve_claim)
+    return InternalApi(
+        GalleryLookupQueries(deps.database), items=ItemQueries(deps.database), reserve_claim=reserve_claim
+    )

@@ -68,12 +68,15 @@ items = Table(
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     # The folder of its objects, since it was moved here; NULL: they are where they were uploaded to.
     Column("folder", BigInteger),
+    # Where it was put in its gallery; NULL: its id says where it stands (see `domain.order`).
+    Column("position", LargeBinary),
     CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
     CheckConstraint("kind IN ('image', 'video')", name="kind_known"),
     CheckConstraint(
         "status <> 'ready' OR (kind IS NOT NULL AND width > 0 AND height > 0)", name="ready_is_probed"
     ),
-    # Ids are UUIDv7: this is the order of a gallery's page and the index of its keyset.
+    # The order of a gallery's page, and the index of its keyset.
+    Index("ix_items_gallery_id_position", "gallery_id", text("coalesce(position, uuid_send(id))")),
     Index("ix_items_gallery_id_id", "gallery_id", "id"),
     Index("ix_items_gallery_id_sha256", "gallery_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
     Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),

@@ -22,6 +22,9 @@ ITEM = (
 NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions" + _READ_IN_FILE
 """The columns in a statement that creates the item."""
 
+PLACE = "coalesce(i.position, uuid_send(i.id))"
+"""The key by which the items of a gallery are ordered, as its index has it."""
+
 
 def item_of(record: Any) -> Item | None:
     """Returns an item. record: an asyncpg record of the columns above, or None."""

@@ -62,7 +62,8 @@ SELECT 1 FROM items i, moves m WHERE i.id = $1 AND m.folder = $2 AND m.done_at I
 """
 _SWITCH = """
 WITH moved AS (
-  UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, version = i.version + 1
+  UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, position = NULL,
+    version = i.version + 1
   WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
   RETURNING i.id, i.version, i.live_id, old.live_partner_id AS partner_id),
 alone AS (

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item
-from kappi_media.repository.item_columns import ITEM
+from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item, MediaId
+from kappi_media.repository.item_columns import ITEM, PLACE
 
 _CONTENTS = "SELECT version, item_count, deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1"
-_PAGE = """
-SELECT id, version FROM items
-WHERE gallery_id = $1 AND id > $2 AND status <> 'rejected' ORDER BY id LIMIT $3
-"""
+_PAGE = f"""
+SELECT i.id, i.version, i.position FROM items i
+WHERE i.gallery_id = $1 AND {PLACE} > $2 AND i.status <> 'rejected' ORDER BY {PLACE} LIMIT $3
+"""  # noqa: S608 - column names
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
-_HAS_ITEM = "SELECT true FROM items WHERE gallery_id = $1 AND id = $2"
-_BEFORE_ALL = UUID(int=0)
+_HAS_ITEM_AT = f"SELECT true FROM items i WHERE i.gallery_id = $1 AND {PLACE} = $2"  # noqa: S608 - as above
+_FIRST_READY = f"""
+SELECT i.id FROM items i WHERE i.gallery_id = $1 AND i.status = 'ready' ORDER BY {PLACE} LIMIT 1
+"""  # noqa: S608 - as above
+_BEFORE_ALL = b""
+
+
+class PlacedItem(NamedTuple):
+    """An item of a page. position: where it was put; None if it never was."""
+
+    id: UUID
+    version: int
+    position: bytes | None
+
+    @property
+    def place(self) -> bytes:
+        """Returns the key of its place in the gallery (see `domain.order`)."""
+        return self.position or self.id.bytes
 
 
 class ViewQueries:
@@ -29,15 +46,18 @@ class ViewQueries:
         record = await self._database.hot.fetchrow(_CONTENTS, gallery_id)
         return GalleryContents(*record) if record is not None else NO_CONTENTS
 
-    async def page(self, gallery_id: GalleryId, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
-        """Returns id and version of up to `limit` visible items with ids greater than `after`, in order of
-        id.
-        """
+    async def page(self, gallery_id: GalleryId, *, after: bytes | None, limit: int) -> list[PlacedItem]:
+        """Returns up to `limit` visible items after a place, in the order of the gallery."""
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
-        return [(media_id, version) for media_id, version in records]
+        return [PlacedItem(*record) for record in records]
 
-    async def has_item(self, gallery_id: GalleryId, media_id: UUID) -> bool:
-        return bool(await self._database.hot.fetchval(_HAS_ITEM, gallery_id, media_id))
+    async def has_item_at(self, gallery_id: GalleryId, place: bytes) -> bool:
+        return bool(await self._database.hot.fetchval(_HAS_ITEM_AT, gallery_id, place))
+
+    async def first_ready(self, gallery_id: GalleryId) -> MediaId | None:
+        """Returns the first item of the gallery that is ready."""
+        media_id: MediaId | None = await self._database.hot.fetchval(_FIRST_READY, gallery_id)
+        return media_id
 
     async def items(self, media_ids: Sequence[UUID]) -> list[Item]:
         """Returns those of the items that still exist and are visible."""

@@ -17,10 +17,12 @@ from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 
 class PageOfVersions(NamedTuple):
-    """(id, version) of each item of a page, in the order of the gallery. next_after: for the page after."""
+    """(id, version) of each item of a page, in the order of the gallery. next_after: the place after which
+    the next page begins; None on the last one.
+    """
 
     versions: Sequence[tuple[UUID, int]]
-    next_after: UUID | None
+    next_after: bytes | None
 
 
 class ViewGallery:
@@ -45,15 +47,15 @@ class ViewGallery:
             raise GalleryNotFound
         return contents
 
-    async def is_first(self, gallery: PublicGallery, *, after: UUID | None) -> bool:
-        """Whether a page counts as a view. A made-up position counts, too: it could be before all items."""
-        return after is None or not await self._view.has_item(GalleryId(gallery.id), after)
+    async def is_first(self, gallery: PublicGallery, *, after: bytes | None) -> bool:
+        """Whether a page counts as a view. A made-up place counts, too: it could be before all items."""
+        return after is None or not await self._view.has_item_at(GalleryId(gallery.id), after)
 
-    async def page(self, gallery: PublicGallery, *, after: UUID | None, limit: int) -> PageOfVersions:
-        """Returns one page. after: the last id of the page before."""
+    async def page(self, gallery: PublicGallery, *, after: bytes | None, limit: int) -> PageOfVersions:
+        """Returns one page. after: the place of the last item of the page before."""
         found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)
         page, last = cut_page(found, limit=limit)
-        return PageOfVersions(page, last[0] if last else None)
+        return PageOfVersions([(item.id, item.version) for item in page], last.place if last else None)
 
     async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
         """Returns items in no particular order; an item that was deleted meanwhile is left out."""

@@ -930,3 +930,16 @@ async def test_moves_in_both_directions_at_once_keep_counts_exact(
     true = await database.hot.fetch("SELECT gallery_id, count(*) FROM items GROUP BY 1")
     assert dict(counted) == dict(true)
     assert await database.hot.fetchval("SELECT count(*) FROM library") == total
+
+
+async def test_an_item_that_moves_leaves_its_place_behind(
+    client: Client, http: Http, home: Gallery, album: Gallery, ready: Ready, move: Move, deliver: Deliver
+) -> None:
+    moves, second, third = await ready(home), await ready(album), await ready(album)
+    path, manager = f"/v1/galleries/{home.id}/order", home.grant()
+    (late,) = [await ready(home)]
+    assert (await http("POST", path, grant=manager, body={"ids": [moves]})).status == 200
+    assert (await shown(client, home))[0] == [late, moves]
+    assert outcome(await move(album, moves)) == ("pending",)
+    await deliver()
+    assert (await shown(client, album))[0] == [moves, second, third]

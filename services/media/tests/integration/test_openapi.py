@@ -22,6 +22,13 @@ PUBLIC = {
     | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded", "overloaded"}
     | {"validation_failed", "content_mismatch", "malformed_form", "malformed_base64", "store_unavailable"}
     | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
+    ("/v1/galleries/{id}/media", "get"): ACCESS | {"gallery_key_wrong", "validation_failed"},
+    ("/v1/galleries/{id}/order", "post"): ACCESS
+    | {"gallery_key_wrong", "media_not_found", "order_exhausted", "too_many_to_sort", "sort_busy"}
+    | {"validation_failed", "malformed_json", "payload_too_large"}
+    | {"idempotency_key_invalid", "idempotency_key_reused"},
+    ("/v1/g/{code}/cover", "get"): ACCESS
+    | {"cover_not_found", "rendition_impossible", "renditions_busy", "store_unavailable"},
     ("/v1/uploads/{id}/parts", "post"): ACCESS
     | {"upload_not_found", "upload_not_multipart", "upload_completed", "upload_aborted", "upload_expired"}
     | {"validation_failed", "malformed_json", "payload_too_large", "store_unavailable"},

@@ -72,6 +72,7 @@ async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery:
         "expires_at": document["gallery"]["expires_at"],
         "expires_in": document["gallery"]["expires_in"],
         "created_at": document["gallery"]["created_at"],
+        "cover_media_id": None,
         "item_count": 0,
     }
     assert datetime.fromisoformat(document["gallery"]["expires_at"]) == gallery.public.expires_at

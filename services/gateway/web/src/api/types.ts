@@ -11,7 +11,8 @@ export interface Item {
   filename: string;
   content_type: string;
   kind: "image" | "video";
-  status: "processing" | "ready";
+  status: "processing" | "ready" | "rejected";
+  rejection_reason?: string;
   size: number;
   width: number | null;
   height: number | null;
@@ -47,6 +48,7 @@ export interface Gallery {
   created_at: string;
   item_count: number;
   contributions?: Contributions;
+  cover_media_id?: string | null;
   access_key?: string;
 }
 
@@ -55,4 +57,47 @@ export interface View {
   gallery: Gallery;
   items: Item[];
   next_cursor: string | null;
+}
+
+/** A gallery as its manager sees it. */
+export interface ManagedGallery extends Gallery {
+  contributions: Contributions;
+  cover_media_id: string | null;
+  location_free: boolean;
+  max_views: number | null;
+  views_used: number;
+  max_downloads: number | null;
+  downloads_used: number;
+  takedown_reason: string | null;
+  size_bytes: number;
+}
+
+/** One page of a list. */
+export interface ListPage<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+export interface Contributor {
+  id: string;
+  name: string | null;
+  created_at: string;
+  item_count: number;
+  size_bytes: number;
+}
+
+export interface Account {
+  id: string;
+  email: string;
+  display_name: string | null;
+  tier: string;
+}
+
+/** A login of the account. */
+export interface Login {
+  id: string;
+  device: string | null;
+  created_at: string;
+  last_used_at: string;
+  current: boolean;
 }

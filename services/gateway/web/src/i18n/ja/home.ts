@@ -2,5 +2,14 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  lead: "短いリンクで、撮影したままの画質の写真と動画を。",
+  toContent: "本文へ",
+  reference: "API リファレンス",
+  openByCode: "ギャラリーを開く",
+  code: "ギャラリーのコード",
+  codeHint: "コードは英数字だけです。ギャラリーのリンクの最後の部分です。",
+  open: "開く",
+  navigation: "アカウント",
+  myGalleries: "マイギャラリー",
+  signIn: "ログイン",
 } satisfies Like<typeof english>;

@@ -1,0 +1,22 @@
+import type { Like } from "../index";
+import type english from "../en/link";
+
+export default {
+  link: "Link",
+  whoHasLink: "Alle mit diesem Link können die Galerie sehen.",
+  whoHasLinkAndPassword: "Alle mit diesem Link und dem Passwort können die Galerie sehen.",
+  private: "Diese Galerie ist privat: Sie hat keinen Link, und nur du kannst sie sehen.",
+  copy: "Kopieren",
+  copied: "Kopiert",
+  copyYourself: "Der Text ist markiert: Bitte kopiere ihn selbst.",
+  openGallery: "Galerie öffnen",
+  shareSheet: "Teilen …",
+  qrCode: "QR-Code des Links",
+  saveQr: "QR-Code speichern",
+  code: "Code:",
+  manageLink: "Verwaltungslink",
+  manageHint: "Nur mit diesem Link lässt sich die Galerie ändern oder löschen. Er wird einmal gezeigt: Bewahre ihn auf und gib ihn nicht weiter.",
+  saveFile: "Als Textdatei speichern",
+  rememberHere: "In diesem Browser merken",
+  notRemembered: "Dieser Browser bewahrt nichts auf. Kopiere den Link oder speichere ihn als Datei.",
+} satisfies Like<typeof english>;
