@@ -204,6 +204,20 @@ class Page:
         await self.click(selector)
         await self._until_loaded()
 
+    async def before_each_page(self, script: str) -> None:
+        """Runs a script in each page that is opened from now on, before the page's own."""
+        await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    async def touch(self) -> None:
+        """Gives the tab a touch screen."""
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    async def slow_down(self, *, bytes_per_s: float, latency_ms: float, processor: float) -> None:
+        """Makes the line and the processor of the tab slow. processor: how many times slower."""
+        line = {"downloadThroughput": bytes_per_s, "uploadThroughput": bytes_per_s, "latency": latency_ms}
+        await self._call("Network.emulateNetworkConditions", offline=False, **line)
+        await self._call("Emulation.setCPUThrottlingRate", rate=processor)
+
     async def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
         """Resizes the window, in pixels of the page."""
         await self._call(

@@ -1,3 +1,4 @@
+import "./start";
 import { mount } from "svelte";
 import { announceLanguage } from "../i18n";
 import App from "./App.svelte";
