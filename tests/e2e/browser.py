@@ -65,12 +65,13 @@ class Page:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._loaded = asyncio.Event()
+        self._crashed = asyncio.Event()
 
     async def open(self) -> None:
         target = await self._call("Target.createTarget", url="about:blank")
         attached = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session_id = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             await self._call(f"{domain}.enable")
 
     async def listen(self) -> None:
@@ -78,7 +79,8 @@ class Page:
         async for message in self._socket:
             document = json.loads(message.data)
             if "id" in document:
-                self._answers.pop(document["id"]).set_result(document)
+                if (answer := self._answers.pop(document["id"], None)) is not None:
+                    answer.set_result(document)
             else:
                 self._notice(document["method"], document["params"])
 
@@ -158,6 +160,38 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=at_x, y=at_y, button="left", clickCount=1, buttons=1
             )
 
+    async def put(self, selector: str, *files: Path) -> None:
+        """Chooses files in a file input, which may be hidden."""
+        await self.see(f"!!{_element(selector)}")
+        document = await self._call("DOM.getDocument")
+        found = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
+        await self._call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file) for file in files])
+
+    async def drop(self, selector: str, *files: Path) -> None:
+        """Drags files from outside over an element and drops them there."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        dragged = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self._call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=dragged)
+
+    async def connect(self, *, online: bool) -> None:
+        """Takes the network from the page, or gives it back."""
+        await self._call(
+            "Network.emulateNetworkConditions",
+            offline=not online,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    async def crash(self) -> None:
+        """Kills the process of the page, as a lack of memory does. The browser goes on."""
+        await self._socket.send_json(
+            {"id": next(self._numbers), "method": "Page.crash", "sessionId": self._session_id}
+        )
+        async with asyncio.timeout(_TIMEOUT_S):
+            await self._crashed.wait()
+
     async def prefer(self, scheme: str) -> None:
         """Sets the colours that the person prefers: `light` or `dark`."""
         await self._call(
@@ -226,6 +260,8 @@ class Page:
     def _notice(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Page.loadEventFired":
             self._loaded.set()
+        elif method == "Inspector.targetCrashed":
+            self._crashed.set()
         elif method == "Network.requestWillBeSent":
             self.requested.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":

@@ -61,6 +61,8 @@ export class Uploads {
   ) {
     this.#calls = new Calls(access);
     this.#checking = new Checking((mediaId) => this.#calls.item(mediaId));
+    const { signal } = this.#stopped;
+    for (const event of ["online", "offline"]) addEventListener(event, () => this.#halt(), { signal });
   }
 
   /** Names the gallery that gets the files. */
@@ -109,12 +111,12 @@ export class Uploads {
 
   pause(): void {
     this.isPaused = true;
-    this.#sender.pause();
+    this.#halt();
   }
 
   resume(): void {
     this.isPaused = false;
-    this.#sender.resume();
+    this.#halt();
     this.#pump();
   }
 
@@ -163,6 +165,13 @@ export class Uploads {
     this.#hashing.close();
     this.#checking.close();
     this.#release?.();
+  }
+
+  // Connections that were open when the network went do not end by themselves.
+  #halt(): void {
+    this.#wait(navigator.onLine ? undefined : new Problem(0, "offline"));
+    if (this.isPaused || !navigator.onLine) this.#sender.pause();
+    else this.#sender.resume();
   }
 
   #entryOf({ file, handle }: Chosen): Entry {
@@ -214,11 +223,11 @@ export class Uploads {
       return this.#refuse(entry, new Problem(0, "file_changed"));
     }
     if (sha256 !== undefined) entry.record.sha256 = sha256;
-    const isTwin = this.entries.some((one) => {
+    const twin = this.entries.find((one) => {
       return one !== entry && one.record.sha256 === sha256 && one.isHashed && one.state !== "refused";
     });
-    if (sha256 !== undefined && isTwin && !entry.isWantedTwice) {
-      entry.end("duplicate", new Problem(0, "duplicate_chosen"));
+    if (sha256 !== undefined && twin && !entry.isWantedTwice) {
+      entry.end("duplicate", new Problem(0, twin.state === "ready" ? "duplicate_in_gallery" : "duplicate_chosen"));
       this.#forget(entry);
     } else entry.state = "waiting";
   }

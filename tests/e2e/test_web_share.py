@@ -1,0 +1,74 @@
+"""Sharing from the home page: thirty files are dropped, a link, refusals, duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kappi_testkit.media.samples import encode, quadrants
+
+from tests.e2e.browser import Page
+from tests.e2e.phone import Phone
+from tests.e2e.stacks import StackUnderTest
+from tests.e2e.web_stories import look, push, unexpected
+
+FILES = "[data-choose=files]"
+TITLE = ".share form input"
+_HEADLINE = "document.querySelector('.progress strong')?.textContent"
+_LINK = "document.querySelector('.share input[readonly]')?.value"
+_MANAGEMENT = "[...document.querySelectorAll('.share input[readonly]')].at(-1).value"
+
+
+@pytest.mark.timeout(300)
+async def test_thirty_files_are_dropped_and_shared(
+    stack: StackUnderTest, phone: Phone, page: Page, photos: list[Path], tmp_path: Path
+) -> None:
+    twin = tmp_path / "twin.jpg"
+    twin.write_bytes(photos[0].read_bytes())
+    text, broken = tmp_path / "notes.txt", tmp_path / "broken.jpg"
+    text.write_text("no picture")
+    broken.write_bytes(b"no picture" * 99)
+
+    await page.go(stack.base_url)
+    await page.see(f"!!document.querySelector('{FILES}')")
+    await look(page, "share-empty")
+    await page.drop("main .zone", *photos, twin, text, broken)
+    await page.see(f"{_HEADLINE} === '33 files chosen'")
+    reasons = "[...document.querySelectorAll('details li p')].map(one => one.innerText)"
+    await page.see(f"{reasons}.some(text => text.startsWith('twin.jpg') && text.includes('chosen twice'))")
+    await page.see(f"{reasons}.some(text => text.startsWith('notes.txt') && text.includes('another kind'))")
+    await page.see("[...document.querySelectorAll('[data-state] img')].length > 6")
+    await look(page, "share-chosen")
+
+    await page.write(TITLE, "Lofoten <b>")
+    await push(page, "Get a link")
+    shared = await page.see(_LINK)
+    await page.see(f"/^Finished/.test({_HEADLINE})")
+    await page.see(f"{reasons}.some(text => text.startsWith('broken.jpg') && text.includes('damaged'))")
+    pictures = "[...document.querySelectorAll('[data-state=ready] img')]"
+    await page.see(f"{pictures}.length > 6 && {pictures}.every(one => !one.src.startsWith('blob:'))")
+    await look(page, "share-done")
+    assert await page.ask("document.querySelector('h1').textContent") == "Lofoten <b>"
+
+    # What the gallery has already, from elsewhere, is named before it is sent.
+    there = tmp_path / "there.png"
+    there.write_bytes(encode(quadrants(320, 240), "PNG"))
+    management = urlsplit(await page.ask(_MANAGEMENT))
+    posted = {"filename": "other.png", "content_base64": b64encode(there.read_bytes()).decode()}
+    path = f"/v1/galleries/{management.path.rpartition('/')[2]}/media"
+    await phone.ask("POST", path, json=posted, headers={"X-Gallery-Key": management.fragment})
+    puts = [one for one in page.requested if "/original" in one]
+    await page.put(FILES, there)
+    await page.see(f"{reasons}.some(text => text.startsWith('there.png') && text.includes('already'))")
+    assert [one for one in page.requested if "/original" in one and one not in puts] == []
+
+    items = await phone.items(shared.rpartition("/")[2])
+    unique = {hashlib.sha256(photo.read_bytes()).hexdigest() for photo in (*photos, there)}
+    assert {item["sha256"] for item in items} == unique
+    batches = [one for one in page.requested if re.search(r"/v1/galleries/[^/]+/uploads$", one)]
+    assert len(batches) == 2, "one for all that were dropped, one for the file that came later"
+    assert list(unexpected(page)) == []
