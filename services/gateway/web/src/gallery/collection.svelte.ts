@@ -106,7 +106,7 @@ export class Collection {
     } catch (failure) {
       const problem = asProblem(failure);
       if (problem.code === "media_not_found") this.remove(id);
-      if (problem.status === 401 || problem.code === "gallery_not_found") this.close(problem);
+      this.#endWith(problem);
       throw problem;
     }
   }
@@ -159,6 +159,17 @@ export class Collection {
   /** Fetches items that are still being processed, whose end may have been missed. */
   async catchUp(): Promise<void> {
     await this.arrive(this.ids.filter((id) => this.items.get(id)?.status === "processing"));
+  }
+
+  /** Closes the gallery after the end of its live stream, unless a cap was reached: then its viewers have an hour. */
+  async end(problem: Problem): Promise<void> {
+    const [id] = this.ids;
+    if (problem.status !== 404 || id === undefined) this.close(problem);
+    else await this.#fetch(id).catch((failure: unknown) => this.#endWith(asProblem(failure)));
+  }
+
+  #endWith(problem: Problem): void {
+    if (problem.status === 401 || problem.code === "gallery_not_found") this.close(problem);
   }
 
   /** Shows a refusal in place of the gallery. */
