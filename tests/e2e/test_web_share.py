@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from kappi_chassis.storage.create_bucket import create_bucket
 from kappi_testkit.media.samples import encode, quadrants
 
+from tests.e2e.accounts import sign_up
 from tests.e2e.browser import Page
 from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
@@ -79,6 +81,36 @@ async def test_thirty_files_are_dropped_and_shared(
     batches = [one for one in page.requested if re.search(r"/v1/galleries/[^/]+/uploads$", one)]
     assert len(batches) == 2, "one for all that were dropped, one for the file that came later"
     assert list(unexpected(page)) == []
+
+
+@pytest.mark.timeout(240)
+async def test_an_account_shares_a_folder_with_a_password(
+    stack: StackUnderTest, phone: Phone, page: Page, photos: list[Path], tmp_path: Path
+) -> None:
+    person = await sign_up(stack, phone, "sharer")
+    folder = tmp_path / "Reise" / "Tag 1"
+    folder.mkdir(parents=True)
+    for photo in photos[:2]:
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    (folder / ".hidden.jpg").write_bytes(b"no picture")
+    (folder.parent / "Thumbs.db").write_bytes(b"no picture")
+    await page.go(stack.base_url)
+    await page.ask(f"localStorage.setItem('kappi.refresh-token', {json.dumps(person.refresh_token)})")
+    await page.go(stack.base_url)
+    await page.see("document.body.innerText.includes('belongs to your account')")
+    await page.drop("main .zone", folder.parent)
+    await page.see(f"{_HEADLINE} === '2 files chosen'")
+    await page.write("input[type=password]", "for friends only")
+    await look(page, "share-account")
+    await push(page, "Get a link")
+    shared = await page.see(_LINK)
+    await page.see(f"{_HEADLINE} === 'All 2 files are in the gallery.'")
+    path = f"/v1/g/{shared.rpartition('/')[2]}"
+    assert (await phone.ask("GET", path)).status == 401
+    view = (await phone.ask("GET", path, headers={"X-Gallery-Password": "for friends only"})).ok()
+    assert view["gallery"]["expires_at"] is None
+    assert sorted(item["filename"] for item in view["items"]) == sorted(photo.name for photo in photos[:2])
+    assert page.complaints == []
 
 
 def _prepare_bucket(stack: StackUnderTest) -> None:

@@ -51,6 +51,7 @@ async def test_pictures_may_come_from_the_store(make_stack: StackFactory) -> Non
     policy = (await stack.ask("GET", "/g/abcd")).headers["content-security-policy"]
     assert "img-src 'self' https://store.example https://cdn.example:8443 data: blob:;" in policy
     assert "media-src 'self' https://store.example https://cdn.example:8443 blob:;" in policy
+    assert "connect-src 'self' https://store.example https://cdn.example:8443 data:;" in policy
 
 
 async def test_a_page_is_compressed_and_revalidated(stack: Stack) -> None:
