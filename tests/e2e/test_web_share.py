@@ -25,6 +25,15 @@ FILES = "[data-choose=files]"
 TITLE = ".share form input"
 _HEADLINE = "document.querySelector('.progress strong')?.textContent"
 _LINK = "document.querySelector('.share input[readonly]')?.value"
+_FORGOTTEN = """
+new Promise(done => {
+  const opening = indexedDB.open("kappi-uploads");
+  opening.onsuccess = () => {
+    const counting = opening.result.transaction("shares").objectStore("shares").count();
+    counting.onsuccess = () => done(counting.result === 0);
+  };
+})
+"""
 _MANAGEMENT = "[...document.querySelectorAll('.share input[readonly]')].at(-1).value"
 
 
@@ -80,6 +89,7 @@ async def test_thirty_files_are_dropped_and_shared(
     assert sorted(digests.values()) == sorted(unique), digests
     batches = [one for one in page.requested if re.search(r"/v1/galleries/[^/]+/uploads$", one)]
     assert len(batches) == 2, "one for all that were dropped, one for the file that came later"
+    await page.see(_FORGOTTEN)  # with the access key
     assert list(unexpected(page)) == []
 
 
