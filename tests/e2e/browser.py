@@ -213,7 +213,9 @@ class Page:
         await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
 
     async def slow_down(self, *, bytes_per_s: float, latency_ms: float, processor: float) -> None:
-        """Makes the line and the processor of the tab slow. processor: how many times slower."""
+        """Makes the line and the processor of the tab slow, and empties the cache. processor: how many times
+        slower."""
+        await self._call("Network.clearBrowserCache")
         line = {"downloadThroughput": bytes_per_s, "uploadThroughput": bytes_per_s, "latency": latency_ms}
         await self._call("Network.emulateNetworkConditions", offline=False, **line)
         await self._call("Emulation.setCPUThrottlingRate", rate=processor)

@@ -106,7 +106,7 @@ export class Collection {
     } catch (failure) {
       const problem = asProblem(failure);
       if (problem.code === "media_not_found") this.remove(id);
-      if (problem.status === 401 || problem.code === "gallery_not_found") this.close(problem);
+      this.#endWith(problem);
       throw problem;
     }
   }
@@ -117,8 +117,9 @@ export class Collection {
       this.#came.add(id);
       this.#gone.delete(id);
     }
+    // Others come with their page, when it is loaded.
     const waiting = ids.filter((id) => !this.next || this.items.has(id));
-    this.#count(ids.filter((id) => !this.items.has(id)).length);
+    this.#count(ids.length - waiting.length);
     const work = async (): Promise<void> => {
       for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
         await this.#once(id, () => this.#fetch(id as string)).catch(() => {}); // it may be gone already
@@ -149,7 +150,7 @@ export class Collection {
       const isSame = known.every((id, index) => view.items[index]?.id === id);
       if (!isSame) return await this.open();
       this.gallery = view.gallery;
-      this.#put(view.items);
+      this.#put(view.items.filter((item) => this.items.has(item.id)));
     } catch (failure) {
       this.#refuse(asProblem(failure));
     }
@@ -158,6 +159,17 @@ export class Collection {
   /** Fetches items that are still being processed, whose end may have been missed. */
   async catchUp(): Promise<void> {
     await this.arrive(this.ids.filter((id) => this.items.get(id)?.status === "processing"));
+  }
+
+  /** Closes the gallery after the end of its live stream, unless a cap was reached: then its viewers have an hour. */
+  async end(problem: Problem): Promise<void> {
+    const [id] = this.ids;
+    if (problem.status !== 404 || id === undefined) this.close(problem);
+    else await this.#fetch(id).catch((failure: unknown) => this.#endWith(asProblem(failure)));
+  }
+
+  #endWith(problem: Problem): void {
+    if (problem.status === 401 || problem.code === "gallery_not_found") this.close(problem);
   }
 
   /** Shows a refusal in place of the gallery. */
@@ -233,6 +245,7 @@ export class Collection {
   async #fetch(id: string): Promise<void> {
     const item = await request<Item>("GET", `v1/media/${encodeURIComponent(id)}`, { access: this.access });
     if (this.#gone.has(id)) return;
+    if (!this.items.has(id)) this.#count(1);
     this.#put([item]);
     this.ids = withId(this.ids, id);
   }

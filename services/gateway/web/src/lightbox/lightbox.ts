@@ -58,6 +58,7 @@ export function open(options: Options): Lightbox {
   mendFailures(box, { collection, failures });
   followTurns(box, { collection, ids, current, onturn: options.onturn });
   const stopWatching = watchItems(collection, follow(box, collection, ids));
+  box.on("openingAnimationEnd", () => box.updateSize(true)); // the window may have changed while it opened
   box.on("close", () => {
     stopWatching();
     options.onclose(current());

@@ -59,7 +59,7 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
     code: collection.code,
     access: collection.access,
     ontold: hear,
-    onend: (problem) => collection.close(problem),
+    onend: (problem) => void collection.end(problem),
   });
   return () => {
     stop();
