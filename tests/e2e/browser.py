@@ -184,6 +184,7 @@ class Page:
         """Saves a picture of the page for people to look at. Returns its path."""
         ARTEFACTS.mkdir(exist_ok=True)
         path = ARTEFACTS / f"{name}.png"
+        await self._call("Page.bringToFront")  # a tab in the background is not drawn
         shot = await self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
         return path

@@ -63,7 +63,7 @@ def build_application(name: str, template: str, media_origins: Sequence[str]) ->
         f"style-src 'self' '{_hash(style)}'",
         media_origins,
         # data: uploads answer their S3 library's own requests with documents of theirs (upload/sending.ts)
-        f"connect-src {' '.join(("'self'", *media_origins))} data:",
+        " ".join(("connect-src 'self'", *media_origins, "data:")),
         "worker-src 'self'",
     )
     return _page(html, policy, is_indexed=name not in _UNINDEXED)
