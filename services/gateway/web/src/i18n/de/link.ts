@@ -15,7 +15,7 @@ export default {
   saveQr: "QR-Code speichern",
   code: "Code:",
   manageLink: "Verwaltungslink",
-  manageHint: "Nur mit diesem Link lässt sich die Galerie ändern oder löschen. Er wird einmal gezeigt: Bewahre ihn auf und gib ihn nicht weiter.",
+  manageHint: "Ohne diesen Link lässt sich die Galerie nicht mehr ändern oder löschen. Bewahre ihn auf und gib ihn nicht weiter.",
   saveFile: "Als Textdatei speichern",
   rememberHere: "In diesem Browser merken",
   notRemembered: "Dieser Browser bewahrt nichts auf. Kopiere den Link oder speichere ihn als Datei.",
