@@ -19,9 +19,7 @@ MAIL_S = 30.0
 
 
 @pytest.mark.timeout(240)
-async def test_an_account_from_its_start_to_its_end(
-    stack: StackUnderTest, phone: Phone, page: Page
-) -> None:
+async def test_an_account_from_its_start_to_its_end(stack: StackUnderTest, phone: Phone, page: Page) -> None:
     address, password = f"web-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(12)
     stack.secrets.add(password)
     await page.go(f"{stack.base_url}/account")
@@ -50,7 +48,9 @@ async def test_an_account_from_its_start_to_its_end(
     async with tab(page.address) as second:
         await second.go(f"{stack.base_url}/account")
         await second.see("document.querySelector('main a .title')?.textContent === 'Lisbon & <Porto>'")
-        await page.go(f"{stack.base_url}/account")  # it has no access token, so it refreshes after the other tab
+        await page.go(
+            f"{stack.base_url}/account"
+        )  # it has no access token, so it refreshes after the other tab
         await page.see("document.querySelector('main a .title')?.textContent === 'Lisbon & <Porto>'")
         await second.go(f"{stack.base_url}/account")
         await second.click("[role=tab]:nth-child(2)")
@@ -70,7 +70,9 @@ async def test_an_account_from_its_start_to_its_end(
         stack.secrets.add(changed)
         await fill(second, {"current-password": "not this one", "new-password": changed})
         await push(second, "Change the password")
-        await second.see("document.querySelector('input[name=current-password]').getAttribute('aria-invalid')")
+        await second.see(
+            "document.querySelector('input[name=current-password]').getAttribute('aria-invalid')"
+        )
         await fill(second, {"current-password": password})
         await push(second, "Change the password")
         await second.see("document.body.innerText.includes('All other logins have ended')")

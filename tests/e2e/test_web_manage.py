@@ -59,7 +59,9 @@ async def test_the_pictures_of_a_gallery_are_managed(stack: StackUnderTest, phon
     await phone.until_ready(gallery, 6)
     await page.go(link(stack, gallery))
     await page.see("document.querySelectorAll('li[data-id] img').length === 6")
-    await page.see("[...document.querySelectorAll('li[data-id] img')].every(i => i.complete && i.naturalWidth)")
+    await page.see(
+        "[...document.querySelectorAll('li[data-id] img')].every(i => i.complete && i.naturalWidth)"
+    )
     assert await page.ask("location.hash + location.search") == ""
     assert gallery.access_key not in await page.ask("JSON.stringify(localStorage)")
     await look(page, "manage-pictures")
@@ -159,7 +161,9 @@ async def test_settings_an_account_and_the_end_of_a_gallery(
     await push(page, "New management link …")
     await push(page, "New management link")
     await says(page, "The gallery has a new management link.")
-    (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).problem(403, "gallery_key_wrong")
+    (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).problem(
+        403, "gallery_key_wrong"
+    )
     shown = await page.ask("[...document.querySelectorAll('input[readonly]')].at(-1).value")
     new_key = shown.partition("#")[2]
     stack.secrets.add(new_key)
@@ -189,7 +193,9 @@ async def test_settings_an_account_and_the_end_of_a_gallery(
     await fill(page, {"email": person.email, "password": person.password})
     await look(page, "manage-keep-log-in")
     await push(page, "Log in")
-    await page.see("document.querySelector('dialog')?.innerText.includes('The management link stops working')")
+    await page.see(
+        "document.querySelector('dialog')?.innerText.includes('The management link stops working')"
+    )
     await page.ask("document.querySelector('dialog .ways button').click()")
     await says(page, "The gallery is in your account now.")
     await eventually_is(phone, gallery, person.key, expires_at=None)
@@ -208,7 +214,9 @@ async def test_settings_an_account_and_the_end_of_a_gallery(
     await look(page, "manage-delete")
     await page.ask("document.querySelector('dialog button.alarm').click()")
     await says(page, "The gallery was deleted.")
-    (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=person.key)).problem(404, "gallery_not_found")
+    (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=person.key)).problem(
+        404, "gallery_not_found"
+    )
     await look(page, "manage-deleted")
     assert unexpected(page) == []
     assert not [url for url in page.requested if gallery.access_key in url or new_key in url]
