@@ -53,8 +53,11 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One tab. complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of
-    its requests. address: of the browser's debugger."""
+    """One tab.
+
+    complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of its
+    requests. address: of the browser's debugger.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self.complaints: list[str] = []

@@ -1,4 +1,4 @@
-"""An account in the browser: sign up, log in, two tabs, logins, password, log out, a forgotten password, the end."""
+"""An account in the browser, from its start to its end."""
 
 from __future__ import annotations
 
@@ -139,5 +139,5 @@ def _mailed_link(folder: Path, address: str) -> str:
     for file in folder.glob("*.eml"):
         mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
         if mail["To"] == address:
-            return next(line for line in mail.get_content().splitlines() if "/reset-password#" in line)
+            return next(line for line in str(mail.get_content()).splitlines() if "/reset-password#" in line)
     raise AssertionError("no mail yet")

@@ -1,4 +1,4 @@
-"""The management page in the browser: pictures, their order, settings, an account for the gallery, and its end."""
+"""The management page in the browser: pictures, their order, settings, and the end of a gallery."""
 
 from __future__ import annotations
 

@@ -40,5 +40,5 @@ async def fill(page: Page, fields: Mapping[str, str]) -> None:
 
 
 def unexpected(page: Page) -> Sequence[str]:
-    """Returns the complaints but those about refusals of the API, which the browser reports as failed loads."""
+    """Returns the complaints, without refusals of the API, which the browser reports as failed loads."""
     return [text for text in page.complaints if "responded with a status of 4" not in text]

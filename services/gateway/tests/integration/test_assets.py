@@ -17,8 +17,9 @@ PAGES = ["/", "/account", f"/manage/{GALLERY_ID}", "/g/abcd"]
 async def entry(stack: Stack, page: str) -> str:
     """Returns the path of the page's script, as a browser finds it."""
     html = (await stack.ask("GET", page)).body.decode()
-    (relative,) = re.findall('data-entry="([^"]*)"', html)
-    return urlsplit(urljoin(f"https://kappi.example{page}", relative)).path
+    found = re.search('data-entry="([^"]*)"', html)
+    assert found is not None
+    return urlsplit(urljoin(f"https://kappi.example{page}", str(found[1]))).path
 
 
 @pytest.mark.parametrize("page", PAGES)
