@@ -161,6 +161,22 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=at_x, y=at_y, button="left", clickCount=1, buttons=1
             )
 
+    async def drag_by_finger(self, selector: str, target: str, *, share: float = 0.25) -> None:
+        """Drags an element with a finger onto another. share: where on its width; 0 is its left edge."""
+        (x, y), (left, top, width, height) = await self.ask(
+            f"[({_MIDDLE})({_element(selector)}), "
+            f"(({{left, top, width, height}}) => [left, top, width, height])"
+            f"({_element(target)}.getBoundingClientRect())]"
+        )
+        end = (left + width * share, top + height / 2)
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+        await self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for step in range(1, 6):
+            point = {"x": x + (end[0] - x) * step / 5, "y": y + (end[1] - y) * step / 5}
+            await self._call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[point])
+        await self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=False)
+
     async def prefer(self, scheme: str) -> None:
         """Sets the colours that the person prefers: `light` or `dark`."""
         await self._call(

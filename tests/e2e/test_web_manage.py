@@ -118,6 +118,12 @@ async def test_the_pictures_of_a_gallery_are_managed(stack: StackUnderTest, phon
     await page.drag(tile(e), tile(b))
     await says(page, "Moved to place 2.")
     assert await names(phone, gallery) == "aebfcd"
+    await page.click(tile(d))
+    await says(page, "1 chosen")
+    await page.drag_by_finger(tile(d), tile(a))
+    await says(page, "Moved to place 1.")
+    assert await names(phone, gallery) == "daebfc"
+    await push(page, "Clear the choice")
     await push(page, "Sort all")
     await says(page, "Sorted.")
     await page.ask(f"document.querySelector({tile(a)!r}).scrollIntoView()")
