@@ -40,8 +40,11 @@ class Told:
 
 
 @asynccontextmanager
-async def watching(stack: StackUnderTest, gallery: Gallery, *, last_id: str = "") -> AsyncIterator[Told]:
-    headers = {"Last-Event-ID": last_id} if last_id else {}
+async def watching(
+    stack: StackUnderTest, gallery: Gallery, *, last_id: str = "", **headers: str
+) -> AsyncIterator[Told]:
+    if last_id:
+        headers["Last-Event-ID"] = last_id
     url = f"{stack.base_url}/v1/g/{gallery.code}/live"
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
         assert answer.status == 200

@@ -117,9 +117,12 @@ async def test_a_viewer_with_curl(
     assert (tmp_path / "picture").read_bytes() == body
 
 
-async def test_a_live_stream_with_curl(stack: StackUnderTest, gallery: Gallery, tmp_path: Path) -> None:
-    (watch,) = examples("live")
-    environ = {"KAPPI": stack.base_url, "CODE": gallery.code, "WATCH": watch}
+@pytest.mark.parametrize("example", ["live", "live-password"])
+async def test_a_live_stream_with_curl(
+    stack: StackUnderTest, gallery: Gallery, tmp_path: Path, example: str
+) -> None:
+    (watch,) = examples(example)
+    environ = {"KAPPI": stack.base_url, "CODE": gallery.code, "PASSWORD": "needless", "WATCH": watch}
     # The stream itself has no end.
     script = 'timeout 5 bash -c "$WATCH" >told || true; grep "event: reset" told'
     await _run(["bash", "-c", script], environ, tmp_path)

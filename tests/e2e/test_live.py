@@ -6,6 +6,7 @@ import pytest
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
+from tests.e2e.accounts import create_gallery, sign_up
 from tests.e2e.live_viewer import watching
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
@@ -43,6 +44,47 @@ async def test_a_gallery_is_watched_to_its_end(stack: StackUnderTest, phone: Pho
         (await phone.ask("GET", f"/v1/g/{gallery.code}/live")).problem(404, "gallery_not_found")
 
     await eventually(gone, DEADLINE_S)
+
+
+@pytest.mark.timeout(180)
+async def test_a_view_that_uses_up_the_cap_ends_the_streams(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery(max_views=1)
+    path = f"/v1/g/{gallery.code}"
+    async with watching(stack, gallery) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("GET", path)).ok()
+        assert await told.next() == ("gallery_deleted", {"id": gallery.id})
+        assert await told.next() == ("", None)
+    (await phone.ask("GET", f"{path}/live")).problem(404, "gallery_not_found")
+    await phone.ask("PATCH", f"/v1/galleries/{gallery.id}", headers=gallery.key, json={"max_views": 2})
+
+    async def opened() -> None:
+        async with watching(stack, gallery) as told:
+            assert await told.next() == ("reset", {})
+
+    await eventually(opened, DEADLINE_S)
+
+
+@pytest.mark.timeout(180)
+async def test_a_changed_password_ends_the_streams_that_came_with_the_old_one(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    owner = await sign_up(stack, phone, "live")
+    gallery = await create_gallery(phone, owner, password="pastel de nata")
+    path = f"/v1/galleries/{gallery.id}"
+    old, new = {"X-Gallery-Password": "pastel de nata"}, {"X-Gallery-Password": "bacalhau"}
+    (await phone.ask("GET", f"/v1/g/{gallery.code}/live")).problem(401, "gallery_password_required")
+    async with watching(stack, gallery, **old) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("PATCH", path, headers=owner.key, json={"password": "bacalhau"})).ok()
+        assert await told.next() == ("", None)
+    refused = await phone.ask("GET", f"/v1/g/{gallery.code}/live", headers=old)
+    refused.problem(401, "gallery_password_wrong")
+    async with watching(stack, gallery, **new) as told:
+        assert await told.next() == ("reset", {})
+        (await phone.ask("PATCH", path, headers=owner.key, json={"visibility": "private"})).ok()
+        assert await told.next() == ("", None)
+    (await phone.ask("GET", f"/v1/g/{gallery.code}/live", headers=new)).problem(404, "gallery_not_found")
 
 
 @pytest.mark.timeout(180)

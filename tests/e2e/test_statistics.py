@@ -99,6 +99,22 @@ def date_of(text: str) -> Any:
     return datetime.fromisoformat(text).date()
 
 
+async def test_what_a_cap_refused_is_not_counted(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery(max_views=1, max_downloads=1)
+    (media_id,) = await phone.upload(gallery, PHOTO)
+
+    async def downloaded() -> None:
+        path = f"/v1/media/{media_id}/download"
+        (await phone.ask("GET", path, headers={"X-Gallery-Code": gallery.code})).ok()
+
+    (await phone.ask("GET", f"/v1/g/{gallery.code}", headers=gallery.key)).ok()
+    (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok()
+    await eventually(downloaded, COUNTED_S)
+    for path in (f"/v1/g/{gallery.code}", f"/v1/g/{gallery.code}/archive"):
+        (await phone.ask("GET", path)).problem(404, "gallery_not_found")
+    await _until_counted(phone, gallery, {"view": 2, "download": 1})
+
+
 async def _check_the_log(phone: Phone, gallery: Gallery, each: Mapping[str, int]) -> None:
     path, lines, cursor = f"/v1/galleries/{gallery.id}/accesses?limit=2", [], ""
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from typing import Any
 
@@ -256,3 +257,69 @@ async def test_without_a_right_key_the_page_asks_for_it(
     await says(page, "There is no such gallery (any more).")
     await look(page, "manage-missing")
     assert unexpected(page) == []
+
+
+@pytest.mark.timeout(240)
+async def test_contributions_are_opened_and_a_contributor_is_removed(
+    stack: StackUnderTest, phone: Phone, page: Page
+) -> None:
+    gallery = await phone.create_gallery(title="Wedding")
+    await page.go(link(stack, gallery))
+    await page.see("!!document.querySelector('[role=tab]')")
+    await open_tab(page, 3)
+    await says(page, "No one has added anything by the link yet.")
+    await page.click("input[type=radio][value=drop]")
+    await eventually_is(phone, gallery, gallery.key, contributions="drop")
+    await page.click("input[type=radio][value=open]")
+    await eventually_is(phone, gallery, gallery.key, contributions="open")
+    for name, file in zip(("Grace <3", None), pictures(2), strict=True):
+        await contribute(stack, phone, gallery, name=name, file=file)
+    await counted(phone, gallery, [1, 1])
+
+    await open_tab(page, 1)
+    await page.see("document.querySelectorAll('li[data-id] img').length === 2")
+    await says(page, "from Grace <3")
+    await open_tab(page, 3)
+    await page.see("document.querySelectorAll('section li').length === 2")
+    await look(page, "manage-contributions")
+    await push(page, "Remove Grace <3")
+    await look(page, "manage-remove-contributor")
+    await push(page, "Remove the person and all their items")
+    await page.see("document.querySelectorAll('section li').length === 1")
+    await push(page, "Remove Without a name")
+    await push(page, "Remove the person, keep the items")
+    await says(page, "No one has added anything by the link yet.")
+    await open_tab(page, 1)
+    await page.see("document.querySelectorAll('li[data-id]').length === 1")
+
+    async def one_is_left() -> None:
+        assert await names(phone, gallery) == "b"
+
+    await eventually(one_is_left, EFFECT_S)
+    assert page.complaints == []
+
+
+async def contribute(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, *, name: str | None, file: File
+) -> None:
+    """Adds a file as a new contributor."""
+    body = {} if name is None else {"name": name}
+    joined = (await phone.ask("POST", f"/v1/g/{gallery.code}/contributors", json=body)).ok(201)
+    stack.secrets.add(joined["contributor_key"])
+    posted = await phone.ask(
+        "POST",
+        f"/v1/galleries/{gallery.id}/media",
+        json={"filename": file.name, "content_base64": base64.b64encode(file.body).decode()},
+        headers={"X-Contributor-Key": joined["contributor_key"]},
+    )
+    posted.ok(201)
+
+
+async def counted(phone: Phone, gallery: Gallery, counts: list[int]) -> None:
+    """Waits until the contributors of a gallery have these numbers of items."""
+
+    async def are() -> None:
+        listed = await phone.ask("GET", f"/v1/galleries/{gallery.id}/contributors", headers=gallery.key)
+        assert [one["item_count"] for one in listed.ok()["items"]] == counts
+
+    await eventually(are, EFFECT_S)

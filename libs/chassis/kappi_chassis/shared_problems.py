@@ -41,6 +41,18 @@ class GalleryKeyWrong(Forbidden):
     code, title = "gallery_key_wrong", "The access key does not open this gallery"
 
 
+class ContributorKeyWrong(Forbidden):
+    """The key is unknown, belongs to another gallery, or its contributor was removed."""
+
+    code, title = "contributor_key_wrong", "The contributor key does not open this gallery"
+
+
+class ContributionsClosed(Forbidden):
+    """The gallery does not take items from contributors, or not any more."""
+
+    code, title = "contributions_closed", "The gallery takes no contributions"
+
+
 class GalleryTakenDown(Forbidden):
     """The answer to the manager of a gallery that was taken down. detail: the administrator's reason."""
 

@@ -17,6 +17,11 @@ COUNTED_HEADER = "x-kappi-counted"
 The gateway gives the answer only after that count, and does not pass the header on.
 """
 
+ACCESS_HEADER = "x-kappi-access"
+"""The header by which the media service names the access that is recorded for statistics once it is counted,
+as `recorded_access` builds it. The gateway does not pass it on.
+"""
+
 Right = Literal["view", "contribute", "manage"]
 """Ordered: each includes the ones before it."""
 
@@ -25,11 +30,22 @@ _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 AccessCount = Literal["views", "downloads", "previews"]
 """`previews` counts nothing, but is refused like the others once a cap is reached."""
+RecordedAccess = Literal["view", "download", "archive"]
 
 
 def counted_access(count: AccessCount, gallery_id: UUID) -> str:
     """Returns the value of COUNTED_HEADER: the path of the count below the galleries service's address."""
     return f"/internal/galleries/{gallery_id}/{count}"
+
+
+def recorded_access(kind: RecordedAccess, gallery_id: UUID, media_id: UUID | None = None) -> str:
+    """Returns the value of ACCESS_HEADER: the path of the record below the media service's address."""
+    path = f"/internal/galleries/{gallery_id}/accesses/{kind}"
+    return path if media_id is None else f"{path}/{media_id}"
+
+
+Contributions = Literal["closed", "open", "drop"]
+"""Whether holders of the code may add items. In `drop`, a contributor sees only its own."""
 
 
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +69,22 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     capped: bool = False
     downloads_capped: bool = False
     cover_media_id: UUID | None = None
+    contributions: Contributions = "closed"
+
+
+class Contributor(msgspec.Struct, frozen=True):
+    """A contributor of a gallery. name: as it named itself, None without one."""
+
+    id: UUID
+    name: str | None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The claims of a grant token. tier: name of the tier whose rules apply to the request.
 
-    owner_id: the account that owns the gallery, None if anonymous.
+    owner_id: the account that owns the gallery, None if anonymous. contributor: the holder of the
+    contributor key that the grant was given for; its right is `contribute`, and concerns its own uploads and
+    items alone.
     """
 
     gallery_id: UUID
@@ -66,6 +92,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     gallery: PublicGallery
     owner_id: UUID | None = None
+    contributor: Contributor | None = None
 
     def allows(self, needed: Right) -> bool:
         return _RANK[self.right] >= _RANK[needed]

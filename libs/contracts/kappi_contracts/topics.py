@@ -46,6 +46,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryUpdated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryDeleted,)),
+    Topic(owner="galleries", consumers=("media", "gateway"), versions=(events.ContributorRemoved,)),
     Topic(owner="galleries", consumers=(), versions=(events.PostCreated,)),
     Topic(owner="galleries", consumers=("galleries", "media", "janitor"), versions=(events.PostDeleted,)),
     Topic(owner="galleries", consumers=(), versions=(events.CommentAdded,)),

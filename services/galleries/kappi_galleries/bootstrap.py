@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kappi_chassis.auth import SigningKey
+import msgspec
+from kappi_chassis.auth import GrantVerifier, JwksSource, SigningKey, TokenVerifier, jwks_document
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.dependencies import ServiceDependencies
@@ -15,8 +16,10 @@ from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.idempotency import IdempotentCalls
 from kappi_chassis.passwords import Passwords
+from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_galleries.api.access import Callers
+from kappi_galleries.api.contributors import ContributorApi
 from kappi_galleries.api.galleries import GalleryApi
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
@@ -29,6 +32,7 @@ from kappi_galleries.domain.links import Links
 from kappi_galleries.media_client import ClaimRoom, Pictures, ReadyItems
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.comments import CommentQueries
+from kappi_galleries.repository.contributors import ContributorQueries
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.repository.statistics import StatisticsQueries
@@ -36,13 +40,20 @@ from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.change_gallery import ChangeGallery
 from kappi_galleries.use_cases.claim_gallery import ClaimGallery
 from kappi_galleries.use_cases.comments import AddComment, CheckCommentCounts, DeleteComment
+from kappi_galleries.use_cases.contributors import AddContributor, RemoveContributor
 from kappi_galleries.use_cases.count_accesses import CheckPreview, CountDownload, CountView
 from kappi_galleries.use_cases.create_account_gallery import CreateAccountGallery
 from kappi_galleries.use_cases.create_gallery import CreateGallery
 from kappi_galleries.use_cases.create_post import CreatePostFromItem, CreatePostFromUpload
 from kappi_galleries.use_cases.delete_gallery import DeleteGallery
 from kappi_galleries.use_cases.gallery_password import AttemptLimit, GalleryPasswordCheck
-from kappi_galleries.use_cases.issue_grants import GrantSealer, IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
+from kappi_galleries.use_cases.issue_grants import (
+    GrantSealer,
+    IssueContributorGrant,
+    IssueKeyGrant,
+    IssueOwnerGrant,
+    IssueViewGrant,
+)
 from kappi_galleries.use_cases.post_drafts import PostDrafts, SweepDrafts
 from kappi_galleries.use_cases.posts import DeletePost, ListPosts
 from kappi_galleries.use_cases.rotate_secrets import RotateAccessKey, RotateCode
@@ -63,6 +74,7 @@ def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
     app.include_router(_galleries(deps, settings).router())
     app.include_router(_ownership(deps, settings).router())
+    app.include_router(_contributors(deps, settings).router())
     app.include_router(_posts(deps, settings).router())
     app.include_router(_statistics(deps, settings).router())
     _internal(deps, settings).mount(app)
@@ -140,6 +152,35 @@ def _ownership(deps: Dependencies, settings: GalleriesSettings) -> OwnershipApi:
     )
 
 
+def _contributors(deps: Dependencies, settings: GalleriesSettings) -> ContributorApi:
+    return ContributorApi(
+        grants=_grants(deps, settings),
+        galleries=GalleryQueries(deps.database),
+        contributors=ContributorQueries(deps.database),
+        add_contributor=AddContributor(
+            outbox=deps.outbox,
+            most=settings.contributors_per_gallery,
+            clock=deps.clock,
+            new_id=deps.new_id,
+        ),
+        remove_contributor=RemoveContributor(outbox=deps.outbox, clock=deps.clock),
+        callers=Callers(deps.accounts),
+        calls=_calls(settings),
+        clock=deps.clock,
+    )
+
+
+def _grants(deps: Dependencies, settings: GalleriesSettings) -> GrantVerifier:
+    """Returns the verifier of the service's own grants."""
+    published = msgspec.json.encode(jwks_document(SigningKey.from_pem(settings.grant_key_pem())))
+
+    async def fetch() -> bytes:
+        return published
+
+    tokens = TokenVerifier(JwksSource(fetch), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    return GrantVerifier(tokens, clock=deps.clock)
+
+
 def _posts(deps: Dependencies, settings: GalleriesSettings) -> PostApi:
     posts, comments = PostQueries(deps.database), CommentQueries(deps.database)
     drafts = PostDrafts(posts, outbox=deps.outbox, clock=deps.clock, new_id=deps.new_id)
@@ -195,9 +236,17 @@ def _internal(deps: Dependencies, settings: GalleriesSettings) -> InternalApi:
         ),
         issue_owner_grant=IssueOwnerGrant(queries, sealer=sealer, clock=deps.clock),
         issue_key_grant=IssueKeyGrant(queries, sealer=sealer, clock=deps.clock),
-        count_view=CountView(queries, clock=deps.clock),
+        issue_contributor_grant=IssueContributorGrant(
+            ContributorQueries(deps.database),
+            sealer=sealer,
+            grace=settings.used_up_grace,
+            clock=deps.clock,
+        ),
+        count_view=CountView(queries, outbox=deps.outbox, clock=deps.clock),
         check_preview=CheckPreview(queries),
-        count_download=CountDownload(queries, grace=settings.used_up_grace, clock=deps.clock),
+        count_download=CountDownload(
+            queries, outbox=deps.outbox, grace=settings.used_up_grace, clock=deps.clock
+        ),
         accounts=deps.accounts,
         key=key,
     )

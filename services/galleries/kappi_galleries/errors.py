@@ -16,6 +16,8 @@ from kappi_chassis.problems import (
 from kappi_chassis.shared_problems import (
     AdminRequired as AdminRequired,
     ClaimInProgress as ClaimInProgress,
+    ContributionsClosed as ContributionsClosed,
+    ContributorKeyWrong as ContributorKeyWrong,
     FileTooLarge as FileTooLarge,
     GalleryKeyMissing as GalleryKeyMissing,
     GalleryKeyWrong as GalleryKeyWrong,
@@ -57,6 +59,14 @@ class ExpiryNotForAccounts(Unprocessable):
             "It stays until it is deleted.",
             errors=(FieldError(field="expires_in", code=self.code, message=f"{self.title}."),),
         )
+
+
+class ContributorNotFound(NotFound):
+    code, title = "contributor_not_found", "The gallery has no such contributor"
+
+
+class TooManyContributors(Conflict):
+    code, title = "too_many_contributors", "The gallery has no room for more contributors"
 
 
 class TooManyCodes(TooManyRequests):

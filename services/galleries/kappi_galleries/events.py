@@ -29,4 +29,5 @@ def updated(gallery: Gallery) -> GalleryUpdated:
         updated_at=gallery.updated_at,
         location_free=gallery.location_free,
         closed=gallery.is_closed,
+        contributions=gallery.contributions,
     )

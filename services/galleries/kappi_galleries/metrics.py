@@ -21,6 +21,11 @@ EXPIRY_CLAIMS = Counter(
     "GalleryExpired events judged",
     ("verdict",),  # deleted, not_due
 )
+CONTRIBUTORS = Counter(
+    "kappi_galleries_contributors_total",
+    "Contributors of galleries",
+    ("outcome",),  # added, refused (beyond the limit of the gallery), removed
+)
 CLAIMED = Counter("kappi_galleries_claimed_galleries_total", "Anonymous galleries that became an account's")
 ROTATED = Counter(
     "kappi_galleries_rotations_total",

@@ -58,12 +58,15 @@ galleries = Table(
     Column("downloads_used", Integer, nullable=False, server_default=text("0")),
     # When a cap was reached; NULL while none is.
     Column("used_up_at", DateTime(timezone=True)),
+    # Whether holders of the code may add items.
+    Column("contributions", Text, nullable=False, server_default=text("'closed'")),
     UniqueConstraint("code"),
     UniqueConstraint("access_key_hash"),
     CheckConstraint("visibility IN ('shared', 'private')", name="visibility_known"),
     CheckConstraint("owner_id IS NOT NULL OR access_key_hash IS NOT NULL", name="somebody_manages_it"),
     CheckConstraint("item_count >= 0 AND size_bytes >= 0", name="counters_not_negative"),
     CheckConstraint("max_views > 0 AND max_downloads > 0", name="caps_positive"),
+    CheckConstraint("contributions IN ('closed', 'open', 'drop')", name="contributions_known"),
     CheckConstraint(
         "deleted_at IS NULL"
         " OR (title IS NULL AND password_hash IS NULL AND item_count = 0 AND size_bytes = 0)",
@@ -78,6 +81,25 @@ galleries = Table(
         name="anonymous_is_open",
     ),
     Index("ix_galleries_owner_id", "owner_id", "id", postgresql_where=text("deleted_at IS NULL")),
+)
+
+contributors = Table(
+    "contributors",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, ForeignKey("galleries.id"), nullable=False),
+    Column("name", Text),
+    Column("key_hash", LargeBinary),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    # The row of a removed contributor stays, so that its items can be deleted later.
+    Column("removed_at", DateTime(timezone=True)),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    UniqueConstraint("key_hash"),
+    CheckConstraint(
+        "(removed_at IS NULL) = (key_hash IS NOT NULL) AND (removed_at IS NULL OR name IS NULL)",
+        name="removed_is_bare",
+    ),
+    Index("ix_contributors_gallery_id_id", "gallery_id", "id"),
 )
 
 standing_takedowns = Table(
@@ -118,8 +140,15 @@ gallery_items = Table(
     # An event about the item named another gallery, too. The row is kept after the deletion of its gallery,
     # because a late event would otherwise count the item again.
     Column("moved", Boolean, nullable=False, server_default=text("false")),
+    # The contributor that added it.
+    Column("contributor_id", Uuid),
     CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
     Index("ix_gallery_items_gallery_id", "gallery_id"),
+    Index(
+        "ix_gallery_items_contributor_id",
+        "contributor_id",
+        postgresql_where=text("contributor_id IS NOT NULL"),
+    ),
 )
 
 deleted_accounts = Table(

@@ -67,6 +67,12 @@ class GalleriesSettings(PasswordSettings):
         description="Time for which the viewers of a gallery go on after its cap on views is reached: they "
         "turn its pages and download. Its first page is refused at once",
     )
+    contributors_per_gallery: int = Field(
+        default=1_000,
+        ge=1,
+        description="Contributors that one gallery may have; protects the database from keys that are asked "
+        "for again and again; more are answered 409 `too_many_contributors`",
+    )
     unlock_burst: int = Field(
         default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"
     )

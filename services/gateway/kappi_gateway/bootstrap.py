@@ -55,7 +55,8 @@ from kappi_gateway.routes import (
 )
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Upstreams
-from kappi_gateway.web.pages import MISSING, add_pages, build_page
+from kappi_gateway.web.gallery_page import GalleryPage
+from kappi_gateway.web.pages import GALLERY, MISSING, add_pages, build_application, build_page
 from kappi_gateway.web.qr_codes import KINDS, QrCode
 
 
@@ -220,6 +221,9 @@ class _Wiring:
             qr_code = QrCode(kind, credentials=credentials, base_urls=self.base_urls)
             router.add("GET", f"/v1/g/{{code}}/qr.{kind}", qr_code)
         add_pages(router, media_origins=settings.media_origins)
+        application = build_application("gallery", GALLERY, settings.media_origins)
+        page = GalleryPage(application, credentials=credentials, base_urls=self.base_urls)
+        router.add("GET", GALLERY, page)
         return router
 
     def _proxy_limits(self) -> ProxyLimits:
@@ -273,6 +277,9 @@ class _Wiring:
         settings = self.settings
         buckets = {
             Limit.CREATION: self._buckets(settings.creation_burst, settings.creations_per_hour / 3600),
+            Limit.CONTRIBUTOR: self._buckets(
+                settings.contributor_burst, settings.contributors_per_hour / 3600
+            ),
             Limit.SIGN_UP: self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600),
             Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
             Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.observability.logs import get_logger
 from kappi_contracts.envelope import Envelope, MalformedEvent, decode
-from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
+from kappi_contracts.events import AccountDeleted, ContributorRemoved, Event, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
 from kappi_gateway import metrics
@@ -122,7 +122,7 @@ class GalleryChanges:
             return None
 
     def _drop_grants(self, event: Event) -> None:
-        if isinstance(event, GalleryUpdated | GalleryDeleted):
+        if isinstance(event, GalleryUpdated | GalleryDeleted | ContributorRemoved):
             gallery_id: UUID = event.gallery_id
             self._cache.drop_gallery(gallery_id)
         elif isinstance(event, AccountDeleted):

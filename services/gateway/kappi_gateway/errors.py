@@ -15,6 +15,7 @@ from kappi_chassis.problems import (
     Unavailable,
 )
 from kappi_chassis.shared_problems import (
+    ContributorKeyWrong as ContributorKeyWrong,
     FileTooLarge as FileTooLarge,
     GalleryKeyMissing as GalleryKeyMissing,
     GalleryKeyWrong as GalleryKeyWrong,
@@ -61,6 +62,10 @@ class TooManyGuesses(TooManyRequests):
 
 class TooManyGalleries(TooManyRequests):
     code, title = "too_many_galleries", "Too many galleries from one address"
+
+
+class TooManyContributions(TooManyRequests):
+    code, title = "too_many_contributions", "Too many contributors from one address"
 
 
 class TooManyPosts(TooManyRequests):

@@ -34,13 +34,20 @@ class Credential(Enum):
     ACCOUNT = auto()
     """Nothing; the service reads the client's own access token, and no other credential."""
     CODE_IN_PATH = auto()
-    """The short code in the path, with X-Gallery-Password if protected: a view grant."""
+    """The short code in the path, with X-Gallery-Password if protected: a view grant.
+
+    In a gallery whose viewers see no items, a manager's credential or X-Contributor-Key that is sent as well
+    is exchanged for its grant instead.
+    """
     CODE_WITHOUT_PASSWORD = auto()
     """The short code in the path, for what a holder of the code knows without the password: the link."""
     MANAGER = auto()
     """X-Gallery-Key, or the owner's access token: a manage grant."""
+    UPLOADER = auto()
+    """A manager's credential, or X-Contributor-Key: a manage or a contribute grant."""
     VIEWER = auto()
-    """A manager's credential, or X-Gallery-Code (with X-Gallery-Password): a manage or a view grant.
+    """A manager's credential, X-Contributor-Key, or X-Gallery-Code (with X-Gallery-Password): a manage, a
+    contribute or a view grant.
 
     A credential of a gallery wins over the token, which then only identifies the account.
     """
@@ -51,6 +58,7 @@ class Limit(Enum):
 
     NONE = auto()
     CREATION = auto()
+    CONTRIBUTOR = auto()
     SIGN_UP = auto()
     GUESS = auto()
     POST = auto()
@@ -150,6 +158,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH, may_be_counted=True),
     Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True, may_be_counted=True),
     Route("GET", "/v1/g/{code}/cover", _M, Credential.CODE_IN_PATH, may_be_counted=True),
+    Route(
+        "POST",
+        "/v1/g/{code}/contributors",
+        _G,
+        Credential.CODE_IN_PATH,
+        accepts_body=True,
+        limit=Limit.CONTRIBUTOR,
+    ),
+    Route("GET", "/v1/galleries/{id}/contributors", _G),
+    Route("DELETE", "/v1/galleries/{id}/contributors/{contributor_id}", _G, changes_gallery=True),
     Route("GET", "/v1/g/{code}/live", Service.GATEWAY, Credential.CODE_IN_PATH),
     Route("GET", "/v1/g/{code}/qr.svg", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
     Route("GET", "/v1/g/{code}/qr.png", Service.GATEWAY, Credential.CODE_WITHOUT_PASSWORD),
@@ -157,7 +175,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/v1/galleries/{id}/uploads",
         _M,
-        Credential.MANAGER,
+        Credential.UPLOADER,
         accepts_body=True,
         limit=Limit.SIGNING,
     ),
@@ -165,23 +183,23 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/v1/galleries/{id}/media",
         _M,
-        Credential.MANAGER,
+        Credential.UPLOADER,
         accepts_body=True,
         carries=Carries.SMALL_FILE,
     ),
     Route("GET", "/v1/galleries/{id}/media", _M, Credential.MANAGER),
     Route("POST", "/v1/galleries/{id}/order", _M, Credential.MANAGER, accepts_body=True),
-    Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
-    Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
-    Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True, limit=Limit.SIGNING),
-    Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/uploads/{id}", _M, Credential.UPLOADER),
+    Route("DELETE", "/v1/uploads/{id}", _M, Credential.UPLOADER),
+    Route("POST", "/v1/uploads/{id}/parts", _M, Credential.UPLOADER, accepts_body=True, limit=Limit.SIGNING),
+    Route("POST", "/v1/uploads/{id}/complete", _M, Credential.UPLOADER, accepts_body=True),
     Route("GET", "/v1/media", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/places", _M, Credential.ACCOUNT),
     Route("POST", "/v1/media/bulk", _M, Credential.ACCOUNT, accepts_body=True, names_gallery=True),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
-    Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
-    Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),
+    Route("PATCH", "/v1/media/{id}", _M, Credential.UPLOADER, accepts_body=True),
+    Route("DELETE", "/v1/media/{id}", _M, Credential.UPLOADER),
     Route(
         "GET",
         "/v1/media/{id}/download",

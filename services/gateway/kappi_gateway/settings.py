@@ -260,6 +260,13 @@ class GatewaySettings(ServiceSettings):
     )
     creation_burst: int = Field(default=60, gt=0, description="Galleries of one address or account at once")
     creations_per_hour: float = Field(default=120.0, gt=0, description="Galleries per hour after that")
+    contributor_burst: int = Field(
+        default=300,
+        gt=0,
+        description="Contributors of galleries from one address at once: the guests of one party share an "
+        "address. Each is a row in the database",
+    )
+    contributors_per_hour: float = Field(default=300.0, gt=0, description="Contributors per hour after that")
     sign_up_burst: int = Field(default=20, gt=0, description="Accounts created by one address at once")
     sign_ups_per_hour: float = Field(default=20.0, gt=0, description="Accounts per hour after that")
     post_burst: int = Field(default=60, gt=0, description="Posts of one account at once")

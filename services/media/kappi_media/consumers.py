@@ -18,7 +18,8 @@ from kappi_contracts.events import JanitorTick, UploadCompleted
 from kappi_media import metrics
 from kappi_media.domain.store_events import UnreadableStoreEvent, read_message
 from kappi_media.errors import StoreUnavailable
-from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
+from kappi_media.use_cases.contributions import RemoveContributor
+from kappi_media.use_cases.lifecycle import NoteChange, SweepAbandonedUploads, clear_link, forget_gallery
 from kappi_media.use_cases.post_pictures import forget_picture
 from kappi_media.use_cases.process_upload import UploadWorker, queue_upload
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
@@ -54,13 +55,14 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         "AccountTierChanged": note_account_tier,
         "AccountDeleted": note_account_deletion,
         "TierChanged": note_tier,
-        "GalleryUpdated": note_change,
+        "GalleryUpdated": NoteChange(outbox),
         "GalleryDeleted": forget_gallery,
         "LinkExpired": clear_link,
         "PostDeleted": forget_picture,
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},
+        "ContributorRemoved": RemoveContributor(outbox, consumer=GROUP),
         "JanitorTick": on_tick,
     }
 

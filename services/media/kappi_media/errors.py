@@ -16,6 +16,8 @@ from kappi_chassis.problems import (
 )
 from kappi_chassis.shared_problems import (
     ClaimInProgress as ClaimInProgress,
+    ContributionsClosed as ContributionsClosed,
+    ContributorKeyWrong as ContributorKeyWrong,
     FileTooLarge as FileTooLarge,
     GalleryKeyWrong as GalleryKeyWrong,
     GalleryNotFound as GalleryNotFound,
@@ -42,6 +44,10 @@ class DownloadUrlInvalid(Forbidden):
 
 class RightMissing(Forbidden):
     code, title = "right_missing", "These credentials do not allow this"
+
+
+class ContributionLimitExceeded(Conflict):
+    code, title = "contribution_limit_exceeded", "The gallery takes no more from contributors"
 
 
 class TooManyTags(Unprocessable):

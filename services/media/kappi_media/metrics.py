@@ -10,6 +10,11 @@ PROMISES_REFUSED = Counter(
     "Batches refused because they exceed a budget of reservations for anonymous galleries",
     ("whose",),  # address, gallery: the holder of the spent budget
 )
+CONTRIBUTIONS_REFUSED = Counter(
+    "kappi_media_contributions_refused_total",
+    "Batches of contributors refused because they exceed a limit",
+    ("whose",),  # contributor, gallery: the holder of the limit
+)
 PARTS_SIGNED = Counter("kappi_media_parts_signed_total", "Signed URLs of parts that were issued")
 MULTIPARTS_BEGUN = Counter(
     "kappi_media_multiparts_begun_total",

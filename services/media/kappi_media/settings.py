@@ -9,6 +9,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from kappi_media.domain.contributions import ContributionLimits
 from kappi_media.domain.media import ReservationBudget, ReservationBudgets
 from kappi_media.scanning import ClamdAddress
 
@@ -73,6 +74,18 @@ class MediaSettings(DatabaseSettings):
         ge=1,
         description="Bytes of these uploads, as declared: room for the 30 GB of a holiday, declared twice",
     )
+    contributed_files_per_contributor: int = Field(
+        default=200,
+        ge=1,
+        description="Files that one contributor may have added to a gallery, pending uploads included; with "
+        "the three limits below, a public code is no free storage; more are answered 409 "
+        "`contribution_limit_exceeded`",
+    )
+    contributed_bytes_per_contributor: int = Field(default=10 << 30, ge=1, description="Bytes of these files")
+    contributed_files_per_gallery: int = Field(
+        default=5_000, ge=1, description="Files that all contributors of one gallery may have added to it"
+    )
+    contributed_bytes_per_gallery: int = Field(default=100 << 30, ge=1, description="Bytes of these files")
     download_lifetime: timedelta = Field(
         default=timedelta(minutes=10),
         description="Least time that every signed download URL is valid when it is issued",
@@ -254,6 +267,16 @@ class MediaSettings(DatabaseSettings):
         return ReservationBudgets(
             address=ReservationBudget(self.promised_files_per_address, self.promised_bytes_per_address),
             gallery=ReservationBudget(self.promised_files_per_gallery, self.promised_bytes_per_gallery),
+        )
+
+    @property
+    def contribution_limits(self) -> ContributionLimits:
+        """Returns the limits of what contributors add."""
+        return ContributionLimits(
+            contributor=ReservationBudget(
+                self.contributed_files_per_contributor, self.contributed_bytes_per_contributor
+            ),
+            gallery=ReservationBudget(self.contributed_files_per_gallery, self.contributed_bytes_per_gallery),
         )
 
     @property

@@ -19,7 +19,7 @@ from kappi_chassis.observability import context
 from kappi_chassis.observability.secret_shapes import REDACTED, without_secrets
 
 _SECRET_NAMES = re.compile(
-    r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|access[_-]?key|gallery[_-]?key|token|signature|grant))$",
+    r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|(?:access|gallery|contributor)[_-]?key|token|signature|grant))$",
     re.IGNORECASE,
 )
 _NOISY = ("PIL", "aiokafka", "boto3", "botocore", "faust", "libav", "mode", "urllib3", "uvicorn.access")

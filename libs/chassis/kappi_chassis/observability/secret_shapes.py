@@ -14,9 +14,10 @@ REDACTED: Final = "[redacted]"
 _EQUALS: Final = r"(?:=|%(?:25)*3D)"  # also if a URL is a parameter of another
 # Only the end of a name is matched: a text of word characters alone is then searched in linear time.
 _NAME: Final = (
-    r"(?:password|passwd|secret|access[_-]?key|gallery[_-]?key|token|signature|credential|kappi-grant)"
+    r"(?:password|passwd|secret|(?:access|gallery|contributor)[_-]?key|token|signature|credential"
+    r"|kappi-grant)"
 )
-_HEADER: Final = r"(?:authorization|cookie|x-gallery-(?:key|password)|x-kappi-grant)"
+_HEADER: Final = r"(?:authorization|cookie|x-gallery-(?:key|password)|x-contributor-key|x-kappi-grant)"
 SHAPES: Final[dict[str, str]] = {
     "access key": r"(kappi_)[a-z0-9]{20,}",
     "token behind a prefix": r"(kappi_[a-z]{2}_)[\w-]{20,}",

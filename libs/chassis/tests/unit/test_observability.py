@@ -22,6 +22,7 @@ from kappi_chassis.observability.secret_shapes import REDACTED
         "access_key",
         "accesskey",
         "x_gallery_key",
+        "contributor_key",
         "refresh_token",
         "s3_secret",
         "grant",
@@ -37,6 +38,7 @@ def test_secret_fields_are_redacted(name: str) -> None:
         "https://s3/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=hunter2",
         "GET /store/k?expires=1&signature=hunter2 HTTP/1.1",
         "Authorization: Bearer hunter2",
+        "X-Contributor-Key: hunter2",
         "cannot reach postgresql://kappi:hunter2@127.0.0.1/db",
     ],
 )
@@ -49,7 +51,7 @@ def test_secrets_inside_text_are_redacted(text: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        {"headers": {"X-Gallery-Key": "hunter2", "Authorization": "hunter2"}},
+        {"headers": {"X-Gallery-Key": "hunter2", "X-Contributor-Key": "hunter2", "Authorization": "hunter2"}},
         ["GET https://s3/k?X-Amz-Signature=hunter2", ("?signature=hunter2",)],
         ValueError("postgresql://kappi:hunter2@db/x"),
         b"hunter2",

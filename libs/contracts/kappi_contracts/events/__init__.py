@@ -9,7 +9,12 @@ from kappi_contracts.events.accounts import (
     TierChanged,
 )
 from kappi_contracts.events.base import Event
-from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
+from kappi_contracts.events.galleries import (
+    ContributorRemoved,
+    GalleryCreated,
+    GalleryDeleted,
+    GalleryUpdated,
+)
 from kappi_contracts.events.janitor import (
     GalleryExpired,
     JanitorTick,
@@ -40,6 +45,7 @@ __all__ = [
     "AccountTierChanged",
     "CommentAdded",
     "CommentDeleted",
+    "ContributorRemoved",
     "Event",
     "GalleryCreated",
     "GalleryDeleted",

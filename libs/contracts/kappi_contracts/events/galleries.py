@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from kappi_contracts.events.base import Event, Instant
+from kappi_contracts.grants import Contributions
 
 
 class GalleryCreated(Event, frozen=True, kw_only=True):
@@ -21,7 +22,8 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The public fields or the deadline of a gallery changed; carries the state after the change.
 
     location_free: viewers get copies of originals without the place of capture. closed: the content is not
-    shown, because an administrator took the gallery down or suspended its owner.
+    shown, because an administrator took the gallery down or suspended its owner. contributions: whether
+    holders of the code may add items; `closed` ends pending uploads of contributors.
     """
 
     aggregate: ClassVar[str] = "gallery_id"
@@ -32,6 +34,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: Instant
     location_free: bool = False
     closed: bool = False
+    contributions: Contributions = "closed"
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):
@@ -42,3 +45,16 @@ class GalleryDeleted(Event, frozen=True, kw_only=True):
     owner_id: UUID | None
     reason: Literal["requested", "expired", "account_deleted"]
     deleted_at: Instant
+
+
+class ContributorRemoved(Event, frozen=True, kw_only=True):
+    """A contributor of a gallery was removed: its key is void, and its pending uploads end.
+
+    items_deleted: the items that it added to this gallery are to be deleted, too.
+    """
+
+    aggregate: ClassVar[str] = "contributor_id"
+    contributor_id: UUID
+    gallery_id: UUID
+    items_deleted: bool
+    removed_at: Instant

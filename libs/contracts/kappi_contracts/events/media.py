@@ -22,8 +22,11 @@ class UploadCompleted(Event, frozen=True, kw_only=True):
     completed_at: Instant
 
 
-class MediaReady(Event, frozen=True, kw_only=True):
-    """The item was probed and has its grid rendition. width, height: pixels as displayed."""
+class MediaReady(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The item was probed and has its grid rendition. width, height: pixels as displayed.
+
+    contributor_id: the contributor of the gallery that added it; null for its manager.
+    """
 
     aggregate: ClassVar[str] = "media_id"
     media_id: UUID
@@ -35,6 +38,7 @@ class MediaReady(Event, frozen=True, kw_only=True):
     height: int
     duration_ms: int | None
     ready_at: Instant
+    contributor_id: UUID | None = None
 
 
 class MediaRejected(Event, frozen=True, kw_only=True):

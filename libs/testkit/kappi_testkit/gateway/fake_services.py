@@ -86,9 +86,11 @@ class FakeService:
         return Seen(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
 
 
-def grant_reply(*, grant: str = "grant-1", expires_in: float = 60, gallery_id: UUID = GALLERY_ID) -> Reply:
-    """Returns what the galleries service answers to a valid credential."""
-    document = {"grant": grant, "expires_in": expires_in, "gallery_id": gallery_id}
+def grant_reply(
+    *, grant: str = "grant-1", expires_in: float = 60, gallery_id: UUID = GALLERY_ID, **more: Any
+) -> Reply:
+    """Returns what the galleries service answers to a valid credential. more: further fields."""
+    document = {"grant": grant, "expires_in": expires_in, "gallery_id": gallery_id, **more}
     return Reply(body=msgspec.json.encode(document))
 
 

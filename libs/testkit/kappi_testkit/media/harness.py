@@ -17,7 +17,7 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.storage import SignedRequest
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event, GalleryUpdated
-from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
+from kappi_contracts.grants import GRANT_HEADER, Contributor, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
@@ -75,17 +75,29 @@ class Gallery:
     def id(self) -> UUID:
         return self.public.id
 
-    def grant(self, right: Right = "manage", *, lifetime: timedelta = timedelta(seconds=60)) -> str:
-        tier = "Anonymous" if self.owner_id is None else "Basic"
-        grant = Grant(gallery_id=self.id, right=right, tier=tier, gallery=self.public, owner_id=self.owner_id)
+    def grant(
+        self,
+        right: Right = "manage",
+        *,
+        lifetime: timedelta = timedelta(seconds=60),
+        contributor: Contributor | None = None,
+    ) -> str:
+        grant = Grant(
+            gallery_id=self.id,
+            right=right,
+            tier="Anonymous" if self.owner_id is None else "Basic",
+            gallery=self.public,
+            owner_id=self.owner_id,
+            contributor=contributor,
+        )
         # The service checks tokens by the real clock, not by the clock of the test.
         return seal_grant(self.key, grant, now=utc_now(), lifetime=lifetime)
 
     def changed(self, **fields: Any) -> Gallery:
         return replace(self, public=msgspec.structs.replace(self.public, **fields))
 
-    def updated(self, at: datetime, *, closed: bool) -> GalleryUpdated:
-        """Returns the event of the galleries service after a decision of an administrator."""
+    def updated(self, at: datetime, *, closed: bool = False) -> GalleryUpdated:
+        """Returns the event of the galleries service. closed: an administrator took the gallery down."""
         return GalleryUpdated(
             gallery_id=self.id,
             owner_id=self.owner_id,
@@ -93,6 +105,7 @@ class Gallery:
             expires_at=self.public.expires_at,
             updated_at=at,
             closed=closed,
+            contributions=self.public.contributions,
         )
 
     def of(self, owner_id: UUID) -> Gallery:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kappi_galleries.errors import (
+    ContributorKeyWrong,
     GalleryKeyWrong,
     GalleryNotFound,
     GalleryPasswordRequired,
@@ -27,7 +28,12 @@ from kappi_galleries.errors import (
     TooManyPasswordAttempts,
 )
 from kappi_galleries.use_cases.count_accesses import CheckPreview, CountDownload, CountView
-from kappi_galleries.use_cases.issue_grants import IssueKeyGrant, IssueOwnerGrant, IssueViewGrant
+from kappi_galleries.use_cases.issue_grants import (
+    IssueContributorGrant,
+    IssueKeyGrant,
+    IssueOwnerGrant,
+    IssueViewGrant,
+)
 
 T = TypeVar("T")
 _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
@@ -49,6 +55,10 @@ class KeyRequest(msgspec.Struct, frozen=True):
     access_key: str
 
 
+class ContributorRequest(msgspec.Struct, frozen=True):
+    contributor_key: str
+
+
 class OwnerRequest(msgspec.Struct, frozen=True):
     """An owner's request to manage. token: an access token, without the scheme before it."""
 
@@ -65,6 +75,7 @@ class InternalApi:
         issue_view_grant: IssueViewGrant,
         issue_owner_grant: IssueOwnerGrant,
         issue_key_grant: IssueKeyGrant,
+        issue_contributor_grant: IssueContributorGrant,
         count_view: CountView,
         count_download: CountDownload,
         check_preview: CheckPreview,
@@ -77,15 +88,19 @@ class InternalApi:
         self._issue_view_grant = issue_view_grant
         self._issue_owner_grant = issue_owner_grant
         self._issue_key_grant = issue_key_grant
+        self._issue_contributor_grant = issue_contributor_grant
         self._accounts = accounts
         self._jwks = jwks_document(key)
         self._view = msgspec.json.Decoder(ViewRequest)
         self._key = msgspec.json.Decoder(KeyRequest)
+        self._contributor = msgspec.json.Decoder(ContributorRequest)
         self._owner = msgspec.json.Decoder(OwnerRequest)
 
     def mount(self, app: FastAPI) -> None:
         hot_route(app, "/internal/grants/view", self.grant_view, method="POST", openapi=_VIEW)
         hot_route(app, "/internal/grants/key", self.grant_by_key, method="POST", openapi=_KEY)
+        path = "/internal/grants/contributor"
+        hot_route(app, path, self.grant_contributor, method="POST", openapi=_CONTRIBUTOR)
         hot_route(app, "/internal/grants/owner", self.grant_owner, method="POST", openapi=_OWNER)
         one = "/internal/galleries/{gallery_id}"
         app.add_api_route(f"{one}/views", self.count_view, methods=["POST"], **_COUNT_VIEW)
@@ -101,6 +116,10 @@ class InternalApi:
     async def grant_by_key(self, request: Request) -> Response:
         asked = _parse(self._key, await request.body())
         return JsonResponse(await self._issue_key_grant(asked.access_key))
+
+    async def grant_contributor(self, request: Request) -> Response:
+        asked = _parse(self._contributor, await request.body())
+        return JsonResponse(await self._issue_contributor_grant(asked.contributor_key))
 
     async def grant_owner(self, request: Request) -> Response:
         asked = _parse(self._owner, await request.body())
@@ -165,12 +184,21 @@ _GRANT_ANSWER: dict[str, Any] = {
         "application/json": {
             "schema": {
                 "type": "object",
-                "required": ["grant", "expires_in", "gallery_id", "gallery_expires_at"],
+                "required": [
+                    "grant",
+                    "expires_in",
+                    "gallery_id",
+                    "gallery_expires_at",
+                    "summary",
+                    "hides_items",
+                ],
                 "properties": {
                     "grant": {"type": "string", "description": "For the header X-Kappi-Grant"},
                     "expires_in": {"type": "integer", "description": "Seconds"},
                     "gallery_id": {"type": "string", "format": "uuid"},
                     "gallery_expires_at": {"type": ["string", "null"], "format": "date-time"},
+                    "summary": {"type": "object", "description": "For the page of the gallery"},
+                    "hides_items": {"type": "boolean", "description": "Viewers see no items"},
                 },
             }
         }
@@ -198,6 +226,13 @@ _KEY = _operation(
     body={"access_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
     required=("access_key",),
     failures=problems(MalformedJson, GalleryKeyWrong, GalleryTakenDown, GalleryNotFound, ValidationFailed),
+)
+_CONTRIBUTOR = _operation(
+    summary="Issue a grant to contribute for a contributor key",
+    description="The answer is 404 if the code of the key's gallery opens nothing.",
+    body={"contributor_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
+    required=("contributor_key",),
+    failures=problems(MalformedJson, ContributorKeyWrong, GalleryNotFound, ValidationFailed),
 )
 _OWNER = _operation(
     summary="Issue a grant to manage for an owner's token",

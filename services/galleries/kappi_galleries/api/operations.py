@@ -39,7 +39,7 @@ from kappi_galleries.errors import (
 )
 
 _TOKEN = (AccessTokenInvalid, KeysUnavailable)
-_MANAGER = (GalleryKeyMissing, *_TOKEN, GalleryKeyWrong, GalleryNotFound, ValidationFailed)
+MANAGER_PROBLEMS = (GalleryKeyMissing, *_TOKEN, GalleryKeyWrong, GalleryNotFound, ValidationFailed)
 _IDEMPOTENCY = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 
 CREATE: dict[str, Any] = {
@@ -80,7 +80,7 @@ READ: dict[str, Any] = {
     "description": "The owner reads it with an access token, and the holder of the access key with that key. "
     "To read its items with the code alone, use `GET /v1/g/{code}`.",
     "response_description": "The gallery",
-    "responses": problems(*_MANAGER),
+    "responses": problems(*MANAGER_PROBLEMS),
 }
 CHANGE: dict[str, Any] = {
     "operation_id": "updateGallery",
@@ -94,7 +94,7 @@ CHANGE: dict[str, Any] = {
     "response_description": "The gallery after the change",
     "responses": problems(
         MalformedJson,
-        *_MANAGER,
+        *MANAGER_PROBLEMS,
         AccountRequired,
         MediaNotFound,
         MediaNotReady,
@@ -113,7 +113,7 @@ REMOVE: dict[str, Any] = {
     "status_code": 204,
     "response_model": None,
     "response_description": "The gallery is deleted",
-    "responses": problems(*_MANAGER),
+    "responses": problems(*MANAGER_PROBLEMS),
 }
 GALLERY_STATS: dict[str, Any] = {
     "operation_id": "getGalleryStats",
@@ -125,7 +125,7 @@ GALLERY_STATS: dict[str, Any] = {
     "appear some seconds later.",
     "response_model": GalleryStatsAnswer,
     "response_description": "The gallery's statistics",
-    "responses": problems(*_MANAGER, Overloaded),
+    "responses": problems(*MANAGER_PROBLEMS, Overloaded),
 }
 TOTAL_STATS: dict[str, Any] = {
     "operation_id": "getTotalStats",
@@ -150,7 +150,7 @@ CLAIM: dict[str, Any] = {
     "response_description": "The gallery, now the account's",
     "responses": problems(
         AccessTokenMissing,
-        *_MANAGER,
+        *MANAGER_PROBLEMS,
         *_IDEMPOTENCY,
         ClaimFileTooLarge,
         ClaimInProgress,
@@ -165,7 +165,7 @@ ROTATE_CODE: dict[str, Any] = {
     "description": "The old code and link stop working. They are never assigned again.",
     "response_model": GalleryCodeAnswer,
     "response_description": "The new code",
-    "responses": problems(*_MANAGER, *_IDEMPOTENCY, TooManyCodes, CodesExhausted),
+    "responses": problems(*MANAGER_PROBLEMS, *_IDEMPOTENCY, TooManyCodes, CodesExhausted),
 }
 ROTATE_KEY: dict[str, Any] = {
     "operation_id": "rotateGalleryKey",
@@ -174,5 +174,5 @@ ROTATE_KEY: dict[str, Any] = {
     "is lost, only a repetition of the same request returns the new key.",
     "response_model": AccessKeyAnswer,
     "response_description": "The new access key, shown once",
-    "responses": problems(*_MANAGER, *_IDEMPOTENCY),
+    "responses": problems(*MANAGER_PROBLEMS, *_IDEMPOTENCY),
 }

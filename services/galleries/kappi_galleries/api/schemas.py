@@ -18,8 +18,8 @@ from kappi_galleries.domain.galleries import (
     MAX_TITLE_CHARACTERS,
     MIN_LIFETIME,
     Gallery,
+    LineRefused,
     PasswordRefused,
-    TitleRefused,
     clean_title,
     read_password,
 )
@@ -32,7 +32,7 @@ _MIN_LIFETIME_S = int(MIN_LIFETIME.total_seconds())
 def _title(text: str) -> str | None:
     try:
         return clean_title(text)
-    except TitleRefused as refused:
+    except LineRefused as refused:
         raise PydanticCustomError(refused.code, str(refused)) from refused
 
 
@@ -112,6 +112,16 @@ CoverChoice = Annotated[
 ]
 
 
+ContributionsChoice = Annotated[
+    Literal["closed", "open", "drop"] | None,
+    Field(
+        description="Whether holders of the code may become contributors and add items. `open`: they may. "
+        "`drop`: they may, and each sees only its own items; viewers see none, the manager sees all. "
+        "`closed`: they may not, and what they have not completed is refused"
+    ),
+]
+
+
 class GalleryFields(RequestBody):
     """The fields of a gallery that its manager sets."""
 
@@ -122,6 +132,7 @@ class GalleryFields(RequestBody):
     location_free: LocationFreeChoice = None
     max_views: ViewCap = None
     max_downloads: DownloadCap = None
+    contributions: ContributionsChoice = None
 
 
 class GalleryCreate(GalleryFields):
@@ -182,6 +193,9 @@ class GalleryAnswer(BaseModel):
     )
     cover_media_id: UUID | None = Field(
         description="The item that was named as cover; null where the first ready item stands for the gallery"
+    )
+    contributions: Literal["closed", "open", "drop"] = Field(
+        description="Whether holders of the code may add items, and, in `drop`, see only their own"
     )
     takedown_reason: str | None = Field(
         description="The reason for which an administrator took the gallery down: its content is not shown, "

@@ -13,6 +13,8 @@ from uuid import UUID
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 Visibility = Literal["shared", "private"]
+Contributions = Literal["closed", "open", "drop"]
+"""Whether holders of the code may add items. In `drop`, a contributor sees only its own."""
 
 MAX_TITLE_CHARACTERS = 200
 MAX_PASSWORD_CHARACTERS = 1_024
@@ -24,8 +26,8 @@ MAX_CAP = 1_000_000
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-class TitleRefused(ValueError):
-    """A title is too long or holds characters that no title may have. code: stable, for machines."""
+class LineRefused(ValueError):
+    """A title or a name is too long or holds characters that no line may have. code: stable, for machines."""
 
     def __init__(self, code: Literal["too_long", "control_character"], message: str) -> None:
         super().__init__(message)
@@ -40,14 +42,21 @@ class LifetimeRefused(ValueError):
     """A lifetime is outside the allowed range."""
 
 
+def clean_line(text: str, *, kind: str, max_characters: int) -> str | None:
+    """Returns the text without surrounding white space; None where nothing is left. kind: of the text, for
+    messages. Raises LineRefused.
+    """
+    line = text.strip()
+    if len(line) > max_characters:
+        raise LineRefused("too_long", f"A {kind} has at most {max_characters} characters.")
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in line):
+        raise LineRefused("control_character", f"A {kind} is one line without control characters.")
+    return line or None
+
+
 def clean_title(text: str) -> str | None:
-    """Returns the title without surrounding white space; None where nothing is left. Raises TitleRefused."""
-    title = text.strip()
-    if len(title) > MAX_TITLE_CHARACTERS:
-        raise TitleRefused("too_long", f"A title has at most {MAX_TITLE_CHARACTERS} characters.")
-    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in title):
-        raise TitleRefused("control_character", "A title is one line without control characters.")
-    return title or None
+    """Returns the title as it is stored; None where nothing is left. Raises LineRefused."""
+    return clean_line(text, kind="title", max_characters=MAX_TITLE_CHARACTERS)
 
 
 def read_password(text: str) -> str:
@@ -90,7 +99,7 @@ class GalleryDetails:
 
     location_free: viewers get copies of originals that do not hold where they were taken. max_views,
     max_downloads: the caps on what viewers may do, None for no cap. cover_media_id: the item that stands for
-    the gallery; None for its first ready one.
+    the gallery; None for its first ready one. contributions: whether holders of the code may add items.
     """
 
     title: str | None = None
@@ -98,6 +107,7 @@ class GalleryDetails:
     max_views: int | None = None
     max_downloads: int | None = None
     cover_media_id: UUID | None = None
+    contributions: Contributions = "closed"
 
 
 DETAILS: Final[Mapping[str, Any]] = MappingProxyType(
@@ -161,6 +171,10 @@ class Gallery(GalleryDetails):
         """The code while it opens the gallery; None for a private gallery."""
         return self.code if self.visibility == "shared" else None
 
+    def is_shown(self, now: datetime) -> bool:
+        """Whether the code opens the gallery; a reached cap is left aside."""
+        return self.visibility == "shared" and not self.is_closed and not self.is_gone(now)
+
     def is_gone(self, now: datetime) -> bool:
         """Whether the gallery is deleted or past its deadline.
 
@@ -216,14 +230,15 @@ class CountedItem:
     """The known state of one item, or the state that one event reports.
 
     gallery_id, sequence: those of the newest applied event; the item counts in that gallery while the gallery
-    lives. moved: whether any event reported a move or another gallery, so that a late event may name that
-    gallery.
+    lives. contributor_id: the contributor that added the item; None for others, and until it is known. moved:
+    whether any event reported a move or another gallery, so that a late event may name that gallery.
     """
 
     gallery_id: GalleryId
     sequence: int
     state: Literal["ready", "deleted"]
     size_bytes: int
+    contributor_id: UUID | None = None
     moved: bool = False
 
     @property
@@ -243,7 +258,9 @@ def newest(known: CountedItem | None, news: CountedItem) -> CountedItem:
         return news
     outdated = known.state == "deleted" or news.sequence <= known.sequence
     moved = known.moved or news.moved or known.gallery_id != news.gallery_id
-    return replace(known if outdated else news, moved=moved)
+    # Only `MediaReady` names the contributor, and it may arrive after a move.
+    contributor_id = known.contributor_id or news.contributor_id
+    return replace(known if outdated else news, moved=moved, contributor_id=contributor_id)
 
 
 def count(known: CountedItem | None, after: CountedItem) -> dict[GalleryId, CounterChange]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, CursorResult, Row, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +19,8 @@ from kappi_galleries.models import galleries, gallery_items, standing_takedowns,
 
 # `password_protected` is computed; the other fields are columns.
 _STORED: Final = tuple(field.name for field in fields(Gallery) if field.name != "password_protected")
-_COLUMNS: Final = f"{', '.join(_STORED)}, password_hash IS NOT NULL AS password_protected"
+GALLERY_COLUMNS: Final = f"{', '.join(_STORED)}, password_hash IS NOT NULL AS password_protected"
+"""The columns of `galleries` from which a `Gallery` is read."""
 # The other columns of a new gallery have defaults.
 _OF_NEW: Final = ("id", "owner_id", "visibility", "expires_at", "created_at", "updated_at", *DETAILS)
 _CHANGEABLE: Final = (
@@ -41,30 +42,27 @@ SELECT $3, $4, $5, $6, $7, $8, version FROM created
 RETURNING sequence
 """  # noqa: S608 - column names, not input
 _SHARED_BY_CODE = f"""
-SELECT {_COLUMNS}, password_hash FROM galleries
+SELECT {GALLERY_COLUMNS}, password_hash FROM galleries
 WHERE code = $1 AND visibility = 'shared'
   AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
   AND takedown_id IS NULL AND NOT owner_suspended
   AND (used_up_at IS NULL OR used_up_at > $3)
 """  # noqa: S608 - column names, not input
 # One statement checks the cap and counts, so that no number of concurrent requests can pass it. A row that
-# another statement changes is waited for and checked again.
+# another statement changes is waited for and checked again. An access that uses up a cap is left to a
+# transaction, because it is published.
 _COUNT_VIEW = """
-UPDATE galleries SET
-  views_used = views_used + (max_views IS NOT NULL)::int,
-  used_up_at = CASE WHEN views_used + 1 >= max_views THEN $2 ELSE used_up_at END
+UPDATE galleries SET views_used = views_used + (max_views IS NOT NULL)::int
 WHERE id = $1 AND deleted_at IS NULL
-  AND (max_views IS NULL OR views_used < max_views)
+  AND (max_views IS NULL OR views_used + 1 < max_views)
   AND (max_downloads IS NULL OR downloads_used < max_downloads)
 RETURNING true
 """
 _COUNT_DOWNLOAD = """
-UPDATE galleries SET
-  downloads_used = downloads_used + (max_downloads IS NOT NULL)::int,
-  used_up_at = CASE WHEN downloads_used + 1 >= max_downloads THEN coalesce(used_up_at, $2) ELSE used_up_at END
+UPDATE galleries SET downloads_used = downloads_used + (max_downloads IS NOT NULL)::int
 WHERE id = $1 AND deleted_at IS NULL
-  AND (max_downloads IS NULL OR downloads_used < max_downloads)
-  AND (used_up_at IS NULL OR used_up_at > $3)
+  AND (max_downloads IS NULL OR downloads_used + 1 < max_downloads)
+  AND (used_up_at IS NULL OR used_up_at > $2)
 RETURNING true
 """
 _BELOW_CAPS = """
@@ -72,25 +70,27 @@ SELECT true FROM galleries WHERE id = $1 AND deleted_at IS NULL
   AND (max_views IS NULL OR views_used < max_views)
   AND (max_downloads IS NULL OR downloads_used < max_downloads)
 """
-_BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
+_BY_KEY = f"SELECT {GALLERY_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
 # An access token outlives the suspension of its account by minutes.
 _BY_OWNER = f"""
-SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
+SELECT {GALLERY_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
 """  # noqa: S608 - as above
 _PAGE_OF_OWNER = f"""
-SELECT {_COLUMNS} FROM galleries
+SELECT {GALLERY_COLUMNS} FROM galleries
 WHERE owner_id = $1 AND deleted_at IS NULL AND NOT owner_suspended AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
 _ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
 _COUNT_ENDING = f"SELECT count(*) {_ENDING}"
-_SOME_ENDING = f"SELECT {_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
+_SOME_ENDING = f"SELECT {GALLERY_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
 _REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (
     *(galleries.c[name] for name in _STORED),
     galleries.c.password_hash.is_not(None).label("password_protected"),
 )
+_VIEWS: Final = galleries.c.views_used, galleries.c.max_views
+_DOWNLOADS: Final = galleries.c.downloads_used, galleries.c.max_downloads
 
 
 class Secrets(TypedDict, total=False):
@@ -137,15 +137,15 @@ class GalleryQueries:
         password_hash = values.pop("password_hash")
         return SharedGallery(Gallery(**values), password_hash)
 
-    async def count_view(self, gallery_id: UUID, *, now: datetime) -> bool:
-        """Count a view against the cap. Returns False when a cap is reached, and counts nothing then."""
-        return bool(await self._database.hot.fetchval(_COUNT_VIEW, gallery_id, now))
+    async def count_view(self, gallery_id: UUID) -> bool:
+        """Count a view that does not use up the cap. Returns False for any other, and counts nothing then."""
+        return bool(await self._database.hot.fetchval(_COUNT_VIEW, gallery_id))
 
-    async def count_download(self, gallery_id: UUID, *, now: datetime, used_up_since: datetime) -> bool:
+    async def count_download(self, gallery_id: UUID, *, used_up_since: datetime) -> bool:
         """As `count_view`, for a download. used_up_since: nothing is downloaded once the cap on
         views was reached before.
         """
-        return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, now, used_up_since))
+        return bool(await self._database.hot.fetchval(_COUNT_DOWNLOAD, gallery_id, used_up_since))
 
     async def is_below_caps(self, gallery_id: UUID) -> bool:
         """Whether no cap of a living gallery is reached."""
@@ -240,6 +240,16 @@ class GalleryRows:
     async def lock(self, gallery_id: UUID) -> Gallery | None:
         """Returns the gallery, tombstones included. No other transaction changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
+
+    async def lock_to_view(self, gallery_id: UUID) -> Gallery | None:
+        """Returns a living gallery that may be viewed once more, locked as above."""
+        return await self._lock(_living(gallery_id) & _below(_VIEWS) & _below(_DOWNLOADS))
+
+    async def lock_to_download(self, gallery_id: UUID, *, used_up_since: datetime) -> Gallery | None:
+        """As `lock_to_view`, for a download. used_up_since: as in `GalleryQueries.count_download`."""
+        used_up_at = galleries.c.used_up_at
+        is_open = or_(used_up_at.is_(None), used_up_at > used_up_since)
+        return await self._lock(_living(gallery_id) & _below(_DOWNLOADS) & is_open)
 
     async def lock_by_code(self, code: str) -> Gallery | None:
         """Returns the gallery that has this code, tombstones included; locked as above."""
@@ -339,6 +349,15 @@ class GalleryRows:
     async def _changed(self, statement: Any) -> bool:
         result: CursorResult[Any] = await self._connection.execute(statement)
         return bool(result.rowcount)
+
+
+def _living(gallery_id: UUID) -> ColumnElement[bool]:
+    return (galleries.c.id == gallery_id) & galleries.c.deleted_at.is_(None)
+
+
+def _below(count_and_cap: tuple[Column[Any], Column[Any]]) -> ColumnElement[bool]:
+    count, cap = count_and_cap
+    return or_(cap.is_(None), count < cap)
 
 
 def _from_row(row: Row[Any] | None) -> Gallery | None:

@@ -10,7 +10,7 @@ from kappi_galleries.domain.galleries import CountedItem, CounterChange, Gallery
 from kappi_galleries.models import galleries, gallery_items
 from kappi_galleries.repository.advisory_locks import lock_of
 
-_STATE = ("gallery_id", "sequence", "state", "size_bytes", "moved")
+_STATE = ("gallery_id", "sequence", "state", "size_bytes", "contributor_id", "moved")
 
 
 class ItemRows:

@@ -12,6 +12,7 @@ from kappi_contracts.events import GalleryDeleted
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.galleries import Gallery
+from kappi_galleries.repository.contributors import ContributorRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.statistics import StatisticsRows
 from kappi_galleries.use_cases.access import Manager, lock_managed_or_gone
@@ -49,6 +50,7 @@ async def tombstone_gallery(
     """Turn a gallery that is locked in this transaction into a tombstone, and publish the deletion."""
     version = gallery.version + 1
     await GalleryRows(unit.connection).tombstone(gallery.id, deleted_at=now, version=version)
+    await ContributorRows(unit.connection).forget_all(gallery.id)
     await StatisticsRows(unit.connection).tombstone(gallery.id)
     await unit.publish(
         GalleryDeleted(

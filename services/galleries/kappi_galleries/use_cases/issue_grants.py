@@ -12,14 +12,15 @@ from kappi_chassis.auth.grants import GRANT_LIFETIME, seal_grant
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import Problem
 from kappi_contracts.accounts import AccountClaims
-from kappi_contracts.grants import Grant, PublicGallery, Right
+from kappi_contracts.grants import Contributor, Grant, PublicGallery, Right
 from kappi_contracts.tiers import ANONYMOUS_TIER, DEFAULT_TIER
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import access_key_hash, read_code
 from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.domain.links import Links
-from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
+from kappi_galleries.errors import ContributorKeyWrong, GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
+from kappi_galleries.repository.contributors import ContributorQueries
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.gallery_password import GalleryPasswordCheck
 
@@ -27,13 +28,28 @@ _STORED_FIELDS: Final = tuple(name for name in PublicGallery.__struct_fields__ i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GallerySummary:
+    """What the gateway writes on the page of a gallery. used_up: a cap is reached."""
+
+    title: str | None
+    item_count: int
+    size_bytes: int
+    used_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SealedGrant:
-    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does."""
+    """A grant as a token. expires_in: its lifetime in seconds. gallery_expires_at: None if it never does.
+
+    hides_items: the grant is one to view a gallery in which viewers see no items.
+    """
 
     grant: str
     expires_in: int
     gallery_id: UUID
     gallery_expires_at: datetime | None
+    summary: GallerySummary
+    hides_items: bool
 
 
 class GrantSealer:
@@ -53,10 +69,11 @@ class GrantSealer:
         now: datetime,
         tier: str | None = None,
         ends_at: datetime | None = None,
+        contributor: Contributor | None = None,
     ) -> SealedGrant:
         """Returns a grant that outlives neither the gallery nor the token that it is issued for.
 
-        tier: of the owner. ends_at: the end of that token.
+        tier: of the owner. ends_at: the end of that token. contributor: the one that it is issued for.
         """
         ends = [end - now for end in (gallery.expires_at, ends_at) if end is not None]
         lifetime = min(GRANT_LIFETIME, *ends) if ends else GRANT_LIFETIME
@@ -66,13 +83,22 @@ class GrantSealer:
             tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or DEFAULT_TIER,
             gallery=self._public(gallery),
             owner_id=gallery.owner_id,
+            contributor=contributor,
         )
         metrics.GRANTS.labels(right).inc()
+        hides_items = right == "view" and gallery.contributions == "drop"
         return SealedGrant(
             grant=seal_grant(self._key, grant, now=now, lifetime=lifetime),
             expires_in=int(lifetime.total_seconds()),
             gallery_id=gallery.id,
             gallery_expires_at=gallery.expires_at,
+            summary=GallerySummary(
+                title=gallery.title,
+                item_count=0 if hides_items else gallery.item_count,
+                size_bytes=0 if hides_items else gallery.size_bytes,
+                used_up=gallery.used_up_at is not None,
+            ),
+            hides_items=hides_items,
         )
 
     def _public(self, gallery: Gallery) -> PublicGallery:
@@ -120,6 +146,38 @@ class IssueViewGrant:
                 raise _refusal(problem if gallery.used_up_at is None else GalleryNotFound()) from None
         # The clock is read again, because the password may have waited long in the queue.
         return self._sealer.seal(gallery, "view", now=self._clock())
+
+
+class IssueContributorGrant:
+    """Issues a grant to contribute for a contributor key."""
+
+    def __init__(
+        self, queries: ContributorQueries, *, sealer: GrantSealer, grace: timedelta, clock: Clock
+    ) -> None:
+        """Builds the use case. grace: as of `IssueViewGrant`."""
+        self._queries = queries
+        self._sealer = sealer
+        self._grace = grace
+        self._clock = clock
+
+    async def __call__(self, contributor_key: str) -> SealedGrant:
+        """Returns a grant to contribute, also for a gallery that takes no contributions any more: the grant
+        says so, and the contributor may still delete its items.
+
+        Raises ContributorKeyWrong, GalleryNotFound when the gallery's code opens nothing.
+        """
+        now = self._clock()
+        key_hash = access_key_hash(contributor_key)
+        found = None if key_hash is None else await self._queries.by_key(key_hash)
+        if found is None:
+            raise _refusal(ContributorKeyWrong())
+        gallery = found.gallery
+        is_used_up = gallery.used_up_at is not None and gallery.used_up_at <= now - self._grace
+        if is_used_up or not gallery.is_shown(now):
+            raise _refusal(GalleryNotFound())
+        return self._sealer.seal(
+            gallery, "contribute", now=now, contributor=Contributor(found.id, found.name)
+        )
 
 
 class IssueManageGrant:

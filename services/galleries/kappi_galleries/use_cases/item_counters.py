@@ -37,6 +37,7 @@ async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
         sequence=envelope.sequence,
         state="ready",
         size_bytes=event.size_bytes,
+        contributor_id=event.contributor_id,
     )
     await _apply(unit, item, media_id=event.media_id, at=event.ready_at)
 

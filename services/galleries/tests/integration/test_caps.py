@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from kappi_chassis.clock import new_id
-from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.settings import GalleriesSettings
 
 pytestmark = pytest.mark.integration
@@ -42,6 +41,10 @@ async def _count(http: Any, gallery: Any, kind: str, times: int = 1) -> list[int
 async def _opens(http: Any, gallery: Any, **asked: str) -> tuple[int, str | None]:
     answer = await http("POST", VIEW, body={"code": gallery["code"], **asked})
     return answer.status, answer.json.get("code")
+
+
+async def _grant(http: Any, gallery: Any) -> Any:
+    return (await http("POST", VIEW, body={"code": gallery["code"]})).json
 
 
 @pytest.mark.parametrize("key", [None, "an-idempotency-key-for-this-one"])
@@ -207,18 +210,67 @@ async def test_fifty_at_once_pass_a_cap_of_ten_ten_times(http: Any, kind: str) -
 
 
 async def test_a_cap_that_is_raised_while_views_arrive_stays_exact(
-    http: Any, database: Any, clock: Any
+    http: Any,
 ) -> None:
     gallery = await _created(http, max_views=5)
-    queries = GalleryQueries(database)
-
-    async def view() -> bool:
-        return await queries.count_view(gallery["id"], now=clock())
-
     raised, *counted = await asyncio.gather(
-        _change(http, gallery, max_views=12), *(view() for _ in range(40))
+        _change(http, gallery, max_views=12), *(_count(http, gallery, "views") for _ in range(40))
     )
     assert raised.status == 200
-    later = [await view() for _ in range(12)]
-    assert sum([*counted, *later]) == 12
+    later = await _count(http, gallery, "views", 12)
+    assert counted.count([204]) + later.count(204) == 12
     assert (await _caps(http, gallery))[:2] == (12, 12)
+
+
+async def test_a_gallery_that_is_claimed_while_views_arrive_stays_exact(http: Any, account: Any) -> None:
+    gallery = await _created(http, max_views=6)
+    claim = http(
+        "POST", f"/v1/galleries/{gallery['id']}/claim", key=gallery["access_key"], token=account.token
+    )
+    claimed, _, *counted = await asyncio.gather(
+        claim,
+        _change(http, gallery, expires_in=7_200),
+        *(_count(http, gallery, "views") for _ in range(20)),
+    )
+    assert (claimed.status, counted.count([204])) == (200, 6)
+    (listed,) = (await http("GET", "/v1/galleries", token=account.token)).json["items"]
+    assert [listed[name] for name in (*FIELDS[:2], "expires_at")] == [6, 6, None]
+
+
+@pytest.mark.parametrize("kind", ["views", "downloads"])
+async def test_the_access_that_uses_up_a_cap_is_published_and_no_other(
+    http: Any, published: Any, kind: str
+) -> None:
+    gallery = await _created(http, **{f"max_{kind}": 2})
+    assert (await _grant(http, gallery))["summary"]["used_up"] is False
+    await _count(http, gallery, kind)
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
+    await _count(http, gallery, kind, 3)
+    events = await published()
+    assert [(topic, sequence) for topic, sequence, _ in events] == [
+        ("GalleryCreated", 1),
+        ("GalleryUpdated", 2),
+    ]
+    assert (await _grant(http, gallery))["summary"]["used_up"] is True
+
+
+async def test_a_cap_that_is_raised_within_the_grace_opens_the_gallery_at_once(http: Any, clock: Any) -> None:
+    gallery = await _created(http, max_views=1)
+    await _count(http, gallery, "views")
+    clock.pass_by(GRACE / 2)
+    await _change(http, gallery, max_views=2)
+    assert (await _grant(http, gallery))["summary"]["used_up"] is False
+    clock.pass_by(GRACE)
+    assert await _opens(http, gallery) == (200, None)
+    # The grace of the last view begins anew.
+    assert await _count(http, gallery, "views") == [204]
+    clock.pass_by(GRACE / 2)
+    assert (await _grant(http, gallery))["summary"]["used_up"] is True
+
+
+async def test_a_longer_lifetime_opens_no_used_up_gallery(http: Any, clock: Any) -> None:
+    gallery = await _created(http, max_views=1, expires_in=2 * 3_600)
+    await _count(http, gallery, "views")
+    clock.pass_by(GRACE)
+    assert (await _change(http, gallery, expires_in=7_200)).status == 200
+    assert await _opens(http, gallery) == (404, "gallery_not_found")

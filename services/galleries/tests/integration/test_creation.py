@@ -30,7 +30,7 @@ async def test_an_anonymous_gallery_comes_with_code_link_and_key(http: Any, cloc
         *("id", "code", "url", "title", "visibility", "password_protected", "expires_at", "created_at"),
         *("updated_at", "item_count", "size_bytes", "location_free", "access_key", "takedown_reason"),
         *("expires_in", "max_views", "views_used", "max_downloads", "downloads_used"),
-        "cover_media_id",
+        *("cover_media_id", "contributions"),
     }
     assert len(gallery["code"]) == 4
     assert set(gallery["code"]) <= set(ALPHABET)

@@ -47,6 +47,7 @@ async def test_nothing_is_undescribed(document: Any) -> None:
     assert set(PUBLIC) <= set(operations)
     assert {path for path, _ in operations if path.startswith("/internal/")} == {
         *("/internal/grants/view", "/internal/grants/key", "/internal/grants/owner"),
+        "/internal/grants/contributor",
         *("/internal/galleries/{gallery_id}/views", "/internal/galleries/{gallery_id}/downloads"),
         "/internal/galleries/{gallery_id}/previews",
         "/internal/jwks.json",

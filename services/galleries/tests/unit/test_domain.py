@@ -15,8 +15,8 @@ from kappi_galleries.domain.galleries import (
     GalleryId,
     LifetimePolicy,
     LifetimeRefused,
+    LineRefused,
     PasswordRefused,
-    TitleRefused,
     clean_title,
     count,
     is_kept,
@@ -77,7 +77,7 @@ def test_titles_are_trimmed(text: str, title: str | None) -> None:
     ],
 )
 def test_long_titles_and_control_characters_are_refused(text: str, code: str) -> None:
-    with pytest.raises(TitleRefused) as refused:
+    with pytest.raises(LineRefused) as refused:
         clean_title(text)
     assert refused.value.code == code
 
@@ -107,6 +107,8 @@ def test_only_an_anonymous_living_gallery_is_ever_due(gallery: Gallery) -> None:
     assert not replace(gallery, owner_id=uuid4()).is_due(NOW)
     assert not replace(gallery, expires_at=None).is_due(NOW)
     assert not replace(gallery, deleted_at=NOW).is_due(NOW)
+    used_up = replace(gallery, max_views=1, views_used=1, used_up_at=NOW - timedelta(days=9))
+    assert not replace(used_up, expires_at=NOW + timedelta(days=1)).is_due(NOW)
 
 
 A, B, C = (GalleryId(uuid4()) for _ in range(3))

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
+from aiohttp import ClientResponse
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER
+
 from kappi_gateway.auth.credentials import Credentials
-from kappi_gateway.errors import GalleryNotFound, UpstreamUnavailable
+from kappi_gateway.errors import GalleryNotFound, UpstreamTimeout, UpstreamUnavailable
+from kappi_gateway.http.headers import ROLE, TO_STATISTICS, passing
 from kappi_gateway.http.request import Request
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams, traced, whole
 
 
 class AccessCounts:
-    """Asks the service that owns the cap. An answer that it does not count is not given."""
+    """Asks the service that owns the cap. An answer that it does not count is not given, and not recorded."""
 
     def __init__(self, upstreams: Upstreams, credentials: Credentials) -> None:
         self._upstreams = upstreams
         self._credentials = credentials
 
-    async def take(self, target: str, request: Request) -> None:
-        """Counts one access, unless a manager of the gallery asks. target: the value of COUNTED_HEADER.
+    async def take(self, answer: ClientResponse, request: Request) -> None:
+        """Counts what the headers of the media service's answer name.
 
         Raises GalleryNotFound when the cap is reached; UpstreamUnavailable, UpstreamTimeout.
         """
+        if (count := answer.headers.get(COUNTED_HEADER)) is not None:
+            await self._count(count, request)
+        if (access := answer.headers.get(ACCESS_HEADER)) is not None:
+            with suppress(UpstreamUnavailable, UpstreamTimeout):  # statistics never refuse an answer
+                await self._record(access, request)
+
+    async def _count(self, target: str, request: Request) -> None:
+        """Counts one access, unless a manager of the gallery asks."""
         gallery_id = UUID(target.split("/")[3])
         if await self._credentials.manages(gallery_id, request):
             return
@@ -32,3 +45,9 @@ class AccessCounts:
             raise GalleryNotFound
         if response.status != 204:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+
+    async def _record(self, target: str, request: Request) -> None:
+        headers = [*passing(request.headers, TO_STATISTICS), *traced(), ("x-forwarded-for", request.address)]
+        if (role := await self._credentials.role_of(request)) is not None:
+            headers.append((ROLE, role))
+        await whole(await self._upstreams.send(Service.MEDIA, "POST", target, headers=headers))

@@ -17,6 +17,7 @@ from kappi_gateway.auth.grant_cache import GrantCache, Granted, GrantKey, KeptGr
 from kappi_gateway.auth.grant_client import GrantClient
 from kappi_gateway.auth.owner_grants import GALLERIES, OWNER, OwnerGrants, bearer
 from kappi_gateway.errors import (
+    ContributorKeyWrong,
     CredentialsMissing,
     GalleryKeyMissing,
     GalleryNotFound,
@@ -24,15 +25,24 @@ from kappi_gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from kappi_gateway.http.headers import AUTHORIZATION, GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
+from kappi_gateway.http.headers import (
+    AUTHORIZATION,
+    CONTRIBUTOR_KEY,
+    GALLERY_CODE,
+    GALLERY_KEY,
+    GALLERY_PASSWORD,
+    first,
+    text,
+)
 from kappi_gateway.http.request import Request
 from kappi_gateway.limits.address_key import limit_key
 from kappi_gateway.limits.guesses import GuessLimit
 from kappi_gateway.routes import Credential, Limit, Route
 
-# Looking up a metric's child costs more than counting; these two are counted with every request.
+# Looking up a metric's child costs more than counting; these are counted with every request.
 _VIEWS_CACHED = metrics.GRANTS.labels("view", "cached")
 _KEYS_CACHED = metrics.GRANTS.labels("key", "cached")
+_CONTRIBUTORS_CACHED = metrics.GRANTS.labels("contributor", "cached")
 
 MOVE = "move"
 _BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT})
@@ -67,10 +77,14 @@ def _password(request: Request) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ExistingCode:
-    """A code that opens a gallery. code: in its normal form. is_protected: it needs a password, too."""
+    """A code that opens a gallery. code: in its normal form. grant: None if it needs a password, too."""
 
     code: str
-    is_protected: bool
+    grant: KeptGrant | None
+
+    @property
+    def is_protected(self) -> bool:
+        return self.grant is None
 
 
 class Credentials:
@@ -102,18 +116,22 @@ class Credentials:
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
-            return await self.of_viewer(request)
+            granted = await self.of_viewer(request)
+            return await self._of_insider(granted, request) if granted.grant.hides_items else granted
         if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
         if route.takes_signature and _SIGNATURE in request.scope["query_string"]:
             return None
         access_key = first(request.headers, GALLERY_KEY)
+        contributor_key = None if rule is Credential.MANAGER else first(request.headers, CONTRIBUTOR_KEY)
         shown = first(request.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
-        if (access_key or shown) and self._owner_grants is not None:
+        if (access_key or contributor_key or shown) and self._owner_grants is not None:
             # A token that is sent must be valid, whatever else is sent, as in galleries and identity.
             await self._owner_grants.account_of(request.headers)
         if access_key:
             return await self._by_key(text(access_key))
+        if contributor_key:
+            return await self._by_contributor_key(text(contributor_key))
         if shown:
             return await self._by_code(shown, request.address, password=_password(request))
         token = None if self._owner_grants is None else bearer(request.headers)
@@ -123,6 +141,8 @@ class Credentials:
             )
         if rule is Credential.MANAGER:
             raise GalleryKeyMissing("Send the access key in X-Gallery-Key, or the owner's access token.")
+        if rule is Credential.UPLOADER:
+            raise GalleryKeyMissing("Send X-Gallery-Key, X-Contributor-Key, or the owner's access token.")
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
 
     async def has_token(self, request: Request) -> bool:
@@ -165,17 +185,40 @@ class Credentials:
         """Whether the request has a credential that manages the gallery, beside the one that it was granted
         for. A wrong one is ignored. Raises UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
         """
+        return await self._of_manager(gallery_id, request) is not None
+
+    async def _of_manager(self, gallery_id: UUID, request: Request) -> Granted | None:
+        """As `manages`; returns the grant."""
         access_key = first(request.headers, GALLERY_KEY)
         try:
             if access_key:
-                return (await self._by_key(text(access_key))).grant.gallery_id == gallery_id
+                granted = await self._by_key(text(access_key))
+                return granted if granted.grant.gallery_id == gallery_id else None
             token = None if self._owner_grants is None else bearer(request.headers)
             if token is None or self._owner_grants is None:
-                return False
-            await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(gallery_id))
+                return None
+            return await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(gallery_id))
         except (AccessTokenInvalid, GalleryNotFound, GrantRefused):
-            return False
-        return True
+            return None
+
+    async def _of_insider(self, viewer: Granted, request: Request) -> Granted:
+        """Returns the grant of a manager or a contributor of a gallery whose viewers see no items, if the
+        request has such a credential, too; else the viewer's.
+
+        Raises ContributorKeyWrong, GrantRefused (a contributor key that is void), UpstreamUnavailable,
+        UpstreamTimeout, KeysUnavailable.
+        """
+        gallery_id = viewer.grant.gallery_id
+        manager = await self._of_manager(gallery_id, request)
+        if manager is not None:
+            return manager
+        contributor_key = first(request.headers, CONTRIBUTOR_KEY)
+        if not contributor_key:
+            return viewer
+        granted = await self._by_contributor_key(text(contributor_key))
+        if granted.grant.gallery_id != gallery_id:
+            raise ContributorKeyWrong
+        return granted
 
     async def role_of(self, request: Request) -> Role | None:
         """Returns the role in a valid token; None without one. It never refuses and hardly ever waits."""
@@ -217,12 +260,12 @@ class Credentials:
         """
         try:
             granted = await self._by_code(request.parameters[0], request.address, password=None)
-            return ExistingCode(granted.key.code, is_protected=False)
+            return ExistingCode(granted.key.code, granted.grant)
         except GrantRefused as refused:
             code = normal_code(request.parameters[0])
             if refused.status != Unauthenticated.status or code is None:
                 raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from refused
-            return ExistingCode(code, is_protected=True)
+            return ExistingCode(code, None)
 
     async def _by_code(self, raw_code: bytes, address: str, *, password: str | None) -> Granted:
         code = normal_code(raw_code)
@@ -284,4 +327,14 @@ class Credentials:
         grant = await self._cache.obtain(
             key, lambda: self._grant_client.ask("key", {"access_key": access_key})
         )
+        return Granted(key, grant, cached=False)
+
+    async def _by_contributor_key(self, contributor_key: str) -> Granted:
+        key = GrantKey("contributor", "", self._digests(contributor_key))
+        kept = self._cache.find(key)
+        if kept is not None:
+            _CONTRIBUTORS_CACHED.inc()
+            return Granted(key, kept, cached=True)
+        question = {"contributor_key": contributor_key}
+        grant = await self._cache.obtain(key, lambda: self._grant_client.ask("contributor", question))
         return Granted(key, grant, cached=False)

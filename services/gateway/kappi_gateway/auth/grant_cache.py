@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from kappi_chassis.clock import Monotonic
 
 from kappi_gateway import metrics
@@ -28,12 +29,23 @@ class GrantKey(NamedTuple):
     digest: bytes
 
 
+class GallerySummary(msgspec.Struct, frozen=True):
+    """What the page of a gallery says about it, as of the grant. used_up: a cap is reached."""
+
+    title: str | None
+    item_count: int
+    size_bytes: int
+    used_up: bool
+
+
 @dataclass(frozen=True, slots=True)
 class KeptGrant:
     """A sealed grant.
 
     reusable_s: seconds for which it may be reused after it was given. account_id: the owner's account if the
     grant was given for an access token, else None. gallery_expires_at: None if the gallery does not expire.
+    summary: None from an earlier version of the galleries service.
+    hides_items: it is one to view a gallery whose viewers see no items.
     """
 
     token: str
@@ -41,6 +53,12 @@ class KeptGrant:
     reusable_s: float
     account_id: UUID | None = None
     gallery_expires_at: datetime | None = None
+    summary: GallerySummary | None = None
+    hides_items: bool = False
+
+    @property
+    def used_up(self) -> bool:
+        return self.summary is not None and self.summary.used_up
 
 
 @dataclass(frozen=True, slots=True)

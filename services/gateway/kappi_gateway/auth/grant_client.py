@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import ClientResponse
 
 from kappi_gateway import metrics
-from kappi_gateway.auth.grant_cache import KeptGrant
+from kappi_gateway.auth.grant_cache import GallerySummary, KeptGrant
 from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams, decoded, traced, whole
@@ -18,7 +18,7 @@ from kappi_gateway.upstream import Upstreams, decoded, traced, whole
 MARGIN_S = 10.0
 """A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
 
-Kind = Literal["view", "key", "owner"]
+Kind = Literal["view", "key", "contributor", "owner"]
 _REFUSAL_HEADERS = frozenset({b"content-type", b"retry-after", b"www-authenticate"})
 
 
@@ -27,6 +27,8 @@ class _Answer(msgspec.Struct):
     expires_in: float
     gallery_id: UUID
     gallery_expires_at: datetime | None = None
+    summary: GallerySummary | None = None
+    hides_items: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -66,6 +68,8 @@ class GrantClient:
             gallery_id=answer.gallery_id,
             reusable_s=reusable_s,
             gallery_expires_at=answer.gallery_expires_at,
+            summary=answer.summary,
+            hides_items=answer.hides_items,
         )
 
 

@@ -28,8 +28,8 @@ _PREFLIGHT = [
         b"access-control-allow-headers",
         (
             b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, "
-            b"Last-Event-ID, Range, Traceparent, X-Gallery-Code, X-Gallery-Key, X-Gallery-Password, "
-            b"X-Request-Id"
+            b"Last-Event-ID, Range, Traceparent, X-Contributor-Key, X-Gallery-Code, X-Gallery-Key, "
+            b"X-Gallery-Password, X-Request-Id"
         ),
     ),
     (b"access-control-max-age", b"86400"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kappi_contracts.grants import COUNTED_HEADER
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER
 
 from kappi_gateway.errors import HeaderUnreadable
 
@@ -16,6 +16,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 AUTHORIZATION = b"authorization"
 GALLERY_KEY = b"x-gallery-key"
+CONTRIBUTOR_KEY = b"x-contributor-key"
 GALLERY_CODE = b"x-gallery-code"
 GALLERY_PASSWORD = b"x-gallery-password"
 LAST_EVENT_ID = b"last-event-id"
@@ -63,6 +64,9 @@ WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
 ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
+TO_STATISTICS: Mapping[bytes, str] = {b"accept-language": "accept-language", b"user-agent": "user-agent"}
+"""What a recorded access says of its caller (ADR-0024), beside address and role."""
+
 SIGNED = "x-kappi-signed"
 """Number of files that an answer of the media service signs, for the limit; the client does not get it."""
 
@@ -95,6 +99,7 @@ _NOT_OURS_TO_SHOW = frozenset(
         b"traceparent",
         b"x-kappi-grant",
         SIGNED.encode(),
+        ACCESS_HEADER.encode(),
         COUNTED_HEADER.encode(),
         b"x-request-id",
     }

@@ -33,6 +33,11 @@ RULES: Mapping[Limit, RateRule] = {
         refusal=errors.TooManyGalleries,
         is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
     ),
+    Limit.CONTRIBUTOR: RateRule(
+        name="contributors",
+        refusal=errors.TooManyContributions,
+        is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
+    ),
     Limit.SIGN_UP: RateRule(
         name="accounts",
         refusal=errors.TooManyAccounts,

@@ -21,6 +21,8 @@ from kappi_contracts.events import (
 
 ITEM_READY, ITEM_DELETED = "item_ready", "item_deleted"
 GALLERY_UPDATED, GALLERY_DELETED = "gallery_updated", "gallery_deleted"
+OF_GALLERY = frozenset({GALLERY_UPDATED, GALLERY_DELETED})
+"""The changes that name no item."""
 RESET = "reset"
 
 _encode = msgspec.json.Encoder().encode

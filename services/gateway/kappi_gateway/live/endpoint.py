@@ -7,7 +7,7 @@ from kappi_chassis.http.unknown_fields import refuse_unknown_parameters
 
 from kappi_gateway.auth.credentials import Credentials
 from kappi_gateway.auth.grant_cache import Granted
-from kappi_gateway.errors import GrantRefused
+from kappi_gateway.errors import GalleryNotFound, GrantRefused
 from kappi_gateway.http.client_disconnect import ClientDisconnect
 from kappi_gateway.http.headers import LAST_EVENT_ID, first
 from kappi_gateway.http.refusal import send_refusal
@@ -24,7 +24,8 @@ _HEADERS = [
 
 
 class LiveEndpoint:
-    """Checks the access as a view of the gallery does, then sends what the stream is told.
+    """Checks the access as a view of the gallery does, then sends what the stream is told. A gallery that is
+    used up can be viewed no more, so it opens no stream.
 
     places: of requests; the check takes one, the stream does not.
     """
@@ -45,6 +46,8 @@ class LiveEndpoint:
         except GrantRefused as refused:
             await send_refusal(request, refused)
             return
+        if granted.grant.used_up:
+            raise GalleryNotFound
         if disconnect.happened:
             return
         if request.method == "HEAD":

@@ -85,15 +85,16 @@ class Stream:
             self._wake()
 
     async def read(self) -> bytes | None:
-        """Returns all chunks that wait, as one; None at the end."""
+        """Returns the next chunk; None at the end.
+
+        Chunks are shared by the streams of a gallery. Joined ones would be memory of each slow client.
+        """
         while not self._waiting:
             if self.ended is not None:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        chunk = b"".join(self._waiting)
-        self._waiting.clear()
-        return chunk
+        return self._waiting.pop(0)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +20,14 @@ from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import KeptGrant
 from kappi_gateway.errors import LiveUnavailable, TooManyViewers
-from kappi_gateway.live.changes import RESET, changes_of, event_lines
+from kappi_gateway.live.changes import (
+    GALLERY_DELETED,
+    OF_GALLERY,
+    RESET,
+    Change,
+    changes_of,
+    event_lines,
+)
 from kappi_gateway.live.positions import Partition, Positions
 from kappi_gateway.live.recent_changes import RecentChanges, Recorded
 from kappi_gateway.live.stream import End, Stream
@@ -33,6 +40,10 @@ Each stream is told a random time, so that the clients of a stopped gateway do n
 """
 CHECK_TIMEOUT_S = 5.0
 CHECKS_AT_ONCE = 32
+MOST_TOLD_AT_ONCE = 500
+"""Changes that are told one by one. Loading the gallery costs a client less than more of them, and a chunk is
+bounded.
+"""
 _RESET = event_lines(RESET, {})
 
 Reopen = Callable[[str], Awaitable[KeptGrant | None]]
@@ -47,10 +58,19 @@ class _Group:
     """The streams of one gallery.
 
     waiting: changes not yet told, with the times of their events. awaits_check: nothing is told until the
-    access of the streams was checked again.
+    access of the streams was checked again. hides_items: viewers of the gallery see no items, so streams are
+    told of none; taken from the latest grant.
     """
 
-    __slots__ = ("awaits_check", "expires_at", "gallery_id", "is_deleted", "streams", "waiting")
+    __slots__ = (
+        "awaits_check",
+        "expires_at",
+        "gallery_id",
+        "hides_items",
+        "is_deleted",
+        "streams",
+        "waiting",
+    )
 
     def __init__(self, gallery_id: UUID) -> None:
         self.gallery_id = gallery_id
@@ -58,11 +78,15 @@ class _Group:
         self.streams: dict[Stream, None] = {}
         self.waiting: list[tuple[Recorded, datetime]] = []
         self.awaits_check = False
+        self.hides_items = False
         self.is_deleted = False
 
     def end(self, reason: End) -> None:
         for stream in self.streams:
             stream.end(reason)
+
+    def shows(self, recorded: Recorded) -> bool:
+        return not self.hides_items or recorded.change.kind in OF_GALLERY
 
 
 class LiveStreams:
@@ -197,9 +221,9 @@ class LiveStreams:
             cut=cut,
             most_waiting=self._most_waiting,
         )
-        stream.put(self._beginning(self._positions, grant.gallery_id, last_event_id))
+        group.expires_at, group.hides_items = grant.gallery_expires_at, grant.hides_items
+        stream.put(self._beginning(self._positions, group, last_event_id))
         group.streams[stream] = None
-        group.expires_at = grant.gallery_expires_at
         self._groups[grant.gallery_id] = group
         self._turns[stream.slot].add(stream)
         metrics.LIVE_STREAMS.inc()
@@ -223,20 +247,25 @@ class LiveStreams:
         for group in self._groups.values():
             group.end(End.DRAINED)
 
-    def _beginning(self, positions: Positions, gallery_id: UUID, last_event_id: bytes | None) -> bytes:
+    def _beginning(self, positions: Positions, group: _Group, last_event_id: bytes | None) -> bytes:
         retry = b"retry: %d\n" % random.randint(*RECONNECT_MS)  # noqa: S311 - spreads load, keeps no secret
-        missed = None if last_event_id is None else self._missed(positions, gallery_id, last_event_id)
+        missed = None if last_event_id is None else self._missed(positions, group, last_event_id)
         if last_event_id is not None:
             metrics.LIVE_RESUMED.labels("reset" if missed is None else "continued").inc()
         bodies = [_RESET] if missed is None else [recorded.change.body for recorded in missed]
         return retry + _joined(bodies, positions.event_id())
 
-    def _missed(self, positions: Positions, gallery_id: UUID, last_event_id: bytes) -> list[Recorded] | None:
-        """Returns the changes after an id; None if some may be missing, or if another gateway is ahead."""
+    def _missed(self, positions: Positions, group: _Group, last_event_id: bytes) -> list[Recorded] | None:
+        """Returns the changes after an id; None if some may be missing, if another gateway is ahead, or if
+        they are too many.
+        """
         seen = positions.read(last_event_id)
         if seen is None or any(offset > here for offset, here in zip(seen, positions.next, strict=True)):
             return None
-        return self._recent.since(gallery_id, seen)
+        missed = self._recent.since(group.gallery_id, seen)
+        if missed is None or len(missed) > MOST_TOLD_AT_ONCE:
+            return None
+        return [recorded for recorded in missed if group.shows(recorded)]
 
     def _tell(self, recorded: Recorded, envelope: Envelope[Event]) -> None:
         group = self._groups.get(recorded.change.gallery_id)
@@ -256,16 +285,20 @@ class LiveStreams:
                 group.end(End.ACCESS)
                 return
             group.expires_at = event.expires_at
-            group.awaits_check = True
-            self._to_check[group] = None
-            self._checks_due.set()
+            self._check_soon(group)
+
+    def _check_soon(self, group: _Group) -> None:
+        group.awaits_check = True
+        self._to_check[group] = None
+        self._checks_due.set()
 
     def _check_no_more(self, group: _Group) -> None:
         group.awaits_check = False
         self._to_check.pop(group, None)
 
     def _deliver(self, group: _Group) -> None:
-        waiting, group.waiting = group.waiting, []
+        waiting = [(recorded, time) for recorded, time in group.waiting if group.shows(recorded)]
+        group.waiting = []
         if waiting and self._positions is not None:
             event_id = self._positions.event_id()
             now = self._clock()
@@ -290,10 +323,12 @@ class LiveStreams:
                 await asyncio.gather(*map(self._check, groups))
 
     async def _check(self, group: _Group) -> None:
-        """Ends the streams of a changed gallery whose code opens it no more, then tells the others.
+        """Ends the streams of a gallery that is changed or past its deadline if their code opens it no more,
+        then tells the others.
 
         Passwords are not kept, so a stream that came with one ends; its client shows it again.
         """
+        used_up = False
         for code in {stream.code for stream in group.streams if not stream.is_protected}:
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
@@ -301,20 +336,40 @@ class LiveStreams:
             except (Problem, TimeoutError):
                 _end(group.streams, code, End.INTERRUPTED)
                 continue
-            if grant is None or grant.gallery_id != group.gallery_id:
+            if grant is not None and grant.gallery_id == group.gallery_id:
+                group.expires_at, used_up = grant.gallery_expires_at, grant.used_up
+                group.hides_items = grant.hides_items
+            elif not self._is_expired(group):
                 _end(group.streams, code, End.ACCESS)
         for stream in group.streams:
             if stream.is_protected:
                 stream.end(End.ACCESS)
-        if group not in self._to_check:
-            group.awaits_check = False
+        if group in self._to_check:
+            return
+        group.awaits_check = False
+        if used_up or self._is_expired(group):
+            self._tell_that_it_is_over(group)
+        else:
             self._deliver(group)
+
+    def _is_expired(self, group: _Group) -> bool:
+        return group.expires_at is not None and group.expires_at <= self._clock()
+
+    def _tell_that_it_is_over(self, group: _Group) -> None:
+        """Tells the streams of an expired or used up gallery what those of a deleted one are told."""
+        group.waiting.clear()
+        if self._positions is not None:
+            body = event_lines(GALLERY_DELETED, {"id": group.gallery_id})
+            chunk = _joined([body], self._positions.event_id())
+            for stream in group.streams:
+                stream.put(chunk)
+        group.end(End.ACCESS)
 
     async def _send_heartbeats(self) -> None:
         while True:
             for turn in self._turns:
                 await asyncio.sleep(self._turn_s)
-                self._end_expired()
+                self._check_expired()
                 self._send_heartbeat(turn)
 
     def _send_heartbeat(self, turn: Iterable[Stream]) -> None:
@@ -326,15 +381,20 @@ class LiveStreams:
             is_behind = self._groups[stream.gallery_id].waiting
             stream.put(b":\n\n" if is_behind else whole)
 
-    def _end_expired(self) -> None:
-        now = self._clock()
+    def _check_expired(self) -> None:
         for group in self._groups.values():
-            if group.expires_at is not None and group.expires_at <= now:
-                group.end(End.ACCESS)
+            if not group.awaits_check and self._is_expired(group):
+                self._check_soon(group)
 
 
 def _chunk(waiting: Iterable[tuple[Recorded, datetime]], event_id: bytes, *, after: int) -> bytes:
-    return _joined([recorded.change.body for recorded, _ in waiting if recorded.number > after], event_id)
+    return _joined(_bodies([recorded.change for recorded, _ in waiting if recorded.number > after]), event_id)
+
+
+def _bodies(changes: Sequence[Change]) -> list[bytes]:
+    if len(changes) <= MOST_TOLD_AT_ONCE:
+        return [change.body for change in changes]
+    return [_RESET, *(change.body for change in changes if change.kind == GALLERY_DELETED)]
 
 
 def _joined(bodies: Iterable[bytes], event_id: bytes) -> bytes:

@@ -31,6 +31,13 @@ _SCHEMES: Document = {
         "name": "X-Gallery-Key",
         "description": "The access key of an anonymous gallery, shown once, when it is created.",
     },
+    "ContributorKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Contributor-Key",
+        "description": "The key of a contributor, from `POST /v1/g/{code}/contributors`; it allows uploads "
+        "to that gallery, and changes and deletions of the own items.",
+    },
     "GalleryCode": {
         "type": "apiKey",
         "in": "header",
@@ -50,11 +57,13 @@ _BY_TOKEN: list[Document] = [{"AccessToken": []}, {"OAuth2": []}]
 _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
     Credential.ACCOUNT: _BY_TOKEN,
-    Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
+    Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}, {"ContributorKey": []}],
     Credential.CODE_WITHOUT_PASSWORD: [{}],
     Credential.MANAGER: [{"GalleryKey": []}, *_BY_TOKEN],
+    Credential.UPLOADER: [{"GalleryKey": []}, {"ContributorKey": []}, *_BY_TOKEN],
     Credential.VIEWER: [
         {"GalleryKey": []},
+        {"ContributorKey": []},
         {"GalleryCode": []},
         {"GalleryCode": [], "GalleryPassword": []},
         *_BY_TOKEN,

@@ -44,19 +44,25 @@ for a moved item. `GET /v1/media/{id}` returns the item.
 
 `gallery_updated`: title, visibility, deadline or another detail changed. Data: `{"id": …}`.
 
-`gallery_deleted`: the gallery was deleted; the stream ends. Data: `{"id": …}`.
+`gallery_deleted`: the gallery was deleted, it expired, or a cap is reached; the stream ends. Data: \
+`{"id": …}`.
 
 `reset`: load the gallery now, with `GET /v1/g/{code}`. Data: `{}`. A new stream begins with it, so nothing \
 is missed between the view and the stream. A stream that continues an earlier one begins with it if changes \
-may be missing.
+may be missing. It also stands for more than 500 changes at once.
 
 Send the last `id` in `Last-Event-ID` to continue after an interruption, at any gateway; browsers do so by \
 themselves, after the time in `retry`. An `id` stands for all events before it, and may come without an \
 event. Comments are heartbeats, about four a minute. Ignore events that you do not know.
 
 A stream ends when its client may not see the gallery any more: another code or password, private, taken \
-down, expired, deleted. The next request is then refused as a view is. After a change of the gallery, a \
-stream that came with a password ends as well, and may be continued at once."""
+down, expired, used up, deleted. The next request is then refused as a view is. After a change of the \
+gallery, a stream that came with a password ends as well, and may be continued at once.
+
+`EventSource` of browsers continues after an end or a broken connection, and stops for good at any answer \
+but 200: its `readyState` is then `CLOSED`. Ask with `HEAD` before a new one is made: 404 and 401 are final, \
+and 429 and 503 say in `Retry-After` how long to wait. It cannot send `X-Gallery-Password`: for a gallery \
+with a password, read the answer of `fetch`."""
 
 
 def _live() -> Document:

@@ -14,7 +14,7 @@ from kappi_chassis.base_url import BASE_URL
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
-from kappi_contracts.grants import COUNTED_HEADER, GRANT_HEADER
+from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.auth.access_counts import AccessCounts
 from kappi_gateway.auth.credentials import Credentials, normal_code
@@ -190,8 +190,8 @@ class ProxyRoute:
                 response = await self._after_a_move(
                     request, target, granted=granted, body=body, missing=response
                 )
-            if self._route.may_be_counted and (count := response.headers.get(COUNTED_HEADER)) is not None:
-                await self._counts.take(count, request)
+            if self._route.may_be_counted:
+                await self._counts.take(response, request)
             if self._limit is not None and payer is not None:
                 await _settle(self._limit, payer, response)
             if self._route.changes_gallery and response.status < 300:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from importlib.resources import files
 
@@ -17,10 +18,14 @@ from kappi_chassis.problems import NotFound
 
 from kappi_gateway.http.request import Endpoint, Request
 from kappi_gateway.http.router import Router
-from kappi_gateway.http.static import Page, send_page
+from kappi_gateway.http.static import Headers, Page, send_page
 
-APPLICATIONS = {"/": "home", "/account": "home", "/manage/{id}": "home", "/g/{code}": "gallery"}
-"""Templates of the pages that are applications, and the name of their HTML and of their folder of sources."""
+APPLICATIONS = {"/": "home", "/account": "home", "/manage/{id}": "home"}
+"""Templates of the pages that are applications and the same for all, and the name of their HTML and of their
+folder of sources.
+"""
+GALLERY = "/g/{code}"
+"""The template of the page of a gallery, whose HTML says something about it (`gallery_page`)."""
 MISSING = "missing"
 _STYLE, _SCRIPT = "/*style*/", "/*script*/"
 _ROOT = 'href="/'
@@ -32,19 +37,39 @@ _ASSET_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charse
 _UNINDEXED = {"gallery", MISSING}
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The HTML of an application, and the headers of the page."""
+
+    html: str
+    headers: Headers
+
+    def page(self, html: str | None = None, *, cache: str = "no-cache") -> Page:
+        """Builds the page. html: in place of that of the application."""
+        body = (html or self.html).encode()
+        return Page.of(
+            body,
+            content_type="text/html; charset=utf-8",
+            etag=blake2b(body, digest_size=12).hexdigest(),
+            cache=cache,
+            extra=self.headers,
+        )
+
+
 def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None:
-    """Adds the pages and their files to the router.
+    """Adds the pages that are the same for all, and the files of all pages, to the router.
 
     media_origins: origins of the object store that serve pictures and films, and take uploads.
     """
     for template, name in APPLICATIONS.items():
-        router.add("GET", template, _endpoint(build_application(name, template, media_origins)))
+        application = build_application(name, template, media_origins)
+        router.add("GET", template, _endpoint(application.page()))
     router.add("GET", "/docs", _endpoint(build_page("docs", media_origins)))
     router.add("GET", "/assets/{name}", Assets())
 
 
-def build_application(name: str, template: str, media_origins: Sequence[str]) -> Page:
-    """Builds the page of an application. template: the path of the page, which decides its relative links."""
+def build_application(name: str, template: str, media_origins: Sequence[str]) -> Application:
+    """Builds the HTML of an application. template: the path of the page, which decides its relative links."""
     folder = files(__package__)
     manifest = json.loads((folder / "assets" / "manifest.json").read_text("utf-8"))
     entry = manifest[f"src/{name}/main.ts"]
@@ -66,7 +91,7 @@ def build_application(name: str, template: str, media_origins: Sequence[str]) ->
         " ".join(("connect-src 'self'", *media_origins, "data:")),
         "worker-src 'self'",
     )
-    return _page(html, policy, is_indexed=name not in _UNINDEXED)
+    return Application(html, _headers(policy, is_indexed=name not in _UNINDEXED))
 
 
 def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Page:
@@ -82,7 +107,8 @@ def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Pa
     policy = _policy(
         f"script-src '{_hash(script)}'", f"style-src '{_hash(style)}'", media_origins, "connect-src 'self'"
     )
-    return _page(html.replace(_ROOT, f'href="{path}/'), policy, is_indexed=name not in _UNINDEXED)
+    html = html.replace(_ROOT, f'href="{path}/')
+    return Application(html, _headers(policy, is_indexed=name not in _UNINDEXED)).page()
 
 
 class Assets:
@@ -115,19 +141,13 @@ def _sheets(manifest: dict[str, dict[str, list[str]]], chunk: dict[str, list[str
     return list(dict.fromkeys([*found, *chunk.get("css", ())]))
 
 
-def _page(html: str, policy: str, *, is_indexed: bool) -> Page:
-    body = html.encode()
-    return Page.of(
-        body,
-        content_type="text/html; charset=utf-8",
-        etag=blake2b(body, digest_size=12).hexdigest(),
-        extra=(
-            (b"content-security-policy", policy.encode()),
-            (b"referrer-policy", b"no-referrer"),  # the address of a gallery gives access to it
-            (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-            (b"cross-origin-opener-policy", b"same-origin"),
-            (b"x-robots-tag", b"all" if is_indexed else b"noindex"),
-        ),
+def _headers(policy: str, *, is_indexed: bool) -> Headers:
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"referrer-policy", b"no-referrer"),  # the address of a gallery gives access to it
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"x-robots-tag", b"all" if is_indexed else b"noindex"),
     )
 
 

@@ -6,7 +6,13 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from kappi_contracts.grants import COUNTED_HEADER, AccessCount, counted_access
+from kappi_contracts.grants import (
+    ACCESS_HEADER,
+    COUNTED_HEADER,
+    AccessCount,
+    counted_access,
+    recorded_access,
+)
 from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
 from kappi_testkit.gateway.stack import Stack
 
@@ -31,9 +37,24 @@ def answers(stack: Stack, *, counted: int = 204, key_of: UUID = GALLERY_ID) -> N
     stack.galleries.answer = answer
 
 
-def media_counts(stack: Stack, count: AccessCount, status: int = 200) -> None:
-    header = (COUNTED_HEADER.encode(), counted_access(count, GALLERY_ID).encode())
-    stack.media.always(Reply(status=status, headers=(header,)))
+RECORD = recorded_access("view", GALLERY_ID)
+
+
+def media_counts(stack: Stack, count: AccessCount, *, records: int = 204) -> None:
+    """Makes the media service name this count and an access, which it records with this status."""
+    headers = (
+        (COUNTED_HEADER.encode(), counted_access(count, GALLERY_ID).encode()),
+        (ACCESS_HEADER.encode(), RECORD.encode()),
+    )
+
+    async def answer(seen: Seen) -> Reply:
+        return Reply(status=records) if seen.method == "POST" else Reply(headers=headers)
+
+    stack.media.answer = answer
+
+
+def recorded(stack: Stack) -> list[Seen]:
+    return [seen for seen in stack.media.seen if seen.method == "POST"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +74,8 @@ async def test_an_answer_is_counted_each_time_and_then_given(
     for _ in range(3):
         answer = await stack.ask("GET", target)
         assert (answer.status, answer.body) == (200, b"{}")
-        assert COUNTED_HEADER not in answer.headers
+        assert not {COUNTED_HEADER, ACCESS_HEADER} & set(answer.headers)
+    assert [seen.raw_path for seen in recorded(stack)] == [RECORD.encode()] * 3
     assert counts(stack) == [counted_access(count, GALLERY_ID).encode()] * 3
 
 
@@ -63,6 +85,7 @@ async def test_an_answer_past_the_cap_is_that_of_an_expired_gallery(stack: Stack
     media_counts(stack, "views")
     answer = await stack.ask("GET", target)
     assert (answer.status, answer.code) == (404, "gallery_not_found")
+    assert recorded(stack) == []
     stack.galleries.always(problem_reply(404, "gallery_not_found"))
     stack.time.now_s += 60
     expired = await stack.ask("GET", VIEW)
@@ -82,6 +105,25 @@ async def test_an_answer_that_cannot_be_counted_is_not_given(stack: Stack) -> No
     answers(stack, counted=500)
     media_counts(stack, "views")
     assert (await stack.ask("GET", VIEW)).status == 503
+    assert recorded(stack) == []
+
+
+async def test_an_access_is_recorded_with_what_its_caller_says(with_accounts: Stack) -> None:
+    stack = with_accounts
+    answers(stack, key_of=OTHER)
+    media_counts(stack, "views")
+    lines = ("Accept-Language: de", "User-Agent: curl/8", "Range: bytes=0-")
+    assert (await stack.ask("GET", VIEW, *lines, KEY, stack.bearer())).status == 200
+    (seen,) = recorded(stack)
+    told = {"accept-language": "de", "user-agent": "curl/8", "x-kappi-role": "user"}
+    assert {**seen.headers, **told, "x-forwarded-for": "127.0.0.1"} == seen.headers
+    assert not {"range", "authorization", "x-gallery-key"} & set(seen.headers)
+
+
+async def test_statistics_refuse_no_answer(stack: Stack) -> None:
+    answers(stack)
+    media_counts(stack, "views", records=500)
+    assert (await stack.ask("GET", VIEW)).status == 200
 
 
 async def test_the_managers_own_look_is_not_counted(with_accounts: Stack) -> None:
@@ -90,7 +132,7 @@ async def test_the_managers_own_look_is_not_counted(with_accounts: Stack) -> Non
     media_counts(stack, "views")
     for credential in (KEY, stack.bearer()):
         assert (await stack.ask("GET", VIEW, credential)).status == 200
-    assert counts(stack) == []
+    assert (counts(stack), len(recorded(stack))) == ([], 2)
 
 
 async def test_the_credential_of_another_gallery_counts(with_accounts: Stack) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.bus.mac import EventMac
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
+from kappi_contracts.events import AccountDeleted, ContributorRemoved, Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache, GrantKey, KeptGrant
 from kappi_gateway.consumers import GalleryChanges
@@ -35,6 +35,12 @@ def updated(gallery_id: UUID) -> Event:
 
 def deleted(gallery_id: UUID) -> Event:
     return GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="requested", deleted_at=NOW)
+
+
+def contributor_removed(gallery_id: UUID) -> Event:
+    return ContributorRemoved(
+        contributor_id=uuid4(), gallery_id=gallery_id, items_deleted=False, removed_at=NOW
+    )
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ async def send(producer: Producer, event: Event, *, sequence: int = 2) -> None:
     )
 
 
-@pytest.mark.parametrize("change", [updated, deleted])
+@pytest.mark.parametrize("change", [updated, deleted, contributor_removed])
 async def test_a_change_drops_the_grants_of_its_gallery(
     cache: GrantCache, producer: Producer, connection: KafkaConnection, change: Callable[[UUID], Event]
 ) -> None:

@@ -42,8 +42,8 @@ async def test_each_operation_shows_its_parameters(page: Page, with_accounts: St
     shown = "document.getElementById('{}').textContent"
     assert "CredentialsAuthorization: Bearer" in await page.run(shown.format("get-v1-me"))
     assert (
-        "X-Gallery-Key, or X-Gallery-Code, or X-Gallery-Code and X-Gallery-Password, or Authorization: Bearer"
-        in await page.run(shown.format("get-v1-media-id-"))
+        "X-Gallery-Key, or X-Contributor-Key, or X-Gallery-Code, or X-Gallery-Code and X-Gallery-Password, "
+        "or Authorization: Bearer" in await page.run(shown.format("get-v1-media-id-"))
     )
     assert "OAuth2" not in await page.run("document.body.innerText")
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import pytest
 from kappi_gateway import metrics
+from kappi_gateway.live.streams import MOST_TOLD_AT_ONCE
 from kappi_testkit.eventually import eventually
 from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
 from kappi_testkit.gateway.raw_http import request
@@ -33,6 +33,7 @@ from .live_client import (
 )
 
 PASSWORD = "X-Gallery-Password: open sesame"
+USED_UP = {"title": None, "item_count": 1, "size_bytes": 1, "used_up": True}
 
 
 @pytest.fixture
@@ -296,6 +297,20 @@ async def test_a_stream_begins_anew_at_another_cluster(make_stack: StackFactory)
         await assert_told(viewer, "reset")
 
 
+async def test_many_changes_at_once_are_told_as_one(stack: Stack, feed: Feed) -> None:
+    async with watching(stack) as viewer:
+        last_id = viewer.last_id
+        feed.bring(*(ready() for _ in range(MOST_TOLD_AT_ONCE)), to=[stack.live])
+        for _ in range(MOST_TOLD_AT_ONCE):
+            assert (await viewer.next()).kind == "item_ready"
+        feed.bring(*(ready() for _ in range(MOST_TOLD_AT_ONCE + 1)), to=[stack.live])
+        await assert_told(viewer, "reset")
+        feed.bring(*(ready() for _ in range(MOST_TOLD_AT_ONCE)), gallery_deleted(), to=[stack.live])
+        assert [told.kind for told in await viewer.ends()] == ["reset", "gallery_deleted"]
+    async with watching(stack, last_id=last_id) as viewer:
+        await assert_told(viewer, "reset")
+
+
 # the end of access
 
 
@@ -358,15 +373,59 @@ async def test_a_stream_with_a_password_shows_it_again_after_a_change(stack: Sta
         await assert_told(viewer, "gallery_updated", id=str(GALLERY_ID))
 
 
-async def test_an_expired_gallery_ends_its_streams(make_stack: StackFactory) -> None:
+@pytest.mark.parametrize("code_opens", [True, False])
+async def test_an_expired_gallery_says_so_and_ends(make_stack: StackFactory, code_opens: bool) -> None:
     stack = await make_stack(live_heartbeat=0.1)
     feed = Feed(stack.live)
-    expires_at = datetime.now(UTC) + timedelta(seconds=2)
-    grant = msgspec.json.decode(grant_reply().body) | {"gallery_expires_at": expires_at}
-    stack.galleries.always(Reply(body=msgspec.json.encode(grant)))
+    grant = grant_reply(gallery_expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    stack.galleries.always(grant)
+    async with watching(stack) as viewer:
+        stack.cache.drop_all()
+        stack.galleries.always(grant if code_opens else problem_reply(404, "gallery_not_found"))
+        feed.bring(ready(), to=[stack.live])
+        assert [told.kind for told in await viewer.ends()] == ["item_ready", "gallery_deleted"]
+
+
+async def test_a_deadline_that_was_extended_ends_nothing(make_stack: StackFactory) -> None:
+    stack = await make_stack(live_heartbeat=0.1)
+    feed = Feed(stack.live)
+    now = datetime.now(UTC)
+    stack.galleries.always(grant_reply(gallery_expires_at=now + timedelta(seconds=1)))
+    async with watching(stack) as viewer:
+        stack.cache.drop_all()
+        asked = len(stack.grants_asked())
+        stack.galleries.always(grant_reply(gallery_expires_at=now + timedelta(hours=1)))
+
+        def asked_again() -> None:
+            assert len(stack.grants_asked()) == asked + 1
+
+        await eventually(asked_again)
+        feed.bring(ready(), to=[stack.live])
+        assert (await viewer.next()).kind == "item_ready"
+
+
+async def test_a_used_up_gallery_says_so_and_ends(stack: Stack, feed: Feed) -> None:
     async with watching(stack) as viewer:
         feed.bring(ready(), to=[stack.live])
-        assert [told.kind for told in await viewer.ends()] == ["item_ready"]
+        assert (await viewer.next()).kind == "item_ready"
+        stack.galleries.always(grant_reply(summary=USED_UP))
+        stack.cache.drop_gallery(GALLERY_ID)
+        feed.bring(updated(), ready(), to=[stack.live])
+        await assert_told(viewer, "gallery_deleted", id=str(GALLERY_ID))
+        assert await viewer.ends() == []
+    for method in ("GET", "HEAD"):
+        assert (await stack.ask(method, PATH)).status == 404
+    assert (await refused(stack)).code == "gallery_not_found"
+
+
+async def test_a_gallery_that_was_opened_again_is_watched_again(stack: Stack, feed: Feed) -> None:
+    stack.galleries.always(grant_reply(summary=USED_UP))
+    assert (await refused(stack)).code == "gallery_not_found"
+    stack.galleries.always(grant_reply())
+    stack.cache.drop_gallery(GALLERY_ID)
+    async with watching(stack) as viewer:
+        feed.bring(ready(), to=[stack.live])
+        assert (await viewer.next()).kind == "item_ready"
 
 
 async def test_a_grant_from_before_a_change_opens_no_stream(stack: Stack, feed: Feed) -> None:

@@ -13,13 +13,20 @@ from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.grants import GRANT_HEADER, Grant, Right
 from starlette.requests import Request
 
+from kappi_media.domain.contributions import NO_CONTRIBUTOR, Contributor, ContributorId
 from kappi_media.domain.media import AccountId, AddressId
 from kappi_media.domain.shares import Share, address_party
-from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
+from kappi_media.errors import (
+    ContributionsClosed,
+    ContributorKeyWrong,
+    GalleryKeyWrong,
+    GalleryNotFound,
+    RightMissing,
+)
 
 _NEEDED: dict[Right, str] = {
     "view": "This needs the gallery's code or its access key.",
-    "contribute": "This needs the gallery's access key: its code allows looking only.",
+    "contribute": "This needs the gallery's access key, or a contributor key: its code allows looking only.",
     "manage": "This needs the gallery's access key: its code allows looking only.",
 }
 _CACHED_ADDRESSES = 1024
@@ -28,6 +35,38 @@ _CACHED_ADDRESSES = 1024
 def owner_of(grant: Grant) -> AccountId | None:
     """Returns the account whose tier governs the gallery; None for an anonymous one."""
     return AccountId(grant.owner_id) if grant.owner_id is not None else None
+
+
+def contributor_of(grant: Grant) -> Contributor | None:
+    """Returns the contributor that the grant was given for; None for others.
+
+    Raises ContributionsClosed for a contributor of a gallery that takes no contributions any more.
+    """
+    if grant.contributor is None:
+        return None
+    if grant.gallery.contributions == "closed":
+        raise ContributionsClosed
+    return Contributor(
+        ContributorId(grant.contributor.id),
+        grant.contributor.name,
+        grant.gallery.version,
+        sees_own_only=grant.gallery.contributions == "drop",
+    )
+
+
+def shown_only_of(grant: Grant) -> ContributorId | None:
+    """Returns the contributor whose items alone are shown to the bearer of the grant; None for all items."""
+    if grant.gallery.contributions != "drop" or grant.allows("manage"):
+        return None
+    return NO_CONTRIBUTOR if grant.contributor is None else ContributorId(grant.contributor.id)
+
+
+def party_of(grant: Grant) -> str:
+    """Returns the name under which answers to repeated calls are stored.
+
+    A grant lives for a minute, so the token cannot name the caller.
+    """
+    return grant.right if grant.contributor is None else f"{grant.right} {grant.contributor.id}"
 
 
 class ClientAddresses:
@@ -80,10 +119,19 @@ class GrantGate:
         return grant
 
     async def open_for(self, request: Request, needed: Right, *, gallery_id: UUID) -> Grant:
-        """As `open`, for a call that names its gallery. Raises GalleryKeyWrong when the grant is for another
-        gallery.
+        """As `open`, for a call that names its gallery. Raises GalleryKeyWrong, or ContributorKeyWrong, when
+        the grant is for another gallery.
         """
         grant = await self.open(request, needed)
         if grant.gallery_id != gallery_id:
-            raise GalleryKeyWrong
+            raise GalleryKeyWrong if grant.contributor is None else ContributorKeyWrong
+        return grant
+
+    async def open_own(self, request: Request) -> Grant:
+        """As `open`, for a change of an item by a manager, or by the contributor that added it. The caller
+        checks that it did.
+        """
+        grant = await self.open(request, "contribute")
+        if grant.contributor is None and not grant.allows("manage"):
+            raise RightMissing(_NEEDED["manage"])
         return grant

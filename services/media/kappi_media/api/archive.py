@@ -10,12 +10,18 @@ from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
 from kappi_chassis.http.edge import LASTS, Receive, Scope, Send
 from kappi_chassis.storage.disposition import attachment
-from kappi_contracts.grants import COUNTED_HEADER, PublicGallery, counted_access
+from kappi_contracts.grants import (
+    ACCESS_HEADER,
+    COUNTED_HEADER,
+    PublicGallery,
+    counted_access,
+    recorded_access,
+)
 from starlette.responses import Response
 
 from kappi_media import metrics
 from kappi_media.api import archive_operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, shown_only_of
 from kappi_media.api.items import is_counted
 from kappi_media.archive.conditions import Outcome, outcome
 from kappi_media.archive.continuations import Continuations
@@ -55,7 +61,7 @@ class ArchiveApi:
         lay_out = (
             self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
         )
-        layout = await lay_out(GalleryId(grant.gallery_id), rules=rules)
+        layout = await lay_out(GalleryId(grant.gallery_id), rules=rules, only_of=shown_only_of(grant))
         etag, counted = layout.etag, is_counted(grant) and request.method == "GET"
         continued = None
         if counted:
@@ -65,13 +71,15 @@ class ArchiveApi:
         if counted and asked.has_body and not (continued and asked.first > 0):
             headers["ETag"] = f'"{self._continuations.tag(etag, gallery_id=grant.gallery_id)}"'
             headers[COUNTED_HEADER] = counted_access("downloads", grant.gallery_id)
+            if asked.first == 0:
+                headers[ACCESS_HEADER] = recorded_access("archive", grant.gallery_id)
         if not asked.has_body:
             return _without_body(asked, headers)
         if request.method == "HEAD":
             return Response(status_code=asked.status, headers=headers)
         begun = (
             partial(self._recorder, "archive", request, gallery_id=grant.gallery_id)
-            if asked.first == 0
+            if asked.first == 0 and not counted
             else _unnoted
         )
         return StreamedArchive(self._archives, layout, asked, headers, begun=begun)
@@ -135,7 +143,7 @@ async def _send(stream: ArchiveStream, send: Send) -> None:
 
 
 def _unnoted() -> None:
-    """Does nothing: a continued archive was recorded when it began."""
+    """Does nothing: a continued archive was recorded when it began, a counted one is recorded later."""
 
 
 async def _departure(receive: Receive) -> None:

@@ -92,6 +92,7 @@ READY_ITEM: dict[str, Any] = {
     "camera": {"make": "Canon", "model": "Canon EOS R6m2"},
     "gps": {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0},
     "live_partner_id": None,
+    "contributor": None,
     "caption": "Sunrise at the pass",
     "tags": ["alps"],
     "location": None,

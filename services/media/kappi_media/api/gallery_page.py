@@ -22,6 +22,7 @@ from kappi_media.api.item_fragments import ItemFragments
 from kappi_media.api.page_cache import PageCache
 from kappi_media.api.presentation import present_gallery
 from kappi_media.api.schemas import SharedGallery
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryContents
 from kappi_media.domain.tiers import TierRules
 from kappi_media.signed_urls import DownloadUrls
@@ -33,13 +34,14 @@ _encoder = msgspec.json.Encoder()
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """The requested page. after: the place of the last item of the page before. known_tags: the raw
-    `If-None-Match`.
+    `If-None-Match`. only_of: the contributor whose items alone are shown; None for all items.
     """
 
     limit: int
     after: bytes | None
     coding: Coding
     known_tags: str
+    only_of: ContributorId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ class GalleryPages:
         # because a client must not keep a copy whose URLs expire, and so is the base URL, because the client
         # may have used another address earlier.
         seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
-        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}{seen_from}"'
+        seen_by = "" if page.only_of is None else f".{page.only_of.hex}"
+        moment = f"{contents.version}.{gallery.version}.{int(as_of.timestamp())}"
+        etag = f'W/"{moment}.{rules.mark}{seen_from}{seen_by}"'
         if page.known_tags and names(page.known_tags, etag):
             metrics.VIEWS.labels("not_modified").inc()
             return PageAnswer(None, etag)
@@ -97,6 +101,7 @@ class GalleryPages:
             page.limit,
             page.after,
             page.coding,
+            page.only_of,
         )
         body = self._cache.kept(key)
         if body is not None:
@@ -117,7 +122,10 @@ class GalleryPages:
         as_of: datetime,
         rules: TierRules,
     ) -> bytes:
-        versions, next_after = await self._view.page(gallery, after=page.after, limit=page.limit)
+        versions, next_after = await self._view.page(
+            gallery, after=page.after, limit=page.limit, only_of=page.only_of
+        )
+        item_count = await self._view.item_count(gallery, contents, only_of=page.only_of)
         fragments = self._fragments[gallery.downloads_capped, gallery.location_free]
         shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
@@ -125,7 +133,7 @@ class GalleryPages:
             variants = await self._view.variants(gallery, items)
             shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
         document = _Page(
-            gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
+            gallery=present_gallery(gallery, item_count=item_count, kept_until=self._urls.kept_until(as_of)),
             # An item deleted between the two reads is left out; then the version has changed already.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
             next_cursor=cursor_at(next_after),

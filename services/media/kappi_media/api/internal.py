@@ -1,5 +1,5 @@
-"""Answers other services: the gateway, which must send its token, and the galleries service, which reserves a
-claim or checks a cover.
+"""Answers other services: the gateway, which must send its token and reports counted accesses, and the
+galleries service, which reserves a claim or checks a cover.
 
 These routes are not reachable from outside.
 """
@@ -7,12 +7,14 @@ These routes are not reachable from outside.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import get_args
 from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI
 from kappi_chassis.http.responses import json_response
 from kappi_chassis.problems import NotFound
+from kappi_contracts.grants import RecordedAccess
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +24,7 @@ from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.errors import MediaNotFound, MediaNotReady
 from kappi_media.repository.gallery_lookup import Collection, GalleryLookupQueries
 from kappi_media.repository.items import ItemQueries
+from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.claims import ReserveClaim
 
 _encoder = msgspec.json.Encoder()
@@ -39,12 +42,22 @@ class InternalApi:
     """`GET /internal/{media,uploads,links}/{id}` returns the gallery and the item of a thing.
 
     `POST /internal/galleries/{id}/claim` reserves room for the gallery in an account's quota.
+
+    `POST /internal/galleries/{id}/accesses/{kind}`, or `…/{kind}/{media_id}`, records an access that was
+    counted against a cap, by the headers of its caller.
+
     `GET /internal/galleries/{id}/ready/{media_id}` says whether it has this item, and the item is ready.
     """
 
     def __init__(
-        self, homes: GalleryLookupQueries, *, items: ItemQueries, reserve_claim: ReserveClaim
+        self,
+        homes: GalleryLookupQueries,
+        *,
+        items: ItemQueries,
+        reserve_claim: ReserveClaim,
+        recorder: AccessRecorder,
     ) -> None:
+        self._recorder = recorder
         self._homes = homes
         self._items = items
         self._reserve_claim = reserve_claim
@@ -56,6 +69,11 @@ class InternalApi:
                 Route(f"/internal/{collection}/{{id:uuid}}", self._answer_for(collection), methods=["GET"])
             )
         app.router.routes.append(Route("/internal/galleries/{id:uuid}/claim", self._claim, methods=["POST"]))
+        kinds: tuple[RecordedAccess, ...] = get_args(RecordedAccess)
+        for kind in kinds:
+            path, record = f"/internal/galleries/{{id:uuid}}/accesses/{kind}", self._recorder_of(kind)
+            app.router.routes.append(Route(path, record, methods=["POST"]))
+            app.router.routes.append(Route(f"{path}/{{media_id:uuid}}", record, methods=["POST"]))
         app.router.routes.append(
             Route("/internal/galleries/{id:uuid}/ready/{media_id:uuid}", self._check_ready, methods=["GET"])
         )
@@ -68,6 +86,14 @@ class InternalApi:
             accept_tier=wanted.accept_tier,
         )
         return Response(status_code=204)
+
+    def _recorder_of(self, kind: RecordedAccess) -> Callable[[Request], Awaitable[Response]]:
+        async def record(request: Request) -> Response:
+            about = request.path_params
+            self._recorder(kind, request, gallery_id=about["id"], media_id=about.get("media_id"))
+            return Response(status_code=204)
+
+        return record
 
     async def _check_ready(self, request: Request) -> Response:
         gallery_id, media_id = request.path_params["id"], request.path_params["media_id"]

@@ -11,22 +11,24 @@ from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.storage.disposition import safe_filename
-from kappi_contracts.grants import COUNTED_HEADER, Grant, counted_access
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER, Grant, counted_access, recorded_access
 from msgspec import UNSET
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import ClientAddresses, GrantGate, share_of
+from kappi_media.api.access import ClientAddresses, GrantGate, share_of, shown_only_of
 from kappi_media.api.content_negotiation import rendition_format
 from kappi_media.api.presentation import present_item, present_to_viewer
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.api.redirects import redirect_to
 from kappi_media.api.schemas import ItemChanges
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import Description, GalleryId, MediaId, ServedVariant
 from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendering.sizes import is_size
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.recorder import AccessRecorder
+from kappi_media.use_cases.contributions import OwnContributions
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.renditions import Renditions
@@ -52,9 +54,11 @@ class ItemApi:
         counted_urls: DownloadUrls,
         recorder: AccessRecorder,
         addresses: ClientAddresses,
+        own: OwnContributions,
     ) -> None:
         self._gate = gate
         self._addresses = addresses
+        self._own = own
         self._tier = tier
         self._items = items
         self._renditions = renditions
@@ -74,18 +78,20 @@ class ItemApi:
 
     async def look(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
+        await self._check_shown(grant, media_id)
         item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
         variant = ServedVariant.ORIGINAL
         if _is_told_no_places(grant):
             variant = await self._items.gps_free_variant(item)
         self._recorder("item_view", request, gallery_id=grant.gallery_id, media_id=media_id)
-        present = present_item if grant.allows("contribute") else present_to_viewer
+        is_uploader = _is_uploader(grant, added_by=item.contributor_id)
+        present = present_item if is_uploader else present_to_viewer
         rules = await self._tier.of(grant)
         urls = self._counted_urls if is_counted(grant) else self._urls
         return JsonResponse(present(item, urls, as_of=urls.as_of(), rules=rules, variant=variant))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
-        grant = await self._gate.open(request, "manage")
+        grant = await self._open_own(request, media_id)
         changes = decode(_changes, await read_body(request))
         check_attributes([("attributes", changes.attributes or {})])
         item = await self._items.describe(
@@ -106,7 +112,7 @@ class ItemApi:
         return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
-        grant = await self._gate.open(request, "manage")
+        grant = await self._open_own(request, media_id)
         await self._items.delete(MediaId(media_id), GalleryId(grant.gallery_id))
         return Response(status_code=204)
 
@@ -124,15 +130,17 @@ class ItemApi:
             signed, gallery_id = await self._items.counted_download(
                 MediaId(media_id), expires=expires, signature=signature
             )
-            self._recorder("download", request, gallery_id=gallery_id, media_id=media_id)
-            return _counted(redirect_to(signed), gallery_id)
+            return _counted(redirect_to(signed), gallery_id, media_id)
         grant = await self._gate.open(request, "view")
-        signed = await self._download_for(grant)(
+        await self._check_shown(grant, media_id)
+        signed = await (await self._download_for(grant, media_id))(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
-        self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
         response = redirect_to(signed) if redirect else JsonResponse(signed)
-        return _counted(response, grant.gallery_id) if is_counted(grant) else response
+        if is_counted(grant):
+            return _counted(response, grant.gallery_id, media_id)
+        self._recorder("download", request, gallery_id=grant.gallery_id, media_id=media_id)
+        return response
 
     async def rendition(
         self,
@@ -153,6 +161,7 @@ class ItemApi:
             self._recorder("preview", request, gallery_id=gallery_id, media_id=media_id)
             return redirect_to(signed)
         grant = await self._gate.open(request, "view")
+        await self._check_shown(grant, media_id)
         if not is_size(size):
             message = "a height, as 400, or a width and a height, as 600x600"
             raise ValidationFailed(
@@ -169,10 +178,35 @@ class ItemApi:
         self._recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
         return redirect_to(signed, vary="Accept")
 
-    def _download_for(self, grant: Grant) -> Callable[..., Awaitable[SignedUrl]]:
+    async def _open_own(self, request: Request, media_id: UUID) -> Grant:
+        """Returns a grant of the gallery. A contributor changes its own items alone."""
+        grant = await self._gate.open_own(request)
+        if grant.contributor is not None:
+            contributor_id = ContributorId(grant.contributor.id)
+            await self._own.check_item(contributor_id, MediaId(media_id), GalleryId(grant.gallery_id))
+        return grant
+
+    async def _check_shown(self, grant: Grant, media_id: UUID) -> None:
+        """Raises MediaNotFound for an item that the gallery hides from the bearer of the grant."""
+        only_of = shown_only_of(grant)
+        if only_of is not None:
+            await self._own.check_item(only_of, MediaId(media_id), GalleryId(grant.gallery_id))
+
+    async def _download_for(self, grant: Grant, media_id: UUID) -> Callable[..., Awaitable[SignedUrl]]:
         if _is_told_no_places(grant):
             return self._items.download_location_free
-        return self._items.download_as_uploader if grant.allows("contribute") else self._items.download
+        added_by = None
+        if grant.contributor is not None:
+            contributor_id = ContributorId(grant.contributor.id)
+            if await self._own.has_item(contributor_id, MediaId(media_id), GalleryId(grant.gallery_id)):
+                added_by = contributor_id
+        is_uploader = _is_uploader(grant, added_by=added_by)
+        return self._items.download_as_uploader if is_uploader else self._items.download
+
+
+def _is_uploader(grant: Grant, *, added_by: UUID | None) -> bool:
+    """Whether the bearer of the grant counts as the uploader of an item. added_by: the item's contributor."""
+    return grant.allows("contribute") and (grant.contributor is None or grant.contributor.id == added_by)
 
 
 def _is_told_no_places(grant: Grant) -> bool:
@@ -184,6 +218,7 @@ def is_counted(grant: Grant) -> bool:
     return grant.gallery.downloads_capped and not grant.allows("manage")
 
 
-def _counted(response: Response, gallery_id: UUID) -> Response:
+def _counted(response: Response, gallery_id: UUID, media_id: UUID) -> Response:
     response.headers[COUNTED_HEADER] = counted_access("downloads", gallery_id)
+    response.headers[ACCESS_HEADER] = recorded_access("download", gallery_id, media_id)
     return response

@@ -21,6 +21,11 @@ from kappi_media.api.components import answer, documented, json_body, operation,
 from kappi_media.api.content_negotiation import PREFERRED
 
 ACCESS: Final = (Unauthenticated, GrantInvalid, errors.RightMissing, errors.GalleryNotFound)
+CONTRIBUTING: Final = (
+    errors.ContributionsClosed,
+    errors.ContributorKeyWrong,
+    errors.ContributionLimitExceeded,
+)
 NO_CONTENT: Final[dict[int | str, Any]] = {204: {"description": "Done. The answer has no body"}}
 REDIRECT: Final[dict[str, Any]] = {
     "description": "To the signed URL of the bytes",
@@ -41,12 +46,14 @@ SIGN_BATCH: Final = documented(
         "All files are reserved, or none. Reserved files count towards the storage quota of the gallery's "
         "owner until the upload is aborted or abandoned. Without an account they count towards a budget of "
         "the client's address and one of the gallery, until the upload is completed, or is aborted or "
-        "expired and its URL has expired too. Above a budget, `too_much_promised` says how much is open.\n\n"
+        "expired and its URL has expired too. Above a budget, `too_much_promised` says how much is open. "
+        "What contributors add has limits of its own, per contributor and per gallery.\n\n"
         "With `Idempotency-Key` a retry gets the same uploads with new URLs, and no second set.",
         {201: answer("PromisedBatch", "The uploads, in the order of the files")},
         MalformedJson,
         IdempotencyKeyInvalid,
         *ACCESS,
+        *CONTRIBUTING,
         errors.GalleryKeyWrong,
         errors.UploadNotFound,
         errors.ClaimInProgress,
@@ -74,6 +81,7 @@ SIGN_PARTS: Final = documented(
         {200: answer("SignedParts", "The URLs of the parts")},
         MalformedJson,
         *ACCESS,
+        errors.ContributionsClosed,
         errors.UploadNotFound,
         errors.UploadNotMultipart,
         errors.UploadCompletedAlready,
@@ -101,6 +109,7 @@ COMPLETE_UPLOAD: Final = documented(
         {200: answer("ItemView", "The item")},
         MalformedJson,
         *ACCESS,
+        errors.ContributionsClosed,
         errors.UploadNotFound,
         errors.MediaNotFound,
         errors.UploadIncomplete,
@@ -122,6 +131,7 @@ LOOK_AT_UPLOAD: Final = operation(
     "upload continues after an app was closed, a network changed, or URLs expired.",
     {200: answer("UploadStatus", "The upload")},
     *ACCESS,
+    errors.ContributionsClosed,
     errors.UploadNotFound,
     ValidationFailed,
     errors.StoreUnavailable,
@@ -151,7 +161,7 @@ LOOK_AT_ITEM: Final = operation(
 DESCRIBE_ITEM: Final = operation(
     "describeMedia",
     "Change an item's description",
-    "Fields that are left out stay as they are; null clears a field.",
+    "Fields that are left out stay as they are; null clears a field. A contributor changes its own items.",
     {200: answer("ItemView", "The item after the change")},
     MalformedJson,
     *ACCESS,
@@ -163,7 +173,8 @@ DESCRIBE_ITEM: Final = operation(
 DELETE_ITEM: Final = operation(
     "deleteMedia",
     "Delete an item",
-    "The item is gone at once for every viewer. Its original and renditions are removed from the store.",
+    "The item is gone at once for every viewer. Its original and renditions are removed from the store. A "
+    "contributor deletes its own items.",
     NO_CONTENT,
     *ACCESS,
     errors.MediaNotFound,
@@ -241,6 +252,8 @@ VIEW_GALLERY: Final = documented(
         "Returns the gallery and a page of its items, with signed URLs valid for ten minutes at least. Items "
         "in processing are shown as such, without their originals. Follow `next_cursor` for more: no item is "
         "skipped or repeated, whatever is added or deleted meanwhile.\n\n"
+        "In a gallery whose `contributions` are `drop`, a viewer gets no items, a contributor its own, and "
+        "the manager all: they send `X-Contributor-Key`, `X-Gallery-Key` or the owner's token as well.\n\n"
         "Poll with `If-None-Match`: 304 means that your copy is still correct, including its URLs.\n\n"
         "In a gallery with `max_views` each answer of the first page is a view, 304 included, unless "
         "`X-Gallery-Key` or the owner's token is sent with the request. When a cap is reached, the answer is "

@@ -12,8 +12,15 @@ from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
-from kappi_media.api.schemas import CameraView, ItemView, PlaceView, SharedGallery, UploadStatus
-from kappi_media.domain.media import UNMADE, GalleryContents, Item, ServedVariant
+from kappi_media.api.schemas import (
+    CameraView,
+    ContributorView,
+    ItemView,
+    PlaceView,
+    SharedGallery,
+    UploadStatus,
+)
+from kappi_media.domain.media import UNMADE, Item, ServedVariant
 from kappi_media.domain.tiers import TierRules
 from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
@@ -56,6 +63,7 @@ def present_item(
         camera=CameraView(**item.camera) if item.camera is not None else None,
         gps=_place(item, variant=variant) if gives_original else None,
         live_partner_id=item.live_partner_id,
+        contributor=_contributor(item),
         caption=caption,
         tags=tags,
         location=item.location,
@@ -119,6 +127,12 @@ def _sha256(item: Item, *, variant: ServedVariant) -> str | None:
     return item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None
 
 
+def _contributor(item: Item) -> ContributorView | None:
+    if item.contributor_id is None:
+        return None
+    return ContributorView(id=item.contributor_id, name=item.contributor_name)
+
+
 def _place(item: Item, *, variant: ServedVariant) -> PlaceView | None:
     """Returns the place, which a caller that may not have the original must not learn from the view."""
     return PlaceView(**item.gps) if item.gps is not None and variant is _ORIGINAL else None
@@ -152,14 +166,14 @@ def _link_to(gallery: PublicGallery) -> str | None:
     return link_base_url(gallery.url.removesuffix(page)) + page
 
 
-def present_gallery(
-    gallery: PublicGallery, contents: GalleryContents, *, kept_until: datetime
-) -> SharedGallery:
-    """Returns the view of a gallery. kept_until: when a cached answer is served for the last time."""
+def present_gallery(gallery: PublicGallery, *, item_count: int, kept_until: datetime) -> SharedGallery:
+    """Returns the view of a gallery. item_count: of the items that are shown. kept_until: when a cached
+    answer is served for the last time.
+    """
     expires_at = gallery.expires_at
     return SharedGallery(
         url=_link_to(gallery),
         expires_in=None if expires_at is None else seconds_left(expires_at, now=kept_until),
-        item_count=contents.item_count,
+        item_count=item_count,
         **dict(zip(_AS_GRANTED, _granted(gallery), strict=True)),
     )

@@ -125,6 +125,13 @@ class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
     altitude: float | None = None
 
 
+class ContributorView(msgspec.Struct, frozen=True, kw_only=True):
+    """The contributor that added the item. name: as it named itself."""
+
+    id: UUID
+    name: str | None
+
+
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
@@ -134,8 +141,9 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     is not known. placeholder: a ThumbHash in base64, to be shown until the picture is loaded; null until
     processed. taken_at: by the device's clock. taken_offset_minutes: the offset of that clock east of UTC;
     null if the device did not record it: then `taken_at` is its local time. gps: null if the original is not
-    available. live_partner_id: the film of a Live Photo's picture, or the picture of its film.
-    rejection_reason: why the item is `rejected`; pages of a gallery never show rejected items.
+    available. live_partner_id: the film of a Live Photo's picture, or the picture of its film. contributor:
+    null for an item that the gallery's manager added. rejection_reason: why the item is `rejected`; pages of
+    a gallery never show rejected items.
     """
 
     id: UUID
@@ -155,6 +163,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     camera: CameraView | None
     gps: PlaceView | None
     live_partner_id: UUID | None
+    contributor: ContributorView | None
     caption: str | None
     tags: list[str]
     location: str | None
@@ -171,7 +180,9 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
 
     location_free: originals are served as copies without the place where they were made. expires_in: seconds
     until `expires_at`, at least: the answer may be minutes old. cover_media_id: the item that its manager
-    named as cover; null where the first ready one is.
+    named as cover; null where the first ready one is. contributions: whether holders of the code may become
+    contributors; in `drop`, each of them sees its own items alone, and viewers see none. item_count: of the
+    items that are shown.
     """
 
     id: UUID
@@ -181,6 +192,7 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Literal["shared", "private"]
     password_protected: bool
     location_free: bool
+    contributions: Literal["closed", "open", "drop"]
     expires_at: Instant | None
     expires_in: int | None
     created_at: Instant
@@ -195,6 +207,7 @@ SHARED_GALLERY: dict[str, Any] = {
     "visibility": "shared",
     "password_protected": False,
     "location_free": False,
+    "contributions": "closed",
     "expires_at": "2026-07-01T10:00:00Z",
     "expires_in": 2592000,
     "created_at": "2026-06-01T10:00:00Z",

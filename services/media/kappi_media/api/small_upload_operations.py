@@ -19,7 +19,7 @@ from kappi_chassis.problems import (
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body, operation, path_id
 from kappi_media.api.direct_upload.body import MalformedBase64
-from kappi_media.api.operations import ACCESS
+from kappi_media.api.operations import ACCESS, CONTRIBUTING
 
 _FORM: dict[str, Any] = {
     "schema": {
@@ -57,6 +57,7 @@ POST_FILE: Final = operation(
     MalformedBase64,
     IdempotencyKeyInvalid,
     *ACCESS,
+    *CONTRIBUTING,
     errors.GalleryKeyWrong,
     errors.UploadNotFound,
     errors.ClaimInProgress,

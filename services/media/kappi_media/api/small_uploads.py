@@ -13,7 +13,7 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
-from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
+from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of
 from kappi_media.api.direct_upload.form_body import FormBody
 from kappi_media.api.direct_upload.json_body import JsonBody
 from kappi_media.api.presentation import present_item
@@ -75,11 +75,14 @@ class SmallUploadApi:
         if gallery_id is None:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
+        contributor = contributor_of(grant)
         rules = await self._tier.of(grant)
         limit = min(self._max_file_bytes, rules.max_file_bytes)
         body, at_most_bytes = _body_of(request, limit=limit)
         address_id = self._addresses.id_of(request)
-        order = FileOrder(GalleryId(gallery_id), owner_of(grant), address_id, rules, at_most_bytes)
+        order = FileOrder(
+            GalleryId(gallery_id), owner_of(grant), address_id, rules, at_most_bytes, contributor
+        )
         async with self._turns.taken():
             item = await self._post(order, body, self._call_of(request, grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
@@ -87,7 +90,7 @@ class SmallUploadApi:
 
     def _call_of(self, request: Request, grant: Grant) -> CallOf | None:
         scope = f"POST /v1/galleries/{grant.gallery_id}/media"
-        return self._calls.fingerprinted(idempotency_key(request), scope=scope, caller=grant.right)
+        return self._calls.fingerprinted(idempotency_key(request), scope=scope, caller=party_of(grant))
 
 
 def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:

@@ -16,15 +16,17 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
+from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of
 from kappi_media.api.batches import read_batch
 from kappi_media.api.presentation import present_item, present_upload
 from kappi_media.api.reading import decode, read_body, uuid_of
 from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SignedParts
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.contributions import OwnContributions
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
@@ -48,6 +50,7 @@ class UploadApi:
         gate: GrantGate,
         *,
         addresses: ClientAddresses,
+        own: OwnContributions,
         tier: GoverningTier,
         sign_batch: SignBatch,
         look: LookAtUpload,
@@ -59,6 +62,7 @@ class UploadApi:
     ) -> None:
         self._gate = gate
         self._addresses = addresses
+        self._own = own
         self._tier = tier
         self._sign_batch = sign_batch
         self._look = look
@@ -99,15 +103,15 @@ class UploadApi:
         if gallery_id is None:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
+        contributor = contributor_of(grant)
         body = await read_body(request)
         owner_id = owner_of(grant)
         rules = await self._tier.of(grant)
         declared = read_batch(body, rules)
         files = declared.files
         address_id = self._addresses.id_of(request)
-        batch = Batch(
-            GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection or "normal"
-        )
+        connection = declared.connection or "normal"
+        batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, connection, contributor)
         signed = {SIGNED_HEADER: str(len(files))}
         key = idempotency_key(request)
         call = None if key is None else self._idempotent_call(grant, key, body)
@@ -116,6 +120,8 @@ class UploadApi:
 
     async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
+        contributor_of(grant)  # the answer signs URLs anew
+        await self._check_own(grant, UploadId(upload_id))
         return JsonResponse(
             present_upload(await self._look(UploadId(upload_id), GalleryId(grant.gallery_id)))
         )
@@ -123,6 +129,8 @@ class UploadApi:
     async def sign_parts(self, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
+        contributor_of(grant)
+        await self._check_own(grant, upload_id)
         numbers = decode(_numbers, await read_body(request)).numbers
         signed = await self._sign_parts(upload_id, GalleryId(grant.gallery_id), numbers)
         expires_in = seconds_left(signed.expires_at, now=signed.signed_at)
@@ -132,6 +140,8 @@ class UploadApi:
     async def complete(self, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
+        contributor_of(grant)
+        await self._check_own(grant, upload_id)
         body = await read_body(request)
         completion = decode(_completion, body) if body else None
         parts = (completion.parts if completion else None) or ()
@@ -142,13 +152,19 @@ class UploadApi:
 
     async def abort(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
+        await self._check_own(grant, UploadId(upload_id))
         await self._abort(UploadId(upload_id), GalleryId(grant.gallery_id))
         return Response(status_code=204)
 
+    async def _check_own(self, grant: Grant, upload_id: UploadId) -> None:
+        """Raises UploadNotFound for a contributor that did not declare the upload itself."""
+        if grant.contributor is not None:
+            contributor_id = ContributorId(grant.contributor.id)
+            await self._own.check_upload(contributor_id, upload_id, GalleryId(grant.gallery_id))
+
     def _idempotent_call(self, grant: Grant, key: str, body: bytes) -> IdempotentCall:
-        # A grant lives for a minute, so it is the gallery, not the token, that names the caller.
         scope = f"POST /v1/galleries/{grant.gallery_id}/uploads"
-        return self._calls.call(key, body, scope=scope, caller=grant.right)
+        return self._calls.call(key, body, scope=scope, caller=party_of(grant))
 
 
 def _upload_id(request: Request) -> UploadId:

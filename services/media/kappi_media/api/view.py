@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
-from kappi_contracts.grants import COUNTED_HEADER, counted_access
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER, counted_access, recorded_access
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, shown_only_of
 from kappi_media.api.compression import negotiate
 from kappi_media.api.gallery_page import GalleryPages, PageRequest
 from kappi_media.api.item_cursor import place_in
 from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.errors import GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -42,13 +43,16 @@ class ViewApi:
         grant = await self._gate.open(request, "view")
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
-        page = _page_request(request)
+        page = _page_request(request, only_of=shown_only_of(grant))
         answer = await self._pages(grant.gallery, page, rules=await self._tier.of(grant))
-        if page.after is None:
-            self._recorder("view", request, gallery_id=grant.gallery_id)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
         if grant.gallery.capped and await self._view.is_first(grant.gallery, after=page.after):
             headers[COUNTED_HEADER] = counted_access("views", grant.gallery_id)
+        if page.after is None:
+            if grant.gallery.capped:
+                headers[ACCESS_HEADER] = recorded_access("view", grant.gallery_id)
+            else:
+                self._recorder("view", request, gallery_id=grant.gallery_id)
         if answer.body is None:
             return Response(status_code=304, headers=headers)
         if page.coding != "identity":
@@ -56,7 +60,7 @@ class ViewApi:
         return Response(answer.body, headers=headers, media_type="application/json")
 
 
-def _page_request(request: Request) -> PageRequest:
+def _page_request(request: Request, *, only_of: ContributorId | None) -> PageRequest:
     limit, cursor = DEFAULT_LIMIT, None
     if request.scope["query_string"]:
         if (text := request.query_params.get("limit")) is not None:
@@ -68,4 +72,5 @@ def _page_request(request: Request) -> PageRequest:
         after=place_in(cursor),
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
+        only_of=only_of,
     )

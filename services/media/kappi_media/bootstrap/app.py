@@ -50,6 +50,7 @@ from kappi_media.bootstrap.use_cases import (
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendition_urls import CountedDownloadUrls, RenditionUrls
 from kappi_media.repository.accesses import AccessQueries
+from kappi_media.repository.contributions import ContributionQueries
 from kappi_media.repository.gallery_lookup import GalleryLookupQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import LibraryQueries
@@ -66,6 +67,7 @@ from kappi_media.statistics.recorder import AccessRecorder, CountNothing
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.claims import ReserveClaim
+from kappi_media.use_cases.contributions import OwnContributions
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.gps_free import GpsFreeCopies
@@ -209,6 +211,7 @@ def _uploads(shared: _Shared) -> UploadApi:
     return UploadApi(
         shared.gate,
         addresses=shared.addresses,
+        own=OwnContributions(ContributionQueries(deps.database)),
         tier=shared.tier,
         sign_batch=build_sign_batch(deps, settings, signer=signer, part_signer=parts),
         look=LookAtUpload(uploads, multiparts=multiparts, signer=signer, part_signer=parts, clock=deps.clock),
@@ -273,6 +276,7 @@ def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
         counted_urls=shared.counted_urls,
         recorder=shared.recorder,
         addresses=shared.addresses,
+        own=OwnContributions(ContributionQueries(deps.database)),
     )
 
 
@@ -367,5 +371,8 @@ def _internal(shared: _Shared) -> InternalApi:
     deps = shared.deps
     reserve_claim = ReserveClaim(deps.outbox, tier=shared.tier, clock=deps.clock)
     return InternalApi(
-        GalleryLookupQueries(deps.database), items=ItemQueries(deps.database), reserve_claim=reserve_claim
+        GalleryLookupQueries(deps.database),
+        items=ItemQueries(deps.database),
+        reserve_claim=reserve_claim,
+        recorder=shared.recorder,
     )

@@ -101,7 +101,8 @@ class Item(NamedTuple):
     computed it. The fields from codec on are as read from the file: taken_offset_minutes east of UTC, camera
     {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
     folder: of its objects, part of their keys. told_by_file: whether its caption, and which of its tags, were
-    read from the file and not written by people here; {caption, tags}.
+    read from the file and not written by people here; {caption, tags}. contributor_id, contributor_name: of
+    the contributor that added it.
     """
 
     id: MediaId
@@ -133,6 +134,8 @@ class Item(NamedTuple):
     live_partner_id: MediaId | None = None
     folder: int | None = None
     told_by_file: dict[str, Any] | None = None
+    contributor_id: UUID | None = None
+    contributor_name: str | None = None
 
 
 class ServedVariant(Enum):

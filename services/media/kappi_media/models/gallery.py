@@ -34,6 +34,8 @@ contents = Table(
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
     # Whether its content is hidden: an administrator took it down, or suspended its owner.
     Column("closed", Boolean, nullable=False, server_default=text("false")),
+    # Whether it takes no uploads of contributors, as of the same version.
+    Column("contributions_closed", Boolean, nullable=False, server_default=text("false")),
     Column("face_version", BigInteger, nullable=False, server_default=text("0")),
     # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
     Column("owner_id", Uuid),
@@ -54,6 +56,15 @@ contents = Table(
     Index("ix_contents_library_after", "gallery_id", postgresql_where=text("library_after IS NOT NULL")),
     Index("ix_contents_claim_until", "claim_until", postgresql_where=text("claim_until IS NOT NULL")),
     Index("ix_contents_usage_behind", "gallery_id", postgresql_where=text("usage_behind")),
+)
+
+# Contributors whose grants may still be valid for some seconds.
+removed_contributors = Table(
+    "removed_contributors",
+    metadata,
+    Column("contributor_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Index("ix_removed_contributors_gallery_id", "gallery_id"),
 )
 
 # The number of items of a type, not rejected, that a gallery got on a UTC day. Triggers on `items` maintain

@@ -70,6 +70,9 @@ items = Table(
     Column("folder", BigInteger),
     # Where it was put in its gallery; NULL: its id says where it stands (see `domain.order`).
     Column("position", LargeBinary),
+    # The contributor that added it, and its name; NULL: its manager.
+    Column("contributor_id", Uuid),
+    Column("contributor_name", Text),
     CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
     CheckConstraint("kind IN ('image', 'video')", name="kind_known"),
     CheckConstraint(
@@ -79,6 +82,11 @@ items = Table(
     Index("ix_items_gallery_id_position", "gallery_id", text("coalesce(position, uuid_send(id))")),
     Index("ix_items_gallery_id_id", "gallery_id", "id"),
     Index("ix_items_gallery_id_sha256", "gallery_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
+    Index(
+        "ix_items_contributor",
+        *("gallery_id", "contributor_id"),
+        postgresql_where=text("contributor_id IS NOT NULL"),
+    ),
     Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),
     # Few rows, whatever the number of items: every tick queries them.
     Index("ix_items_unprobed", "id", postgresql_where=text("status = 'processing' AND width IS NULL")),

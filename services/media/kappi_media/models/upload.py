@@ -53,11 +53,19 @@ uploads = Table(
     # A number derived from it, in every gallery, by which the worker shares its time fairly; NULL once the
     # job is queued.
     Column("uploader_address", BigInteger),
+    # The contributor that added it, and its name; NULL: its manager.
+    Column("contributor_id", Uuid),
+    Column("contributor_name", Text),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
     CheckConstraint("size_bytes > 0", name="size_positive"),
     Index("ix_uploads_gallery_id", "gallery_id"),
+    Index(
+        "ix_uploads_contributor",
+        *("gallery_id", "contributor_id"),
+        postgresql_where=text("contributor_id IS NOT NULL"),
+    ),
     Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
 )
 

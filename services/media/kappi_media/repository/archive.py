@@ -13,6 +13,7 @@ from kappi_contracts.keys import gps_free_key, original_key
 from kappi_media.archive.checksums import Checksum
 from kappi_media.archive.layout import ArchiveFile, StoredFile
 from kappi_media.archive.times import entry_time
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, Kind
 from kappi_media.repository.item_columns import PLACE
 
@@ -20,14 +21,16 @@ _FILES = f"""
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,
        i.crc32, i.folder
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
-WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY {PLACE}
+WHERE c.gallery_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR i.contributor_id = $2)
+ORDER BY {PLACE}
 """  # noqa: S608 - column names
 _LOCATION_FREE_FILES = f"""
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, l.size_bytes, l.etag,
        COALESCE(l.crc32, CASE WHEN l.unchanged THEN i.crc32 END), i.folder, l.unchanged
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
 JOIN location_free_copies l ON l.media_id = i.id
-WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY {PLACE}
+WHERE c.gallery_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR i.contributor_id = $2)
+ORDER BY {PLACE}
 """  # noqa: S608 - column names
 # Rows locked by another transaction are skipped: their checksum is computed again another time. The item's
 # version stays, because the change is not visible.
@@ -53,17 +56,20 @@ class ArchiveQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def files(self, gallery_id: GalleryId) -> list[ArchiveFile]:
+    async def files(self, gallery_id: GalleryId, only_of: ContributorId | None) -> list[ArchiveFile]:
         """Returns the originals of the gallery's ready items, as of one instant, in the order of its page.
+        only_of: the contributor whose items alone are wanted; None for all items.
 
         Other items are left out: their content is not checked yet.
         """
-        records: list[Any] = await self._database.hot.fetch(_FILES, gallery_id)
+        records: list[Any] = await self._database.hot.fetch(_FILES, gallery_id, only_of)
         return [_file(gallery_id, *record) for record in records]
 
-    async def location_free_files(self, gallery_id: GalleryId) -> list[ArchiveFile]:
+    async def location_free_files(
+        self, gallery_id: GalleryId, only_of: ContributorId | None
+    ) -> list[ArchiveFile]:
         """As `files`, of the copies without a place that exist."""
-        records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id)
+        records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id, only_of)
         return [
             _file(gallery_id, *fields) if unchanged else _copy(gallery_id, *fields)
             for *fields, unchanged in records

@@ -186,10 +186,10 @@ async def _bump(connection: AsyncConnection, gallery_ids: set[UUID]) -> None:
 
 
 async def delete_held(
-    connection: AsyncConnection, held: Sequence[HeldItem], *, owner_id: AccountId, now: datetime
+    connection: AsyncConnection, held: Sequence[HeldItem], *, owner_id: AccountId | None, now: datetime
 ) -> dict[UUID, int]:
     """Remove items with their uploads and renditions, and leave tombstones. Returns the last sequence of
-    each.
+    each. owner_id: None for items of an anonymous gallery.
     """
     ids = [item.id for item in held]
     await connection.execute(delete(uploads).where(uploads.c.media_id.in_(ids)))
@@ -218,8 +218,9 @@ async def delete_held(
     seen = Counter({item.gallery_id: 0 for item in held})
     seen.update(row.gallery_id for row in gone if row.status != "rejected")
     await _count_off(connection, seen)
-    used = sum(row.size_bytes for row in gone if row.status != "rejected")
-    await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
+    if owner_id is not None:
+        used = sum(row.size_bytes for row in gone if row.status != "rejected")
+        await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
     return {row.id: row.version for row in gone}
 
 

@@ -30,10 +30,10 @@ bumped AS (
 made AS (
   INSERT INTO items AS i (
     id, gallery_id, upload_id, filename, content_type, kind, size_bytes, etag, sha256, caption, tags,
-    location, attributes, created_at)
+    location, attributes, created_at, contributor_id, contributor_name)
   SELECT media_id, gallery_id, id, filename, content_type, $3, size_bytes, $4, $5,
     description->>'caption', COALESCE(description->'tags', '[]'), description->>'location',
-    COALESCE(description->'attributes', '{{}}'), $6
+    COALESCE(description->'attributes', '{{}}'), $6, contributor_id, contributor_name
   FROM claimed
   RETURNING {NEW_ITEM}),
 told AS (

@@ -198,15 +198,26 @@ class GpsFreeQueries:
 
 
 async def note_face(
-    connection: AsyncConnection, gallery_id: GalleryId, *, location_free: bool, closed: bool, version: int
+    connection: AsyncConnection,
+    gallery_id: GalleryId,
+    *,
+    location_free: bool,
+    closed: bool,
+    contributions_closed: bool,
+    version: int,
 ) -> None:
     """Record what a gallery's viewers get, as of a version of the gallery; an older version changes nothing.
 
-    Nothing is recorded for a gallery that holds nothing yet: only links read it, and the creation of a link
-    records it again.
+    Nothing is recorded for a gallery that holds nothing yet: links read it, whose creation records it again,
+    and uploads of contributors, whose grant tells it, too.
     """
     await connection.execute(
         update(contents)
         .where(contents.c.gallery_id == gallery_id, contents.c.face_version < version)
-        .values(location_free=location_free, closed=closed, face_version=version)
+        .values(
+            location_free=location_free,
+            closed=closed,
+            contributions_closed=contributions_closed,
+            face_version=version,
+        )
     )

@@ -12,7 +12,8 @@ i.size_bytes, i.sha256, i.width, i.height, i.duration_ms, i.taken_at, i.caption,
 i.attributes, i.placeholder, i.created_at, i.version,
 """
 _READ_IN_FILE = (
-    ", i.codec, i.taken_offset_minutes, i.camera, i.gps, i.live_partner_id, i.folder, i.told_by_file"
+    ", i.codec, i.taken_offset_minutes, i.camera, i.gps, i.live_partner_id, i.folder, i.told_by_file,"
+    " i.contributor_id, i.contributor_name"
 )
 ITEM = (
     _PLAIN  # noqa: S608 - column names

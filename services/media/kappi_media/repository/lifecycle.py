@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from kappi_chassis.outbox import OutboxRow
@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId
 from kappi_media.models.base import outbox
-from kappi_media.models.gallery import access_log, contents
+from kappi_media.models.gallery import access_log, contents, removed_contributors
 from kappi_media.models.item import deleted_media, items
 from kappi_media.models.upload import uploads
 from kappi_media.repository.ownership import end_claim, held_by, release_all
 from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted
+
+FIRST_SEQUENCE: Final = 1
+"""The sequence of the event that ends an upload before it is completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, a
     await end_claim(connection, gallery_id)
     await leave_counted(connection, gallery_id, at=at)
     held = await held_by(connection, gallery_id) if owner_id is not None else None
-    for table in (items, uploads, deleted_media, access_log):
+    for table in (items, uploads, deleted_media, access_log, removed_contributors):
         await connection.execute(delete(table).where(table.c.gallery_id == gallery_id))
     if held is not None:
         await release_all(connection, {owner_id: held})

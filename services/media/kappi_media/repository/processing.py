@@ -5,6 +5,7 @@ processed.
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
@@ -21,7 +22,7 @@ from kappi_media.stored_renditions import KeptGridPicture
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END
+SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id
 FROM items i LEFT JOIN uploads u ON u.id = i.upload_id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
@@ -103,10 +104,11 @@ RETURNING sequence
 
 class TakenUp(NamedTuple):
     """An item that is to be processed. unchecked_sha256: the declared raw digest, until it was compared with
-    the content.
+    the content. contributor_id: the contributor that added it.
     """
 
     unchecked_sha256: bytes | None
+    contributor_id: UUID | None
 
 
 class ProcessingQueries:

@@ -14,6 +14,7 @@ from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_media.domain.contributions import ContributionLimitReached, Contributor
 from kappi_media.domain.media import (
     AccountId,
     AddressId,
@@ -26,6 +27,7 @@ from kappi_media.domain.media import (
     UploadId,
 )
 from kappi_media.domain.shares import address_party
+from kappi_media.repository.contributions import Contribution, NotTaken, hold_room
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
@@ -64,12 +66,14 @@ charged AS (
 promised AS (
   INSERT INTO uploads (
     id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-    part_size_bytes, posted, address_id, uploader_address)
+    part_size_bytes, posted, address_id, uploader_address, contributor_id, contributor_name)
   SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-         f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14
+         f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14,
+         f.contributor_id, f.contributor_name
   FROM open, json_to_recordset($4::text::json) AS f (
     id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text,
-    description jsonb, expires_at timestamptz, part_size_bytes bigint, posted boolean)
+    description jsonb, expires_at timestamptz, part_size_bytes bigint, posted boolean,
+    contributor_id uuid, contributor_name text)
   WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
   RETURNING id)
 SELECT (SELECT count(*) FROM promised), array_agg(same.sha256), array_agg(same.id)
@@ -88,6 +92,11 @@ LEFT JOIN promise_budgets p ON p.holder = $3
 LEFT JOIN promise_budgets g ON g.holder = $1
 """
 _SAME_FILES = _same_files(digests="$2")
+_OWN_SAME_FILES = """
+SELECT DISTINCT ON (sha256) sha256, id FROM items
+WHERE gallery_id = $1 AND sha256 = ANY($2) AND contributor_id = $3 AND status <> 'rejected'
+ORDER BY sha256, id
+"""
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
 _END = """
@@ -136,12 +145,17 @@ class BudgetSpent(NamedTuple):
     limit: ReservationBudget
 
 
+Reserved = SameFiles | Refusal | BudgetSpent | NotTaken | ContributionLimitReached
+"""The answer to a reservation: the files that the gallery has already, or the reason of a refusal."""
+
+
 class FilesToReserve(NamedTuple):
     """A batch of one gallery. owner_id: the account to charge. quota_bytes: of the owner; None for no limit.
 
     address_id: of the client. budgets: of an anonymous gallery; None for one of an account, whose quota
     counts reservations. posted: sent through the API, so that only the request itself may complete it before
-    it is settled; the store's notification may arrive earlier.
+    it is settled; the store's notification may arrive earlier. contribution: of the contributor that adds
+    them; None for the gallery's manager.
     """
 
     declared: Sequence[DeclaredUpload]
@@ -150,6 +164,7 @@ class FilesToReserve(NamedTuple):
     address_id: AddressId
     budgets: ReservationBudgets | None = None
     posted: bool = False
+    contribution: Contribution | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -170,6 +185,8 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
     part_size_bytes: int | None = None
     posted: bool = False
+    contributor_id: UUID | None = None
+    contributor_name: str | None = None
 
 
 class UploadQueries:
@@ -178,15 +195,22 @@ class UploadQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def reserve(self, batch: FilesToReserve) -> SameFiles | Refusal | BudgetSpent:
-        """Reserve a batch, and charge its owner or the budgets, in one statement; all of it or nothing.
+    async def reserve(self, batch: FilesToReserve) -> Reserved:
+        """Reserve a batch, and charge its owner or the budgets, in one statement; all of it or nothing. A
+        batch of a contributor takes a transaction.
 
         Returns the declared files that the gallery has already.
         """
-        return await _reserve(self._database.hot, batch)
+        if batch.contribution is None:
+            return await _reserve(self._database.hot, batch)
+        async with self._database.transaction() as connection:
+            return await reserve_within(connection, batch)
 
-    async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> SameFiles:
-        return dict(await self._database.hot.fetch(_SAME_FILES, gallery_id, list(digests)))
+    async def same_files(
+        self, gallery_id: GalleryId, digests: Collection[bytes], *, by: Contributor | None = None
+    ) -> SameFiles:
+        """Returns the files that the gallery has already. by: the contributor that asks."""
+        return await _same_files_for(self._database.hot, gallery_id, list(digests), by=by)
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
         record = await self._database.hot.fetchrow(_FIND, upload_id, gallery_id)
@@ -220,11 +244,31 @@ def digests_of(uploads: Iterable[Upload]) -> list[bytes]:
     return [upload.sha256 for upload in uploads if upload.sha256 is not None]
 
 
-async def reserve_within(
-    connection: AsyncConnection, batch: FilesToReserve
-) -> SameFiles | Refusal | BudgetSpent:
+async def reserve_within(connection: AsyncConnection, batch: FilesToReserve) -> Reserved:
     """As `UploadQueries.reserve`, within a transaction that has already begun."""
-    return await _reserve(await driver_of(connection), batch)
+    driver, contribution = await driver_of(connection), batch.contribution
+    if contribution is None:
+        return await _reserve(driver, batch)
+    gallery_id, adds = (
+        batch.declared[0].upload.gallery_id,
+        ReservationBudget(len(batch.declared), batch.size_bytes),
+    )
+    refused = await hold_room(
+        connection, contribution, gallery_id=gallery_id, owner_id=batch.owner_id, adds=adds
+    )
+    reserved = refused or await _reserve(driver, batch)
+    if contribution.by.sees_own_only and isinstance(reserved, dict):
+        digests = digests_of(one.upload for one in batch.declared)
+        return await _same_files_for(driver, gallery_id, digests, by=contribution.by)
+    return reserved
+
+
+async def _same_files_for(
+    asyncpg: Any, gallery_id: GalleryId, digests: list[bytes], *, by: Contributor | None
+) -> SameFiles:
+    if by is not None and by.sees_own_only:
+        return dict(await asyncpg.fetch(_OWN_SAME_FILES, gallery_id, digests, by.id))
+    return dict(await asyncpg.fetch(_SAME_FILES, gallery_id, digests))
 
 
 async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal | BudgetSpent:
@@ -234,7 +278,7 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
     if batch.budgets is not None:
         counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
-    rows = encode([_row(one, first.expires_at, posted=batch.posted) for one in batch.declared]).decode()
+    rows = encode([_row(one, first.expires_at, batch) for one in batch.declared]).decode()
     digests = digests_of(one.upload for one in batch.declared)
     for _ in range(_ATTEMPTS):
         promised, same_digests, same_ids = await asyncpg.fetchrow(
@@ -297,8 +341,9 @@ def _open(row: Any, whose: str) -> ReservationBudget:
     return ReservationBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
 
 
-def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
+def _row(one: DeclaredUpload, usual_expiry: datetime, batch: FilesToReserve) -> _Row:
     upload, description = one
+    by = None if batch.contribution is None else batch.contribution.by
     return _Row(
         id=upload.id,
         media_id=upload.media_id,
@@ -309,5 +354,7 @@ def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
         description=None if description.is_empty else description,
         expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
         part_size_bytes=upload.part_size_bytes,
-        posted=posted,
+        posted=batch.posted,
+        contributor_id=None if by is None else by.id,
+        contributor_name=None if by is None else by.name,
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item, MediaId
 from kappi_media.repository.item_columns import ITEM, PLACE
 
@@ -16,6 +17,10 @@ _PAGE = f"""
 SELECT i.id, i.version, i.position FROM items i
 WHERE i.gallery_id = $1 AND {PLACE} > $2 AND i.status <> 'rejected' ORDER BY {PLACE} LIMIT $3
 """  # noqa: S608 - column names
+_PAGE_OF_CONTRIBUTOR = _PAGE.replace("i.status", "i.contributor_id = $4 AND i.status")
+_COUNT_OF_CONTRIBUTOR = """
+SELECT count(*) FROM items WHERE gallery_id = $1 AND contributor_id = $2 AND status <> 'rejected'
+"""
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
 _HAS_ITEM_AT = f"SELECT true FROM items i WHERE i.gallery_id = $1 AND {PLACE} = $2"  # noqa: S608 - as above
 _FIRST_READY = f"""
@@ -50,6 +55,20 @@ class ViewQueries:
         """Returns up to `limit` visible items after a place, in the order of the gallery."""
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
         return [PlacedItem(*record) for record in records]
+
+    async def page_of(
+        self, contributor_id: ContributorId, gallery_id: GalleryId, *, after: bytes | None, limit: int
+    ) -> list[PlacedItem]:
+        """As `page`, of the items that a contributor added."""
+        records = await self._database.hot.fetch(
+            _PAGE_OF_CONTRIBUTOR, gallery_id, after or _BEFORE_ALL, limit, contributor_id
+        )
+        return [PlacedItem(*record) for record in records]
+
+    async def count_of(self, contributor_id: ContributorId, gallery_id: GalleryId) -> int:
+        """Returns the number of visible items that a contributor added."""
+        count: int = await self._database.hot.fetchval(_COUNT_OF_CONTRIBUTOR, gallery_id, contributor_id)
+        return count
 
     async def has_item_at(self, gallery_id: GalleryId, place: bytes) -> bool:
         return bool(await self._database.hot.fetchval(_HAS_ITEM_AT, gallery_id, place))

@@ -14,6 +14,7 @@ from kappi_media.archive.conditions import Outcome
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout
 from kappi_media.archive.reading import READS_AHEAD, Blocks
 from kappi_media.archive.streaming import ArchiveStream
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId
 from kappi_media.domain.tiers import TierRules
 from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, OriginalNotInTier
@@ -51,14 +52,19 @@ class Archives:
         self._at_once = at_once
         self._running = 0
 
-    async def lay_out(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
-        """Returns the layout of a gallery's archive.
+    async def lay_out(
+        self, gallery_id: GalleryId, *, rules: TierRules, only_of: ContributorId | None
+    ) -> ArchiveLayout:
+        """Returns the layout of a gallery's archive. only_of: the contributor whose items alone are in it;
+        None for all items.
 
         Raises GalleryNotFound when the gallery is deleted, OriginalNotInTier, ArchiveEmpty.
         """
-        return await self._lay_out(gallery_id, self._queries.files, rules=rules)
+        return await self._lay_out(gallery_id, self._queries.files, rules=rules, only_of=only_of)
 
-    async def lay_out_location_free(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
+    async def lay_out_location_free(
+        self, gallery_id: GalleryId, *, rules: TierRules, only_of: ContributorId | None
+    ) -> ArchiveLayout:
         """As `lay_out`, of copies without the place where the originals were made.
 
         A file whose place cannot be removed is left out. Also raises LocationFreePending while some copies
@@ -66,18 +72,20 @@ class Archives:
         """
         if rules.original_access:
             await self._copies.all_of(gallery_id)
-        return await self._lay_out(gallery_id, self._queries.location_free_files, rules=rules)
+        files_of = self._queries.location_free_files
+        return await self._lay_out(gallery_id, files_of, rules=rules, only_of=only_of)
 
     async def _lay_out(
         self,
         gallery_id: GalleryId,
-        files_of: Callable[[GalleryId], Awaitable[list[ArchiveFile]]],
+        files_of: Callable[[GalleryId, ContributorId | None], Awaitable[list[ArchiveFile]]],
         *,
         rules: TierRules,
+        only_of: ContributorId | None,
     ) -> ArchiveLayout:
         if not rules.original_access:
             raise OriginalNotInTier("An archive is made of originals. Renditions are available.")
-        files = await files_of(gallery_id)
+        files = await files_of(gallery_id, only_of)
         if not files:
             if (await self._view.contents(gallery_id)).deleted:
                 raise GalleryNotFound

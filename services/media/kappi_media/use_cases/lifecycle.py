@@ -12,13 +12,14 @@ from kappi_contracts.events import GalleryDeleted, GalleryUpdated, LinkExpired, 
 
 from kappi_media import metrics
 from kappi_media.domain.media import AccountId, GalleryId, LinkId
+from kappi_media.repository.contributions import end_closed
 from kappi_media.repository.gps_free import note_face
-from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
+from kappi_media.repository.lifecycle import FIRST_SEQUENCE, close_gallery, publish_all, take_abandoned
 from kappi_media.repository.links import remove_if_over
 from kappi_media.repository.ownership import adopt
+from kappi_media.use_cases.contributions import publish_ended
 
 SWEEP_BATCH = 500
-FIRST_SEQUENCE = 1
 
 
 async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -> None:
@@ -27,23 +28,32 @@ async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -
     await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
 
 
-async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
+class NoteChange:
     """The inbox effect of GalleryUpdated: a claimed gallery's bytes are charged to the account. Links lead to
-    the variant that the gallery's viewers get, and do not work while it is closed.
+    the variant that the gallery's viewers get, and do not work while it is closed. Pending uploads of
+    contributors end when it takes no contributions any more.
 
     The owner needs no sequence: only an anonymous gallery ever changes its owner, and only once.
     """
-    event = envelope.data
-    gallery_id = GalleryId(event.gallery_id)
-    if event.owner_id is not None:
-        await adopt(unit.connection, gallery_id, owner_id=AccountId(event.owner_id))
-    await note_face(
-        unit.connection,
-        gallery_id,
-        location_free=event.location_free,
-        closed=event.closed,
-        version=envelope.sequence,
-    )
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
+        event = envelope.data
+        gallery_id = GalleryId(event.gallery_id)
+        if event.owner_id is not None:
+            await adopt(unit.connection, gallery_id, owner_id=AccountId(event.owner_id))
+        await note_face(
+            unit.connection,
+            gallery_id,
+            location_free=event.location_free,
+            closed=event.closed,
+            contributions_closed=event.contributions == "closed",
+            version=envelope.sequence,
+        )
+        ended = await end_closed(unit.connection, gallery_id, at=event.updated_at)
+        await publish_ended(self._outbox, unit, ended, gallery_id=gallery_id, at=event.updated_at)
 
 
 async def clear_link(unit: UnitOfWork, envelope: Envelope[LinkExpired]) -> None:

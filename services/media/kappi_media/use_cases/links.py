@@ -102,6 +102,7 @@ class CreateLink:
             gallery_id,
             location_free=face.location_free,
             closed=False,  # a closed gallery gets no grant
+            contributions_closed=face.contributions == "closed",
             version=face.version,
         )
         if not await hold_item(unit.connection, order.media_id, gallery_id):

@@ -72,6 +72,7 @@ class MoveTarget:
                 gallery_id,
                 location_free=face.location_free,
                 closed=False,  # a closed gallery gets no grant
+                contributions_closed=face.contributions == "closed",
                 version=face.version,
             )
 

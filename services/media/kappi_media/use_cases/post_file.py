@@ -25,6 +25,7 @@ from kappi_contracts.keys import original_key
 from kappi_mediameta.probing import MediaFormat, is_supported, sniff
 
 from kappi_media.domain.content_types import content_type_of, is_taken
+from kappi_media.domain.contributions import ContributionLimits, Contributor
 from kappi_media.domain.declarations import PostedFile
 from kappi_media.domain.media import (
     AccountId,
@@ -47,6 +48,7 @@ from kappi_media.errors import (
     UploadCompletedAlready,
     UploadNotFound,
 )
+from kappi_media.repository.contributions import contribution_of
 from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import FilesToReserve, UploadQueries
 from kappi_media.use_cases.complete import CompleteUpload, StoredContent
@@ -63,7 +65,7 @@ CallOf = Callable[[bytes], IdempotentCall]
 @dataclass(frozen=True, slots=True)
 class FileOrder:
     """The order of a file for a gallery, under its tier's rules. address_id: of the client. at_most_bytes: as
-    far as it is known beforehand.
+    far as it is known beforehand. contributor: as of a `Batch`.
     """
 
     gallery_id: GalleryId
@@ -71,6 +73,7 @@ class FileOrder:
     address_id: AddressId
     rules: TierRules
     at_most_bytes: int
+    contributor: Contributor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,8 @@ class _Inflow:
 class PostFile:
     """Takes one file that is sent in the body of a request.
 
-    lifetime: of a reservation whose file did not arrive completely, until it is swept. budgets: as in
-    `ReservationTerms`.
+    lifetime: of a reservation whose file did not arrive completely, until it is swept. budgets,
+    contribution_limits: as in `ReservationTerms`.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class PostFile:
         outbox: Outbox,
         quota_reservation: QuotaReservation,
         budgets: ReservationBudgets,
+        contribution_limits: ContributionLimits,
         lifetime: timedelta,
         clock: Clock,
         new_id: NewId,
@@ -150,6 +154,7 @@ class PostFile:
         self._outbox = outbox
         self._quota_reservation = quota_reservation
         self._budgets = budgets
+        self._contribution_limits = contribution_limits
         self._lifetime = lifetime
         self._clock = clock
         self._new_id = new_id
@@ -158,9 +163,10 @@ class PostFile:
         """Returns the new item; with `call_of`, the item that the first request of this call made.
 
         A failure leaves nothing: no item, no reservation, and the object is removed. Raises FileTooLarge,
-        FileTypeNotTaken, ContentMismatch, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound,
-        GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the
-        first one's item was deleted), and what the body raises.
+        FileTypeNotTaken, ContentMismatch, QuotaExceeded, ReservationBudgetExceeded,
+        ContributionLimitExceeded, ContributionsClosed, ContributorKeyWrong, GalleryNotFound, GalleryKeyWrong,
+        InsufficientStorage, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the first one's item was
+        deleted), and what the body raises.
         """
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
@@ -221,6 +227,7 @@ class PostFile:
             order.address_id,
             self._budgets if order.owner_id is None else None,
             posted=True,
+            contribution=contribution_of(order.contributor, self._contribution_limits),
         )
 
         async def reserve() -> None:

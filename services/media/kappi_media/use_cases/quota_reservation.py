@@ -15,6 +15,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 
 from kappi_media import metrics
+from kappi_media.domain.contributions import ContributionLimitReached
 from kappi_media.domain.media import AccountId
 from kappi_media.errors import (
     ClaimInProgress,
@@ -23,9 +24,11 @@ from kappi_media.errors import (
     QuotaExceeded,
     ReservationBudgetExceeded,
 )
+from kappi_media.repository.contributions import NotTaken
 from kappi_media.repository.ownership import adopt
 from kappi_media.repository.reservations import forget_unused, free_ended, free_ended_of
-from kappi_media.repository.uploads import BudgetSpent, FilesToReserve, Refusal, SameFiles
+from kappi_media.repository.uploads import BudgetSpent, FilesToReserve, Refusal, Reserved, SameFiles
+from kappi_media.use_cases.contributions import contribution_refusal
 
 T = TypeVar("T")
 URL_LIVES_COUNTED: Final = 2
@@ -43,13 +46,15 @@ class OwnerUnknown(Exception):
         self.owner_id = owner_id
 
 
-def check_reserved(files: FilesToReserve, answer: SameFiles | Refusal | BudgetSpent) -> SameFiles:
+def check_reserved(files: FilesToReserve, answer: Reserved) -> SameFiles:
     """Returns the same files that the gallery has already, or raises the refusal: GalleryNotFound (deleted),
     GalleryKeyWrong (it has another owner by now), ClaimInProgress, QuotaExceeded, ReservationBudgetExceeded,
-    OwnerUnknown.
+    OwnerUnknown, and those of `contribution_refusal`.
     """
     if isinstance(answer, dict):
         return answer
+    if isinstance(answer, NotTaken | ContributionLimitReached):
+        raise contribution_refusal(answer)
     if isinstance(answer, BudgetSpent):
         raise _too_much(files, answer)
     if answer is Refusal.BEING_CLAIMED:

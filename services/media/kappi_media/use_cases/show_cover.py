@@ -43,6 +43,8 @@ class ShowCover:
             named = await self._items.find(MediaId(gallery.cover_media_id), gallery_id)
             if named is not None and named.status == "ready":
                 return named.id
+        if gallery.contributions == "drop":
+            raise CoverNotFound  # viewers see no items, unless the manager shows one as cover
         first = await self._view.first_ready(gallery_id)
         if first is not None:
             return first

@@ -24,6 +24,7 @@ from msgspec.json import decode, encode
 
 from kappi_media import metrics
 from kappi_media.domain.content_types import is_taken
+from kappi_media.domain.contributions import ContributionLimits, Contributor
 from kappi_media.domain.declarations import FileDeclaration
 from kappi_media.domain.media import (
     AccountId,
@@ -45,6 +46,7 @@ from kappi_media.errors import (
     UnsupportedContentType,
     UploadNotFound,
 )
+from kappi_media.repository.contributions import contribution_of
 from kappi_media.repository.uploads import (
     FilesToReserve,
     SameFiles,
@@ -76,7 +78,8 @@ the answer.
 class Batch(NamedTuple):
     """The files to reserve in one gallery, under the rules of its tier.
 
-    owner_id: None for an anonymous gallery. address_id: of the client.
+    owner_id: None for an anonymous gallery. address_id: of the client. contributor: the one that adds them,
+    None for the gallery's manager.
     """
 
     gallery_id: GalleryId
@@ -85,6 +88,7 @@ class Batch(NamedTuple):
     rules: TierRules
     files: Sequence[FileDeclaration]
     connection: Connection = "normal"
+    contributor: Contributor | None = None
 
 
 class _Promised(NamedTuple):
@@ -96,7 +100,8 @@ class _Promised(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationTerms:
-    """The terms of reservations. budgets: of what is reserved for anonymous galleries.
+    """The terms of reservations. budgets: of what is reserved for anonymous galleries. contribution_limits:
+    of what contributors add.
 
     lifetime: of a reservation of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
     multipart_above_bytes: larger files are sent in parts.
@@ -106,6 +111,7 @@ class ReservationTerms:
     multipart_lifetime: timedelta
     multipart_above_bytes: int
     budgets: ReservationBudgets
+    contribution_limits: ContributionLimits
 
 
 class UploadSigner:
@@ -168,7 +174,8 @@ class SignBatch:
         """Returns an upload for each file, in their order. All files are reserved, or none.
 
         call: a repetition of it gets the same uploads, signed anew. Raises FileTooLarge,
-        UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound (deleted),
+        UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, ContributionLimitExceeded,
+        ContributionsClosed, ContributorKeyWrong (it was removed), GalleryNotFound (deleted),
         GalleryKeyWrong (it has another owner by now), UploadNotFound (those of the first call were removed),
         IdempotencyKeyReused, InsufficientStorage, StoreUnavailable.
         """
@@ -192,13 +199,15 @@ class SignBatch:
         ids = [UploadId(each) for each in decode(answer.body, type=list[UUID])]
         if ids == [upload.id for upload in uploads]:
             return _Promised(uploads, same)
-        return await self._reserved_before(ids, uploads[0].gallery_id)
+        return await self._reserved_before(ids, files)
 
-    async def _reserved_before(self, ids: Sequence[UploadId], gallery_id: GalleryId) -> _Promised:
+    async def _reserved_before(self, ids: Sequence[UploadId], files: FilesToReserve) -> _Promised:
+        gallery_id = files.declared[0].upload.gallery_id
+        by = None if files.contribution is None else files.contribution.by
         uploads = await self._uploads.find_all(ids, gallery_id)
         if len(uploads) != len(ids):
             raise UploadNotFound("These uploads were not completed and are removed: declare the files again.")
-        return _Promised(uploads, await self._uploads.same_files(gallery_id, digests_of(uploads)))
+        return _Promised(uploads, await self._uploads.same_files(gallery_id, digests_of(uploads), by=by))
 
     async def _files(self, batch: Batch) -> FilesToReserve:
         declared = self._declare(batch)
@@ -210,6 +219,7 @@ class SignBatch:
             batch.rules.quota_bytes if batch.owner_id is not None else None,
             batch.address_id,
             self._terms.budgets if batch.owner_id is None else None,
+            contribution=contribution_of(batch.contributor, self._terms.contribution_limits),
         )
 
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from kappi_chassis.pagination import cut_page
 from kappi_contracts.grants import PublicGallery
 
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
 from kappi_media.errors import GalleryNotFound
 from kappi_media.repository.view import ViewQueries
@@ -51,9 +52,31 @@ class ViewGallery:
         """Whether a page counts as a view. A made-up place counts, too: it could be before all items."""
         return after is None or not await self._view.has_item_at(GalleryId(gallery.id), after)
 
-    async def page(self, gallery: PublicGallery, *, after: bytes | None, limit: int) -> PageOfVersions:
-        """Returns one page. after: the place of the last item of the page before."""
-        found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)
+    async def item_count(
+        self, gallery: PublicGallery, contents: GalleryContents, *, only_of: ContributorId | None
+    ) -> int:
+        """Returns the number of items that are shown. only_of: as of `page`."""
+        if only_of is None:
+            return contents.item_count
+        return await self._view.count_of(only_of, GalleryId(gallery.id))
+
+    async def page(
+        self,
+        gallery: PublicGallery,
+        *,
+        after: bytes | None,
+        limit: int,
+        only_of: ContributorId | None = None,
+    ) -> PageOfVersions:
+        """Returns one page. after: the place of the last item of the page before. only_of: the contributor
+        whose items alone are shown; None for all items.
+        """
+        gallery_id = GalleryId(gallery.id)
+        found = (
+            await self._view.page(gallery_id, after=after, limit=limit + 1)
+            if only_of is None
+            else await self._view.page_of(only_of, gallery_id, after=after, limit=limit + 1)
+        )
         page, last = cut_page(found, limit=limit)
         return PageOfVersions([(item.id, item.version) for item in page], last.place if last else None)
 

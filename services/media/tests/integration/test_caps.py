@@ -15,7 +15,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.pagination import cursor_after
 from kappi_chassis.storage import SignedRequest
 from kappi_contracts.events import AccountCreated, GalleryDeleted
-from kappi_contracts.grants import COUNTED_HEADER, counted_access
+from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER, counted_access, recorded_access
+from kappi_media.statistics.flush import AccessFlush
 from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import (
     Client,
@@ -130,6 +131,51 @@ async def test_each_way_to_an_original_is_a_download(
     rendition = urlsplit(listed["renditions"]["2048"]["url"])
     assert "/renditions/" in rendition.path
     assert count_of(await http("GET", f"{rendition.path}?{rendition.query}")) is None
+
+
+async def test_a_counted_access_is_recorded_only_when_the_gateway_says_so(
+    counting_http: Http, capped: Gallery, add: Any, flush: AccessFlush, published: Publications
+) -> None:
+    media_id = await add(capped)
+    view, client = capped.grant("view"), Client(counting_http)
+    page = await client.view(capped)
+    await client.view(capped, f"cursor={cursor_after(new_id())}")
+    parts = urlsplit(page.json["items"][0]["original"]["url"])
+    asked = [
+        page,
+        await counting_http("GET", f"/v1/media/{media_id}/download", grant=view),
+        await counting_http("GET", f"{parts.path}?{parts.query}"),
+        await counting_http("GET", "/v1/g/k7dm/archive", grant=view),
+    ]
+    await flush.flush()
+    assert await published("MediaAccessed") == []
+
+    named = [answer.headers[ACCESS_HEADER] for answer in asked]
+    download = recorded_access("download", capped.id, UUID(media_id))
+    assert named == [
+        recorded_access("view", capped.id),
+        *(download, download),
+        recorded_access("archive", capped.id),
+    ]
+    for target in named:
+        recorded = await counting_http("POST", target, headers={"accept-language": "de"})
+        assert recorded.status == 204
+    await flush.flush()
+    (event,) = await published("MediaAccessed")
+    assert {each["kind"]: each["count"] for each in event.data["kinds"]} == {
+        "view": 1,
+        "download": 2,
+        "archive": 1,
+    }
+    assert [each["count"] for each in event.data["items"]] == [2]
+    assert {"trait": "language", "value": "de", "count": 1} in event.data["traits"]
+
+
+async def test_a_continued_archive_is_not_recorded_again(http: Http, capped: Gallery, add: Any) -> None:
+    await add(capped)
+    rest = await http("GET", "/v1/g/k7dm/archive", grant=capped.grant("view"), headers={"range": "bytes=9-"})
+    assert count_of(rest) == counted_access("downloads", capped.id)
+    assert ACCESS_HEADER not in rest.headers
 
 
 async def test_the_managers_own_downloads_are_not_counted(http: Http, capped: Gallery, add: Any) -> None:

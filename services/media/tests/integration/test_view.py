@@ -74,6 +74,7 @@ async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery:
         "created_at": document["gallery"]["created_at"],
         "cover_media_id": None,
         "item_count": 0,
+        "contributions": "closed",
     }
     assert datetime.fromisoformat(document["gallery"]["expires_at"]) == gallery.public.expires_at
 

@@ -25,15 +25,14 @@ class Wire:
         self.cuts += 1
 
 
-async def test_what_waits_comes_as_one_and_before_the_end() -> None:
+async def test_what_waits_comes_in_order_and_before_the_end() -> None:
     stream = Wire().stream
     stream.put(b"a")
     stream.put(b"b")
     stream.end(End.DRAINED)
     stream.put(b"c")
     stream.end(End.LEFT)
-    assert await stream.read() == b"ab"
-    assert await stream.read() is None
+    assert [await stream.read() for _ in range(3)] == [b"a", b"b", None]
     assert stream.ended is End.DRAINED
 
 
@@ -55,4 +54,11 @@ async def test_a_client_that_does_not_read_is_cut_once() -> None:
         wire.stream.put(b"a")
     assert wire.stream.ended is End.SLOW
     assert wire.cuts == 1
-    assert await wire.stream.read() == b"aa"
+    assert [await wire.stream.read() for _ in range(3)] == [b"a", b"a", None]
+
+
+async def test_a_slow_client_holds_no_copy_of_what_others_are_told() -> None:
+    stream, chunk = Wire().stream, bytes(1_000)
+    stream.put(chunk)
+    stream.put(chunk)
+    assert await stream.read() is chunk
