@@ -53,8 +53,11 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One tab. complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of
-    its requests. address: of the browser's debugger."""
+    """One tab.
+
+    complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of its
+    requests. address: of the browser's debugger.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self.complaints: list[str] = []
@@ -192,6 +195,22 @@ class Page:
         async with asyncio.timeout(_TIMEOUT_S):
             await self._crashed.wait()
 
+    async def drag_by_finger(self, selector: str, target: str, *, share: float = 0.25) -> None:
+        """Drags an element with a finger onto another. share: where on its width; 0 is its left edge."""
+        (x, y), (left, top, width, height) = await self.ask(
+            f"[({_MIDDLE})({_element(selector)}), "
+            f"(({{left, top, width, height}}) => [left, top, width, height])"
+            f"({_element(target)}.getBoundingClientRect())]"
+        )
+        end = (left + width * share, top + height / 2)
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+        await self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for step in range(1, 6):
+            point = {"x": x + (end[0] - x) * step / 5, "y": y + (end[1] - y) * step / 5}
+            await self._call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[point])
+        await self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=False)
+
     async def prefer(self, scheme: str) -> None:
         """Sets the colours that the person prefers: `light` or `dark`."""
         await self._call(
@@ -242,6 +261,7 @@ class Page:
         """Saves a picture of the page for people to look at. Returns its path."""
         ARTEFACTS.mkdir(exist_ok=True)
         path = ARTEFACTS / f"{name}.png"
+        await self._call("Page.bringToFront")  # a tab in the background is not drawn
         shot = await self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
         return path

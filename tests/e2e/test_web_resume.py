@@ -22,6 +22,8 @@ AT_MOST = 1.15
 """Maximum ratio of the bytes that are sent to the file's size."""
 LINK_BYTES_PER_S = 25e6
 """Slow enough to have a middle."""
+SHORT_BYTES = 12_000_000
+"""Of films that the browser keeps copies of."""
 FILES = "[data-choose=files]"
 _HEADLINE = "document.querySelector('.progress strong')?.textContent"
 _LINK = "document.querySelector('.share input[readonly]')?.value"
@@ -91,6 +93,29 @@ async def test_a_film_goes_on_after_the_tab_was_killed(
         await third.go(url)
         await third.see(f"!!document.querySelector('{FILES}')")
         await third.see("!document.body.innerText.includes('Not finished yet')")
+
+
+@pytest.mark.timeout(300)
+async def test_small_files_go_on_without_being_chosen_again(
+    link: RoughNetwork, url: str, phone: Phone, page: Page, tmp_path: Path
+) -> None:
+    short = [film(tmp_path / f"{number}.mp4", SHORT_BYTES + number) for number in range(3)]
+    await page.go(url)
+    await page.put(FILES, *short)
+    await push(page, "Get a link")
+    shared = await page.see(_LINK)
+    before = link.traffic.sent_bytes
+    link.roughness.bytes_per_second = LINK_BYTES_PER_S / 5
+    await eventually(lambda: _passed(link, before + SHORT_BYTES), 60)
+    await page.crash()
+    link.roughness.bytes_per_second = None
+    async with tab(page.address) as second:
+        await second.go(url)
+        await push(second, "Go on")
+        await second.see(f"{_HEADLINE}?.includes('in the gallery')")
+        assert second.complaints == []
+    items = await phone.items(shared.rpartition("/")[2])
+    assert sorted(item["size"] for item in items) == [SHORT_BYTES + number for number in range(3)]
 
 
 @pytest.mark.timeout(300)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 import re
 from base64 import b64encode
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from kappi_chassis.storage.create_bucket import create_bucket
 from kappi_testkit.media.samples import encode, quadrants
 
+from tests.e2e.accounts import sign_up
 from tests.e2e.browser import Page
 from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
@@ -20,9 +25,19 @@ FILES = "[data-choose=files]"
 TITLE = ".share form input"
 _HEADLINE = "document.querySelector('.progress strong')?.textContent"
 _LINK = "document.querySelector('.share input[readonly]')?.value"
+_FORGOTTEN = """
+new Promise(done => {
+  const opening = indexedDB.open("kappi-uploads");
+  opening.onsuccess = () => {
+    const counting = opening.result.transaction("shares").objectStore("shares").count();
+    counting.onsuccess = () => done(counting.result === 0);
+  };
+})
+"""
 _MANAGEMENT = "[...document.querySelectorAll('.share input[readonly]')].at(-1).value"
 
 
+@pytest.mark.real_servers
 @pytest.mark.timeout(300)
 async def test_thirty_files_are_dropped_and_shared(
     stack: StackUnderTest, phone: Phone, page: Page, photos: list[Path], tmp_path: Path
@@ -33,6 +48,8 @@ async def test_thirty_files_are_dropped_and_shared(
     text.write_text("no picture")
     broken.write_bytes(b"no picture" * 99)
 
+    if stack.s3:
+        await asyncio.to_thread(_prepare_bucket, stack)
     await page.go(stack.base_url)
     await page.see(f"!!document.querySelector('{FILES}')")
     await look(page, "share-empty")
@@ -67,8 +84,56 @@ async def test_thirty_files_are_dropped_and_shared(
     assert [one for one in page.requested if "/original" in one and one not in puts] == []
 
     items = await phone.items(shared.rpartition("/")[2])
-    unique = {hashlib.sha256(photo.read_bytes()).hexdigest() for photo in (*photos, there)}
-    assert {item["sha256"] for item in items} == unique
+    digests = {item["filename"]: item["sha256"] for item in items if item["filename"] != "other.png"}
+    unique = {hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos}
+    assert sorted(digests.values()) == sorted(unique), digests
     batches = [one for one in page.requested if re.search(r"/v1/galleries/[^/]+/uploads$", one)]
     assert len(batches) == 2, "one for all that were dropped, one for the file that came later"
+    await page.see(_FORGOTTEN)  # with the access key
     assert list(unexpected(page)) == []
+
+
+@pytest.mark.timeout(240)
+async def test_an_account_shares_a_folder_with_a_password(
+    stack: StackUnderTest, phone: Phone, page: Page, photos: list[Path], tmp_path: Path
+) -> None:
+    person = await sign_up(stack, phone, "sharer")
+    folder = tmp_path / "Reise" / "Tag 1"
+    folder.mkdir(parents=True)
+    for photo in photos[:2]:
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    (folder / ".hidden.jpg").write_bytes(b"no picture")
+    (folder.parent / "Thumbs.db").write_bytes(b"no picture")
+    await page.go(stack.base_url)
+    await page.ask(f"localStorage.setItem('kappi.refresh-token', {json.dumps(person.refresh_token)})")
+    await page.go(stack.base_url)
+    await page.see("document.body.innerText.includes('belongs to your account')")
+    await page.drop("main .zone", folder.parent)
+    await page.see(f"{_HEADLINE} === '2 files chosen'")
+    await page.write("input[type=password]", "for friends only")
+    await look(page, "share-account")
+    await push(page, "Get a link")
+    shared = await page.see(_LINK)
+    await page.see(f"{_HEADLINE} === 'All 2 files are in the gallery.'")
+    path = f"/v1/g/{shared.rpartition('/')[2]}"
+    assert (await phone.ask("GET", path)).status == 401
+    view = (await phone.ask("GET", path, headers={"X-Gallery-Password": "for friends only"})).ok()
+    assert view["gallery"]["expires_at"] is None
+    assert sorted(item["filename"] for item in view["items"]) == sorted(photo.name for photo in photos[:2])
+    assert page.complaints == []
+
+
+def _prepare_bucket(stack: StackUnderTest) -> None:
+    """Does what the job `create-bucket` does, so that the bucket takes what pages of another origin send."""
+    s3 = stack.s3
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3["KAPPI_S3_ENDPOINT"],
+        region_name=s3["KAPPI_S3_REGION"],
+        aws_access_key_id=s3["KAPPI_S3_ACCESS_KEY"],
+        aws_secret_access_key=s3["KAPPI_S3_SECRET_KEY"],
+    )
+    try:
+        create_bucket(client, s3["KAPPI_S3_BUCKET"], region=s3["KAPPI_S3_REGION"])
+    finally:
+        client.close()

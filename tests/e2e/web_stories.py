@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.e2e.accessibility import accessibility_findings
 from tests.e2e.browser import Page
@@ -34,12 +34,12 @@ async def push(page: Page, text: str) -> None:
     await page.ask(f"({button}).click()")
 
 
-async def fill(page: Page, **fields: str) -> None:
-    """Writes into the visible fields of these names; `_` stands for `-` in a name."""
+async def fill(page: Page, fields: Mapping[str, str]) -> None:
+    """Writes into the fields of these names, except hidden ones."""
     for name, text in fields.items():
-        await page.write(f"form input[name='{name.replace('_', '-')}']:not([hidden])", text)
+        await page.write(f"form input[name='{name}']:not([hidden])", text)
 
 
 def unexpected(page: Page) -> Sequence[str]:
-    """Returns the complaints but those about refusals of the API, which the browser reports as failed loads."""
+    """Returns the complaints, without refusals of the API, which the browser reports as failed loads."""
     return [text for text in page.complaints if "responded with a status of 4" not in text]

@@ -96,8 +96,8 @@ class GatewaySettings(ServiceSettings):
     )
     media_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_origin))] = Field(
         default=(),
-        description="Origins of the object store that the pages may load pictures from and send files to. Its "
-        "CORS rules must allow them",
+        description="Origins of the object store that the pages may load pictures from and send files to. "
+        "Its CORS rules must allow them",
     )
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(

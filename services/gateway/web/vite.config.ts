@@ -21,7 +21,7 @@ function pages(): Plugin {
         const html = readFileSync(`${PACKAGE}/${name}.html`, "utf-8")
           .replaceAll("$root", root)
           .replace("$style", "")
-          .replace("$entry", `/${ENTRIES[name]}`)
+          .replace('data-entry="$entry">$boot', `type="module" src="/${ENTRIES[name]}">`)
           .replaceAll(/\$[a-z_]+/g, "");
         response.setHeader("Content-Type", "text/html; charset=utf-8");
         response.end(await server.transformIndexHtml(path, html));

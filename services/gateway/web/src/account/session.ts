@@ -34,8 +34,8 @@ const inMemory = new Map<string, string>();
 /** Whether an account is logged in, in any tab of this browser. */
 export const signedIn = writable(stored(REFRESH_TOKEN) !== undefined);
 
-const otherTabs = "BroadcastChannel" in globalThis ? new BroadcastChannel(LOCK) : undefined;
-otherTabs?.addEventListener("message", ({ data }: MessageEvent<AccessToken | undefined>) => {
+const otherTabs = new BroadcastChannel(LOCK);
+otherTabs.addEventListener("message", ({ data }: MessageEvent<AccessToken | undefined>) => {
   access = data;
   signedIn.set(data !== undefined);
 });
@@ -101,7 +101,7 @@ async function tokens(form: Record<string, string>): Promise<string> {
   keep(REFRESH_TOKEN, answer.refresh_token);
   if (answer.device_token) keep(DEVICE_TOKEN, answer.device_token);
   access = { token: answer.access_token, until: sentAt + answer.expires_in * 1000 };
-  otherTabs?.postMessage(access);
+  otherTabs.postMessage(access);
   signedIn.set(true);
   return answer.access_token;
 }
@@ -109,7 +109,7 @@ async function tokens(form: Record<string, string>): Promise<string> {
 function forget(): void {
   access = undefined;
   drop(REFRESH_TOKEN);
-  otherTabs?.postMessage(undefined);
+  otherTabs.postMessage(undefined);
   signedIn.set(false);
 }
 

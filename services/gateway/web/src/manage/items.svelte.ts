@@ -26,17 +26,15 @@ export class Items {
 
   /** Loads the next page; a call while it is loading waits for the same page. Throws Problem. */
   loadMore(): Promise<void> {
-    this.#loading ??= this.#loadPage().finally(() => (this.#loading = null));
+    this.#loading ??= this.#loadNext().finally(() => (this.#loading = null));
     return this.#loading;
   }
 
-  /** Loads the list anew from its start. Throws Problem. */
+  /** Loads the list anew from its start; others may have added to it. Throws Problem. */
   async reload(): Promise<void> {
     await this.#loading?.catch(() => undefined);
-    this.#cursor = null;
-    this.isComplete = false;
-    this.list = [];
-    await this.loadMore();
+    this.#loading = this.#loadFirst().finally(() => (this.#loading = null));
+    await this.#loading;
   }
 
   /** Takes an item that was added or has changed. */
@@ -122,11 +120,24 @@ export class Items {
     return () => clearInterval(timer);
   }
 
-  async #loadPage(): Promise<void> {
+  async #loadNext(): Promise<void> {
     if (this.isComplete) return;
-    const query = `?limit=${PAGE}${this.#cursor ? `&cursor=${encodeURIComponent(this.#cursor)}` : ""}`;
-    const page = await this.#manager.send<ListPage<Item>>("GET", this.#manager.path(`/media${query}`));
-    this.list = [...this.list, ...page.items.filter((item) => !this.byId.has(item.id))];
+    const page = await this.#page(this.#cursor);
+    this.#take([...this.list, ...page.items.filter((item) => !this.byId.has(item.id))], page);
+  }
+
+  async #loadFirst(): Promise<void> {
+    const page = await this.#page(null);
+    this.#take(page.items, page);
+  }
+
+  #page(cursor: string | null): Promise<ListPage<Item>> {
+    const query = `?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+    return this.#manager.send<ListPage<Item>>("GET", this.#manager.path(`/media${query}`));
+  }
+
+  #take(list: readonly Item[], page: ListPage<Item>): void {
+    this.list = list;
     this.#cursor = page.next_cursor;
     this.isComplete = page.next_cursor === null;
   }

@@ -86,14 +86,19 @@ export class Uploads {
 
   /** Goes on with files of an earlier page. It is called by a click, which lets the browser ask for permission. */
   async restore(records: readonly KeptFile[]): Promise<void> {
-    for (const record of records) {
-      const file = await reopened(record);
-      delete record.copy;
-      const entry = new Entry(record, file);
-      if (record.plan) entry.sentBytes = Object.keys(record.etags).length * record.plan.partSize;
-      this.entries.push(entry);
-    }
+    const restored = records.map(({ copy, ...record }) => {
+      const { name, type, lastModified, plan, etags } = record;
+      const entry = new Entry(record, copy && new File([copy], name, { type, lastModified }));
+      if (plan) entry.sentBytes = Object.keys(etags).length * plan.partSize;
+      return entry;
+    });
+    this.entries.push(...restored);
     this.#pump();
+    for (const entry of restored) {
+      const file = entry.file ?? (await reopened(entry.record));
+      if (file && entry.state === "missing") entry.found({ file });
+      this.#pump();
+    }
   }
 
   /** Adds files. Those that are needed again are matched; one that is there already is not added twice. */
@@ -357,15 +362,17 @@ export class Uploads {
 }
 
 /** Opens a kept file again. Returns undefined if the person must choose it again, or it was changed since. */
-async function reopened({ handle, copy, ...record }: KeptFile): Promise<File | undefined> {
-  if (copy) return new File([copy], record.name, { type: record.type, lastModified: record.lastModified });
-  if (!handle) return undefined;
+async function reopened(record: KeptFile): Promise<File | undefined> {
+  const handle = record.handle as Askable | undefined;
   try {
-    const asking = handle as FileSystemFileHandle & { requestPermission(options: { mode: "read" }): Promise<string> };
-    if ((await asking.requestPermission({ mode: "read" })) !== "granted") return undefined;
-    const file = await handle.getFile();
-    return isSame(file, record) ? file : undefined;
+    if ((await handle?.requestPermission({ mode: "read" })) !== "granted") return undefined;
+    const file = await handle?.getFile();
+    return file && isSame(file, record) ? file : undefined;
   } catch {
     return undefined; // moved or deleted
   }
+}
+
+interface Askable extends FileSystemFileHandle {
+  requestPermission(options: { mode: "read" }): Promise<PermissionState>;
 }

@@ -2,7 +2,6 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "صور وأفلام برابط قصير، بالجودة التي التُقطت بها.",
   toContent: "إلى المحتوى",
   reference: "مرجع واجهة البرمجة",
   openByCode: "افتح معرضًا",

@@ -2,7 +2,6 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Fotos und Filme über einen kurzen Link, in der Qualität der Aufnahme.",
   toContent: "Zum Inhalt",
   reference: "API-Referenz",
   openByCode: "Galerie öffnen",

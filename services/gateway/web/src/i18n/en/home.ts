@@ -1,7 +1,6 @@
 import type { Catalogue } from "../index";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
   toContent: "To the content",
   reference: "API reference",
   openByCode: "Open a gallery",

@@ -14,7 +14,7 @@ export default {
   saveQr: "Save the QR code",
   code: "Code:",
   manageLink: "Management link",
-  manageHint: "Only this link can change or delete the gallery. It is shown once: keep it, and do not share it.",
+  manageHint: "Without this link the gallery can no longer be changed or deleted. Keep it, and do not share it.",
   saveFile: "Save as a text file",
   rememberHere: "Remember it in this browser",
   notRemembered: "This browser keeps nothing. Copy the link or save it as a file.",

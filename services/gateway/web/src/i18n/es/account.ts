@@ -19,7 +19,7 @@ export default {
   title: "Mis galerías",
   accountTab: "Cuenta",
   galleriesTab: "Galerías",
-  noGalleries: "Aún no hay galerías. Crea una y añade fotos y películas.",
+  noGalleries: "Aún no hay galerías. Crea una y añade fotos y vídeos.",
   newTitle: "Título de una galería nueva",
   create: "Crear",
   untitled: "Sin título",

@@ -2,7 +2,6 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Fotos y películas con un enlace corto, en la calidad en que se tomaron.",
   toContent: "Al contenido",
   reference: "Referencia de la API",
   openByCode: "Abrir una galería",

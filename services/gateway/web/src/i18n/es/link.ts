@@ -15,7 +15,7 @@ export default {
   saveQr: "Guardar el código QR",
   code: "Código:",
   manageLink: "Enlace de gestión",
-  manageHint: "Solo con este enlace se puede cambiar o borrar la galería. Se muestra una vez: guárdalo y no lo compartas.",
+  manageHint: "Sin este enlace ya no se podrá cambiar ni borrar la galería. Guárdalo y no lo compartas.",
   saveFile: "Guardar como archivo de texto",
   rememberHere: "Recordarlo en este navegador",
   notRemembered: "Este navegador no guarda nada. Copia el enlace o guárdalo como archivo.",

@@ -2,7 +2,6 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos et films par un lien court, dans la qualité de la prise de vue.",
   toContent: "Aller au contenu",
   reference: "Référence de l’API",
   openByCode: "Ouvrir une galerie",

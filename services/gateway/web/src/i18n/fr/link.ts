@@ -15,7 +15,7 @@ export default {
   saveQr: "Enregistrer le code QR",
   code: "Code :",
   manageLink: "Lien de gestion",
-  manageHint: "Seul ce lien permet de modifier ou de supprimer la galerie. Il est affiché une fois : gardez-le et ne le partagez pas.",
+  manageHint: "Sans ce lien, la galerie ne peut plus être modifiée ni supprimée. Gardez-le et ne le partagez pas.",
   saveFile: "Enregistrer en fichier texte",
   rememberHere: "Le mémoriser dans ce navigateur",
   notRemembered: "Ce navigateur ne garde rien. Copiez le lien ou enregistrez-le dans un fichier.",

@@ -2,7 +2,6 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "短いリンクで、撮影したままの画質の写真と動画を。",
   toContent: "本文へ",
   reference: "API リファレンス",
   openByCode: "ギャラリーを開く",
