@@ -21,7 +21,7 @@ async function following(answers: (() => Response)[]) {
   const { follow } = await import("../src/live/stream");
   const told: string[] = [];
   const ends: number[] = [];
-  const access = { code: "abcd", password: "pastel" };
+  const access = () => ({ password: "pastel" });
   const stop = follow({ code: "abcd", access, ontold: ({ kind }) => told.push(kind), onend: ({ status }) => ends.push(status) });
   await vi.advanceTimersByTimeAsync(1);
   return { ...browser, told, ends, stop };
