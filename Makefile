@@ -61,7 +61,8 @@ lint: install ## ruff, format check, import contracts, house rules, licences of 
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_arrows.py \
     tests/contract/test_house_rules.py tests/contract/test_names.py && \
-	  $(BIN)/python .ci/licences.py requirements.lock
+	  $(BIN)/python .ci/licences.py requirements.lock && \
+	  $(BIN)/python .ci/licences.py services/gateway/web/package-lock.json
 
 types: install ## mypy --strict
 	@$(BIN)/mypy && $(BIN)/mypy .ci/*.py

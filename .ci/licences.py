@@ -1,11 +1,13 @@
 """Checks the licences of locked packages against .ci/licences.toml.
 
 Usage: .ci/licences.py LOCK [SITE_PACKAGES]. The packages are read where they are installed: in this Python's
-own environment, or in the folder SITE_PACKAGES. The exit status is 1 when a licence is not allowed.
+own environment, or in the folder SITE_PACKAGES. A LOCK of npm (`package-lock.json`) names the licences
+itself. The exit status is 1 when a licence is not allowed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -53,6 +55,20 @@ def carried(package: Distribution, rules: Mapping[str, Any]) -> set[str]:
     return {rules["libraries"][each[1]] for each in found if each and each[1] in rules["libraries"]}
 
 
+def stated_by_npm(lock: str) -> Iterator[tuple[str, str, str]]:
+    """Returns name, version and licence of each package in a `package-lock.json`, also of tools."""
+    for path, package in json.loads(lock)["packages"].items():
+        if path:  # the first one is the project itself
+            name = path.rpartition("node_modules/")[2]
+            yield name, package["version"], package.get("license", "no licence").strip("()")
+
+
+def npm_faults(lock: str, rules: Mapping[str, Any]) -> Iterator[str]:
+    for name, version, licence in stated_by_npm(lock):
+        if not any(choice in rules["allowed"] for choice in licence.split(" OR ")):
+            yield f"{name}=={version}: {licence[:80]} is not allowed (.ci/licences.toml)"
+
+
 def faults(lock: str, site_packages: str | None, rules: Mapping[str, Any]) -> Iterator[str]:
     found = distributions(path=[site_packages]) if site_packages else distributions()
     installed = {re.sub(r"[-_.]+", "-", each.name).lower(): each for each in found}
@@ -74,7 +90,8 @@ def faults(lock: str, site_packages: str | None, rules: Mapping[str, Any]) -> It
 
 
 def main(lock: str, site_packages: str | None = None) -> int:
-    found = list(faults(Path(lock).read_text(), site_packages, RULES))
+    text = Path(lock).read_text()
+    found = list(npm_faults(text, RULES) if lock.endswith(".json") else faults(text, site_packages, RULES))
     print("\n".join(found) or f"Licences of {lock}: all allowed.")
     return 1 if found else 0
 

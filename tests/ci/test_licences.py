@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,6 +89,24 @@ def test_a_missing_package_is_a_fault_unless_it_is_for_another_platform(
     assert list(script.faults(lock, str(tmp_path), _RULES)) == [
         "missing==1.0 is not installed: its licence cannot be read"
     ]
+
+
+@pytest.mark.parametrize(
+    ("package", "licence"),
+    [
+        ({"license": "MIT"}, None),
+        ({"license": "(GPL-3.0-only OR MIT)"}, None),
+        ({"license": "GPL-3.0-only"}, "GPL-3.0-only"),
+        ({}, "no licence"),
+    ],
+)
+def test_licences_in_a_lock_of_npm(script: ModuleType, package: dict[str, str], licence: str | None) -> None:
+    installed = {
+        "": {"license": "GPL-3.0-only"},
+        "node_modules/a/node_modules/@b/c": {"version": "1.0", **package},
+    }
+    expected = [f"@b/c==1.0: {licence} is not allowed (.ci/licences.toml)"] if licence else []
+    assert list(script.npm_faults(json.dumps({"packages": installed}), _RULES)) == expected
 
 
 def test_every_exception_has_a_reason_and_is_of_a_locked_package(script: ModuleType) -> None:

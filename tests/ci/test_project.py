@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from email import message_from_bytes
@@ -30,6 +31,18 @@ def test_a_wheel_has_the_version_and_the_licence(package: Path, tmp_path: Path) 
         assert files.read(f"{info}/licenses/LICENSE") == (_ROOT / "LICENSE").read_bytes()
     assert metadata["Version"] == _VERSION
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_wheel_of_the_gateway_has_the_built_web_pages(tmp_path: Path) -> None:
+    package = _ROOT / "services/gateway"
+    (wheel,) = map(Path, WheelBuilder(str(package)).build(directory=str(tmp_path), versions=["standard"]))
+    with ZipFile(wheel) as files:
+        folder = "kappi_gateway/web/assets/"
+        shipped = {name.removeprefix(folder) for name in files.namelist() if name.startswith(folder)}
+        chunks = json.loads(files.read(f"{folder}manifest.json")).values()
+    built = {file for chunk in chunks for file in (chunk["file"], *chunk.get("css", ()))}
+    assert built < shipped
+    assert "licences.md" in shipped
 
 
 def test_the_installed_packages_have_this_version() -> None:

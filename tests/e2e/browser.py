@@ -53,21 +53,28 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One tab. complaints: exceptions of scripts, and errors that the browser reported."""
+    """One tab.
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    complaints: exceptions of scripts, and errors that the browser reported. requested: the URLs of its
+    requests. address: of the browser's debugger.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self.complaints: list[str] = []
+        self.requested: list[str] = []
+        self.address = address
         self._socket = socket
         self._session_id: str | None = None
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._loaded = asyncio.Event()
+        self._crashed = asyncio.Event()
 
     async def open(self) -> None:
         target = await self._call("Target.createTarget", url="about:blank")
         attached = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session_id = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             await self._call(f"{domain}.enable")
 
     async def listen(self) -> None:
@@ -75,7 +82,8 @@ class Page:
         async for message in self._socket:
             document = json.loads(message.data)
             if "id" in document:
-                self._answers.pop(document["id"]).set_result(document)
+                if (answer := self._answers.pop(document["id"], None)) is not None:
+                    answer.set_result(document)
             else:
                 self._notice(document["method"], document["params"])
 
@@ -87,8 +95,10 @@ class Page:
         await self._until_loaded()
 
     async def ask(self, expression: str) -> Any:
-        """Returns the value of a JavaScript expression, as JSON."""
-        answer = await self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Returns the value of a JavaScript expression, as JSON. Waits for a promise."""
+        answer = await self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
@@ -126,11 +136,116 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, buttons=1
             )
 
+    async def press(self, key: str, *, shift: bool = False) -> None:
+        """Presses a key on what has the focus. key: as `KeyboardEvent.key` names it."""
+        text = {"Enter": "\r", " ": " "}.get(key)
+        code = {"Enter": 13, " ": 32, "Escape": 27, "Tab": 9}.get(key, 0)
+        named: dict[str, Any] = {"key": key, "code": "Space" if key == " " else key, "modifiers": 8 * shift}
+        typed = {"text": text} if text else {}
+        for kind in ("keyDown", "keyUp"):
+            await self._call(
+                "Input.dispatchKeyEvent", type=kind, windowsVirtualKeyCode=code, **named, **typed
+            )
+
+    async def drag(self, selector: str, target: str, *, share: float = 0.25) -> None:
+        """Drags an element with the mouse onto another. share: where on its width; 0 is its left edge."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        left, top, width, height = await self.ask(
+            f"(({{left, top, width, height}}) => [left, top, width, height])"
+            f"({_element(target)}.getBoundingClientRect())"
+        )
+        end = (left + width * share, top + height / 2)
+        steps = (("mousePressed", x, y), *(
+            ("mouseMoved", x + (end[0] - x) * step / 5, y + (end[1] - y) * step / 5) for step in range(1, 6)
+        ), ("mouseReleased", *end))  # fmt: skip
+        for kind, at_x, at_y in steps:
+            await self._call(
+                "Input.dispatchMouseEvent", type=kind, x=at_x, y=at_y, button="left", clickCount=1, buttons=1
+            )
+
+    async def put(self, selector: str, *files: Path) -> None:
+        """Chooses files in a file input, which may be hidden."""
+        await self.see(f"!!{_element(selector)}")
+        document = await self._call("DOM.getDocument")
+        found = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
+        await self._call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file) for file in files])
+
+    async def drop(self, selector: str, *files: Path) -> None:
+        """Drags files from outside over an element and drops them there."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        dragged = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self._call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=dragged)
+
+    async def connect(self, *, online: bool) -> None:
+        """Takes the network from the page, or gives it back."""
+        await self._call(
+            "Network.emulateNetworkConditions",
+            offline=not online,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    async def crash(self) -> None:
+        """Kills the process of the page, as a lack of memory does. The browser goes on."""
+        await self._socket.send_json(
+            {"id": next(self._numbers), "method": "Page.crash", "sessionId": self._session_id}
+        )
+        async with asyncio.timeout(_TIMEOUT_S):
+            await self._crashed.wait()
+
+    async def drag_by_finger(self, selector: str, target: str, *, share: float = 0.25) -> None:
+        """Drags an element with a finger onto another. share: where on its width; 0 is its left edge."""
+        (x, y), (left, top, width, height) = await self.ask(
+            f"[({_MIDDLE})({_element(selector)}), "
+            f"(({{left, top, width, height}}) => [left, top, width, height])"
+            f"({_element(target)}.getBoundingClientRect())]"
+        )
+        end = (left + width * share, top + height / 2)
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+        await self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for step in range(1, 6):
+            point = {"x": x + (end[0] - x) * step / 5, "y": y + (end[1] - y) * step / 5}
+            await self._call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[point])
+        await self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+    async def prefer(self, scheme: str) -> None:
+        """Sets the colours that the person prefers: `light` or `dark`."""
+        await self._call(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
+
     async def follow(self, selector: str) -> None:
         """Clicks on a link or button that opens another page. Returns once that page is loaded."""
         self._loaded.clear()
         await self.click(selector)
         await self._until_loaded()
+
+    async def before_each_page(self, script: str) -> None:
+        """Runs a script in each page that is opened from now on, before the page's own."""
+        await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    async def touch(self) -> None:
+        """Gives the tab a touch screen."""
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    async def swipe(self, selector: str, *, x_px: float) -> None:
+        """Moves a finger over an element, quickly and sideways."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        for kind, moved in (("touchStart", 0.0), ("touchMove", 0.3), ("touchMove", 0.7), ("touchMove", 1.0)):
+            points = [{"x": x + moved * x_px, "y": y}]
+            await self._call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        await self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    async def slow_down(self, *, bytes_per_s: float, latency_ms: float, processor: float) -> None:
+        """Makes the line and the processor of the tab slow, and empties the cache. processor: how many times
+        slower."""
+        await self._call("Network.clearBrowserCache")
+        line = {"downloadThroughput": bytes_per_s, "uploadThroughput": bytes_per_s, "latency": latency_ms}
+        await self._call("Network.emulateNetworkConditions", offline=False, **line)
+        await self._call("Emulation.setCPUThrottlingRate", rate=processor)
 
     async def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
         """Resizes the window, in pixels of the page."""
@@ -146,6 +261,7 @@ class Page:
         """Saves a picture of the page for people to look at. Returns its path."""
         ARTEFACTS.mkdir(exist_ok=True)
         path = ARTEFACTS / f"{name}.png"
+        await self._call("Page.bringToFront")  # a tab in the background is not drawn
         shot = await self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
         return path
@@ -174,6 +290,10 @@ class Page:
     def _notice(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Page.loadEventFired":
             self._loaded.set()
+        elif method == "Inspector.targetCrashed":
+            self._crashed.set()
+        elif method == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(str(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
@@ -199,20 +319,24 @@ async def browsing(folder: Path, *flags: str) -> AsyncIterator[Page]:
     await asyncio.to_thread(process.start)
     try:
         port, path = address.read_text().splitlines()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(f"ws://127.0.0.1:{port}{path}", max_msg_size=0) as socket,
-        ):
-            page = Page(socket)
-            listening = asyncio.create_task(page.listen())
-            try:
-                await page.open()
-                yield page
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        async with tab(f"ws://127.0.0.1:{port}{path}") as page:
+            yield page
     finally:
         await asyncio.to_thread(process.kill)
+
+
+@asynccontextmanager
+async def tab(address: str) -> AsyncIterator[Page]:
+    """Yields a new tab of a running browser. address: as of another tab."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
+        page = Page(socket, address)
+        listening = asyncio.create_task(page.listen())
+        try:
+            await page.open()
+            yield page
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
 
 def _element(selector: str) -> str:

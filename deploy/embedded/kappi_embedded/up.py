@@ -138,7 +138,7 @@ def _welcome(plan: Plan, console: Console) -> None:
 {console.strong("Kappi is up")} after {console.elapsed_s:.1f} s: {console.strong(plan.public_url)}
 
   Open    {plan.public_url}/docs   the API, every call explained
-          {plan.public_url}/       see a gallery by its code
+          {plan.public_url}/       share files, see a gallery by its code
   Paste   {curl}
           {kappi} share PHOTO...   a gallery from your files, with its link
           {kappi} admin create EMAIL   an administrator of {plan.public_url}/admin

@@ -21,7 +21,7 @@ function pages(): Plugin {
         const html = readFileSync(`${PACKAGE}/${name}.html`, "utf-8")
           .replaceAll("$root", root)
           .replace("$style", "")
-          .replace("$entry", `/${ENTRIES[name]}`)
+          .replace('data-entry="$entry">$boot', `type="module" src="/${ENTRIES[name]}">`)
           .replaceAll(/\$[a-z_]+/g, "");
         response.setHeader("Content-Type", "text/html; charset=utf-8");
         response.end(await server.transformIndexHtml(path, html));
@@ -44,7 +44,19 @@ export default defineConfig({
     license: { fileName: "licences.md" },
     modulePreload: false, // the content security policy trusts scripts that scripts load, not elements of the page
     assetsInlineLimit: 0,
-    rollupOptions: { input: ENTRIES },
+    rollupOptions: {
+      input: ENTRIES,
+      // Files of their own do not wait for each other: that asks for the gallery, and those load words.
+      output: {
+        codeSplitting: {
+          includeDependenciesRecursively: false,
+          groups: [
+            { name: "start", test: /src\/gallery\/(start|collection\.svelte|order|place)\.ts$/ },
+            { name: "words", test: /src\/i18n\/gallery\.ts$/ },
+          ],
+        },
+      },
+    },
   },
   test: { include: ["tests/**/*.test.ts"] },
 } as Parameters<typeof defineConfig>[0]);

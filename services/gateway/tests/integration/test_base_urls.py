@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from kappi_testkit.gateway.fake_services import Reply
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply
 from kappi_testkit.gateway.raw_http import exchange, request
 from kappi_testkit.gateway.stack import Stack, StackFactory
 
@@ -59,7 +59,7 @@ async def test_everything_is_below_the_path_also_if_a_proxy_removes_it(
 ) -> None:
     stack = await make_stack(public_url="https://kappi.example/kappi")
     for prefix in ("", "/kappi"):
-        for page in ("/", "/docs", "/g/abcd"):
+        for page in ("/", "/docs", "/g/abcd", "/account", f"/manage/{GALLERY_ID}"):
             assert (await stack.ask("GET", prefix + page)).status == 200
         await stack.ask("GET", f"{prefix}/v1/g/abcd")
         assert stack.media.seen[-1].raw_path == b"/v1/g/abcd"

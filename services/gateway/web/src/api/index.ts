@@ -1,3 +1,4 @@
-export { asProblem, Problem } from "./problem";
+export { asProblem, type FieldError, Problem } from "./problem";
+export { idempotencyKey } from "./random";
 export { type Access, address, headersOf, type Options, request, ROOT } from "./request";
 export type * from "./types";

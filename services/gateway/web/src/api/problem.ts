@@ -1,3 +1,10 @@
+/** One refused field of a request. */
+export interface FieldError {
+  field: string;
+  code: string;
+  message: string;
+}
+
 /** A refusal of the API: a problem document (RFC 9457), or an answer that never came. */
 export class Problem extends Error {
   /** code: stable, of the API, or `offline` if there was no answer. retryAfterS: 0 if unknown. */
@@ -7,6 +14,7 @@ export class Problem extends Error {
     readonly detail: string = "",
     readonly retryAfterS: number = 0,
     readonly requestId: string = "",
+    readonly errors: readonly FieldError[] = [],
   ) {
     super(detail || code);
   }
@@ -21,6 +29,7 @@ export class Problem extends Error {
       text("detail"),
       Number(answer.headers.get("Retry-After")) || 0,
       text("request_id"),
+      Array.isArray(body["errors"]) ? (body["errors"] as FieldError[]) : [],
     );
   }
 }

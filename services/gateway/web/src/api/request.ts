@@ -11,6 +11,7 @@ export interface Access {
 
 export interface Options {
   access?: Access | undefined;
+  /** Sent as JSON; URLSearchParams as a form. */
   body?: unknown;
   signal?: AbortSignal | undefined;
   idempotencyKey?: string | undefined;
@@ -42,7 +43,8 @@ export function headersOf(access: Access): Record<string, string> {
  */
 export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json", ...headersOf(options.access ?? {}) };
-  if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  const isForm = options.body instanceof URLSearchParams;
+  if (options.body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   if (options.idempotencyKey !== undefined) headers["Idempotency-Key"] = options.idempotencyKey;
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let answer: Response;
@@ -50,7 +52,7 @@ export async function request<T>(method: string, path: string, options: Options 
     answer = await fetch(address(path), {
       method,
       headers,
-      body: options.body === undefined ? null : JSON.stringify(options.body),
+      body: isForm ? (options.body as URLSearchParams) : options.body === undefined ? null : JSON.stringify(options.body),
       signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
       credentials: "omit",
     });

@@ -11,15 +11,20 @@ export interface Item {
   filename: string;
   content_type: string;
   kind: "image" | "video";
-  status: "processing" | "ready";
+  status: "processing" | "ready" | "rejected";
+  rejection_reason?: string;
   size: number;
   width: number | null;
   height: number | null;
   duration_ms?: number | null;
+  /** By the device's clock; without an offset it is the device's local time. */
   taken_at?: string | null;
+  taken_offset_minutes?: number | null;
+  camera?: { make: string | null; model: string | null } | null;
+  gps?: { latitude: number; longitude: number; altitude: number | null } | null;
   caption?: string | null;
   tags: string[];
-  location?: unknown;
+  location?: string | null;
   attributes: Record<string, unknown>;
   /** A ThumbHash in base64. */
   placeholder?: string | null;
@@ -38,10 +43,12 @@ export interface Gallery {
   title: string | null;
   visibility: "shared" | "private";
   password_protected: boolean;
+  location_free?: boolean;
   expires_at: string | null;
   created_at: string;
   item_count: number;
   contributions?: Contributions;
+  cover_media_id?: string | null;
   access_key?: string;
 }
 
@@ -50,4 +57,47 @@ export interface View {
   gallery: Gallery;
   items: Item[];
   next_cursor: string | null;
+}
+
+/** A gallery as its manager sees it. */
+export interface ManagedGallery extends Gallery {
+  contributions: Contributions;
+  cover_media_id: string | null;
+  location_free: boolean;
+  max_views: number | null;
+  views_used: number;
+  max_downloads: number | null;
+  downloads_used: number;
+  takedown_reason: string | null;
+  size_bytes: number;
+}
+
+/** One page of a list. */
+export interface ListPage<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+export interface Contributor {
+  id: string;
+  name: string | null;
+  created_at: string;
+  item_count: number;
+  size_bytes: number;
+}
+
+export interface Account {
+  id: string;
+  email: string;
+  display_name: string | null;
+  tier: string;
+}
+
+/** A login of the account. */
+export interface Login {
+  id: string;
+  device: string | null;
+  created_at: string;
+  last_used_at: string;
+  current: boolean;
 }

@@ -2,5 +2,13 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "إلى المحتوى",
+  reference: "مرجع واجهة البرمجة",
+  openByCode: "افتح معرضًا",
+  code: "رمز المعرض",
+  codeHint: "الرمز حروف وأرقام فقط، وهو آخر رابط المعرض.",
+  open: "افتح",
+  navigation: "الحساب",
+  myGalleries: "معارضي",
+  signIn: "تسجيل الدخول",
 } satisfies Like<typeof english>;

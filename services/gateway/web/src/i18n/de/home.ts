@@ -2,5 +2,13 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "Zum Inhalt",
+  reference: "API-Referenz",
+  openByCode: "Galerie öffnen",
+  code: "Code einer Galerie",
+  codeHint: "Ein Code hat nur Buchstaben und Ziffern. Er ist das Ende des Links einer Galerie.",
+  open: "Öffnen",
+  navigation: "Konto",
+  myGalleries: "Meine Galerien",
+  signIn: "Anmelden",
 } satisfies Like<typeof english>;

@@ -1,5 +1,13 @@
 import type { Catalogue } from "../index";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "To the content",
+  reference: "API reference",
+  openByCode: "Open a gallery",
+  code: "Code of a gallery",
+  codeHint: "A code has letters and digits only. It is the end of a gallery’s link.",
+  open: "Open",
+  navigation: "Account",
+  myGalleries: "My galleries",
+  signIn: "Log in",
 } as const satisfies Catalogue;

@@ -2,5 +2,13 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "Al contenido",
+  reference: "Referencia de la API",
+  openByCode: "Abrir una galería",
+  code: "Código de una galería",
+  codeHint: "Un código solo tiene letras y cifras. Es el final del enlace de una galería.",
+  open: "Abrir",
+  navigation: "Cuenta",
+  myGalleries: "Mis galerías",
+  signIn: "Iniciar sesión",
 } satisfies Like<typeof english>;

@@ -2,5 +2,13 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "Aller au contenu",
+  reference: "Référence de l’API",
+  openByCode: "Ouvrir une galerie",
+  code: "Code d’une galerie",
+  codeHint: "Un code n’a que des lettres et des chiffres. C’est la fin du lien d’une galerie.",
+  open: "Ouvrir",
+  navigation: "Compte",
+  myGalleries: "Mes galeries",
+  signIn: "Se connecter",
 } satisfies Like<typeof english>;

@@ -2,5 +2,13 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
-  lead: "Photos and films by a short link, in the quality they were taken.",
+  toContent: "本文へ",
+  reference: "API リファレンス",
+  openByCode: "ギャラリーを開く",
+  code: "ギャラリーのコード",
+  codeHint: "コードは英数字だけです。ギャラリーのリンクの最後の部分です。",
+  open: "開く",
+  navigation: "アカウント",
+  myGalleries: "マイギャラリー",
+  signIn: "ログイン",
 } satisfies Like<typeof english>;

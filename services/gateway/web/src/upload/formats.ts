@@ -1,0 +1,32 @@
+/** Content types of files, as declared to the API. */
+
+const BY_EXTENSION: Readonly<Record<string, string>> = {
+  jpg: "image/jpeg",
+  jpeg: "image/jpeg",
+  png: "image/png",
+  gif: "image/gif",
+  webp: "image/webp",
+  bmp: "image/bmp",
+  heic: "image/heic",
+  heif: "image/heic",
+  hif: "image/heic",
+  avif: "image/avif",
+  tif: "image/tiff",
+  tiff: "image/tiff",
+  mp4: "video/mp4",
+  mov: "video/quicktime",
+  m4v: "video/x-m4v",
+  "3gp": "video/3gpp",
+  "3g2": "video/3gpp",
+  webm: "video/webm",
+  mkv: "video/x-matroska",
+};
+
+/** For the `accept` of file inputs. The extensions are there for browsers that do not know some of the types. */
+export const ACCEPTED = ["image/*", "video/*", ...Object.keys(BY_EXTENSION).map((ending) => `.${ending}`)].join(",");
+
+/** Returns the content type; undefined if the file is neither a picture nor a film by its name or type. */
+export function contentType(file: { name: string; type: string }): string | undefined {
+  const byName = BY_EXTENSION[file.name.split(".").pop()?.toLowerCase() ?? ""];
+  return byName ?? (/^(image|video)\/[\w.+-]+$/.test(file.type) ? file.type : undefined);
+}
