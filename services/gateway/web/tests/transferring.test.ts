@@ -90,3 +90,11 @@ test("an upload that the server dropped ends with its reason", async () => {
   const status = () => Promise.resolve({ ...STATUS, state: "expired" as const });
   await expect(run(film(), [(one) => one.present()], { status })).rejects.toMatchObject({ code: "upload_expired" });
 });
+
+test("a whole file of an earlier page is completed before it is sent again", async () => {
+  const entry = film();
+  if (entry.record.plan) Object.assign(entry.record.plan, { method: "single", partSize: 0 });
+  expect((await run(entry, [() => {}], {})).left).toBe(1);
+  const complete = vi.fn().mockRejectedValueOnce(new Problem(409, "upload_incomplete")).mockResolvedValue(ITEM);
+  expect((await run(entry, [() => {}], { complete })).left).toBe(0);
+});

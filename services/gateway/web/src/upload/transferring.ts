@@ -61,8 +61,11 @@ export interface Tools {
 /** Sends a file that is signed, and completes it. Returns its item. Throws Problem, or the signal's reason. */
 export async function transfer(entry: Entry, urls: Urls, isFresh: boolean, tools: Tools): Promise<Item> {
   const one = new Transfer(entry, urls, isFresh, tools);
+  // A whole file may have arrived before the page ended; only parts can be asked for.
+  let isThere = !isFresh && entry.record.plan?.method === "single";
   for (let round = 0; ; round += 1) {
-    await one.send();
+    if (!isThere) await one.send();
+    isThere = false;
     entry.state = "checking";
     try {
       return await one.complete();
