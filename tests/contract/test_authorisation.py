@@ -40,10 +40,13 @@ def test_no_rule_permits_too_much(operation: Operation) -> None:
     may = {kind: {each for each in Caller if operation.may(each, kind)} for kind in operation.kinds}
     assert any(may.values()), "some caller must be allowed"
     credential = _CREDENTIALS[operation.name]
-    if credential in {Credential.MANAGER, Credential.VIEWER}:
+    if credential in {Credential.MANAGER, Credential.UPLOADER, Credential.VIEWER}:
+        strangers = {Caller.NOBODY, Caller.FOREIGN_KEY, Caller.FOREIGN_CONTRIBUTOR, Caller.ADMIN}
         for kind, callers in may.items():
-            assert not callers & {Caller.NOBODY, Caller.FOREIGN_KEY, Caller.ADMIN, *BAD_TOKENS}
+            assert not callers & {*strangers, *BAD_TOKENS}
             assert {operation.expected(each, kind) for each in BAD_TOKENS} == {BAD_TOKEN}
+            if credential is Credential.MANAGER:
+                assert Caller.CONTRIBUTOR not in callers
     if credential not in {Credential.NONE, Credential.ACCOUNT}:
         assert may[Kind.PRIVATE] <= {Caller.OWNER}
     if credential is Credential.ACCOUNT:

@@ -74,10 +74,14 @@ def test_an_operation_has_a_description_and_its_credentials(route: Route) -> Non
     if route.credential is Credential.MANAGER:
         assert "GalleryKey" in named
         assert "GalleryCode" not in named
+    if route.credential is Credential.UPLOADER:
+        assert named >= {"GalleryKey", "ContributorKey"}
+    if route.shows_items:
+        assert "ContributorKey" in named
     if route.credential is Credential.ACCOUNT:
         assert named == {"AccessToken", "OAuth2"}
     if route.credential is Credential.VIEWER:
-        assert named >= {"GalleryKey", "GalleryCode"}
+        assert named >= {"GalleryKey", "ContributorKey", "GalleryCode"}
     if "{id}" in route.template or "{code}" in route.template:
         assert {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
     assert "x-kappi-grant" not in json.dumps(operation).lower()

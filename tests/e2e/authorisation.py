@@ -32,6 +32,8 @@ class Caller(Enum):
     GUESSER = "viewer with code and wrong password"
     KEY = "holder of the gallery's key"
     FOREIGN_KEY = "holder of another gallery's key"
+    CONTRIBUTOR = "contributor"
+    FOREIGN_CONTRIBUTOR = "contributor of another gallery"
     OWNER = "owner"
     OTHER = "another account"
     CLAIMANT = "another account with the gallery's key"
@@ -51,6 +53,8 @@ SENDS: Mapping[Caller, Mapping[str, str]] = {
     Caller.GUESSER: {**_CODE, "X-Gallery-Password": "not {password}"},
     Caller.KEY: {"X-Gallery-Key": "{key}"},
     Caller.FOREIGN_KEY: {"X-Gallery-Key": "{foreign_key}"},
+    Caller.CONTRIBUTOR: {"X-Contributor-Key": "{contributor_key}"},
+    Caller.FOREIGN_CONTRIBUTOR: {"X-Contributor-Key": "{foreign_contributor_key}"},
     Caller.OWNER: {"Authorization": "Bearer {owner_token}"},
     Caller.OTHER: {"Authorization": "Bearer {other_token}"},
     Caller.CLAIMANT: {"Authorization": "Bearer {other_token}", "X-Gallery-Key": "{key}"},
@@ -69,6 +73,8 @@ WITHOUT_TOKEN = (
     Caller.GUESSER,
     Caller.KEY,
     Caller.FOREIGN_KEY,
+    Caller.CONTRIBUTOR,
+    Caller.FOREIGN_CONTRIBUTOR,
 )
 
 Outcome = str
@@ -82,6 +88,7 @@ GONE = "gone"
 """The operation answers as for a thing that does not exist."""
 KEY_MISSING = "401 gallery_key_missing"
 KEY_WRONG = "403 gallery_key_wrong"
+CONTRIBUTOR_KEY_WRONG = "403 contributor_key_wrong"
 MISSING = "401 credentials_missing"
 BAD_TOKEN = "401 access_token_invalid"
 PASSWORD_REQUIRED = "401 gallery_password_required"
@@ -161,8 +168,8 @@ ADMINISTRATOR_BY_TOKEN = Rule(
 BY_CODE = Rule(
     "Holders of the code",
     "The code in the path is the credential, with X-Gallery-Password if the gallery is protected. "
-    "Keys and tokens are not read: neither opens a private gallery by its code. The caller with *no "
-    "credential* sends a random code.",
+    "Keys and tokens are not read, but in a gallery whose contributions are `drop`; none opens a private "
+    "gallery by its code. The caller with *no credential* sends a random code.",
     {**_all(tuple(Caller), _VIEWS[Caller.VIEWER]), **_VIEWS, Caller.NOBODY: GONE},
 )
 BY_CODE_ALONE = Rule(
@@ -185,10 +192,40 @@ PART_MANAGER = Rule(
     "As above. For the holder of a key, things outside the key's gallery do not exist.",
     {**_MANAGES, Caller.FOREIGN_KEY: GONE},
 )
+_HIDDEN = "404 gallery_not_found"
+UPLOADER = Rule(
+    "The gallery's manager and its contributors",
+    "As for the manager, or the key of a contributor. That works while the gallery's code opens it.",
+    {
+        **_MANAGES,
+        Caller.CONTRIBUTOR: (DONE, DONE, DONE, _HIDDEN),
+        Caller.FOREIGN_CONTRIBUTOR: CONTRIBUTOR_KEY_WRONG,
+    },
+)
+PART_UPLOADER = Rule(
+    "The manager of the gallery that contains it, and the contributor that added it",
+    "For a contributor, uploads and items of others do not exist; the things of this table are those of the "
+    "manager.",
+    {
+        **_MANAGES,
+        Caller.FOREIGN_KEY: GONE,
+        Caller.CONTRIBUTOR: (GONE, GONE, GONE, _HIDDEN),
+        Caller.FOREIGN_CONTRIBUTOR: GONE,
+    },
+)
 PART_VIEWER = Rule(
-    "Viewers and the manager of the gallery that contains it",
-    "A manager, or X-Gallery-Code with X-Gallery-Password if the gallery is protected.",
-    {**_MANAGES, **_VIEWS, Caller.NOBODY: MISSING, Caller.FOREIGN_KEY: GONE},
+    "Viewers, contributors and the manager of the gallery that contains it",
+    "A manager, the key of a contributor, or X-Gallery-Code with X-Gallery-Password if the gallery is "
+    "protected. In a gallery whose contributions are `drop`, which none of these is, contributors get their "
+    "own items alone, and viewers none.",
+    {
+        **_MANAGES,
+        **_VIEWS,
+        Caller.NOBODY: MISSING,
+        Caller.FOREIGN_KEY: GONE,
+        Caller.CONTRIBUTOR: (DONE, DONE, DONE, _HIDDEN),
+        Caller.FOREIGN_CONTRIBUTOR: GONE,
+    },
 )
 LINKING = Rule(
     "The owner, if the tier has links",
@@ -253,6 +290,8 @@ RULES = (
     BY_CODE_ALONE,
     MANAGER,
     PART_MANAGER,
+    UPLOADER,
+    PART_UPLOADER,
     LINKING,
     PART_VIEWER,
     KEY_HOLDER,
@@ -447,20 +486,30 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/cover", BY_CODE, "302", gone=_NO_GALLERY),
+    Operation("POST /v1/g/{code}/contributors", BY_CODE, "201", gone=_NO_GALLERY, json={"name": "Grace"}),
+    Operation("GET /v1/galleries/{id}/contributors", MANAGER, "200", f"{_GALLERY}/contributors", _NO_GALLERY),
+    Operation(
+        "DELETE /v1/galleries/{id}/contributors/{contributor_id}",
+        MANAGER,
+        "204",
+        f"{_GALLERY}/contributors/{{contributor}}",
+        _NO_GALLERY,
+        spends="contributor",
+    ),
     Operation("GET /v1/g/{code}/live", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.svg", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/qr.png", BY_CODE_ALONE, "200", gone=_NO_GALLERY),
     # uploads and items
     Operation(
         "POST /v1/galleries/{id}/uploads",
-        MANAGER,
+        UPLOADER,
         "201",
         f"{_GALLERY}/uploads",
         _NO_GALLERY,
         json={"files": [_FILE]},
     ),
     Operation(
-        "POST /v1/galleries/{id}/media", MANAGER, "201", f"{_GALLERY}/media", _NO_GALLERY, json=_POSTED
+        "POST /v1/galleries/{id}/media", UPLOADER, "201", f"{_GALLERY}/media", _NO_GALLERY, json=_POSTED
     ),
     Operation("GET /v1/galleries/{id}/media", MANAGER, "200", f"{_GALLERY}/media", _NO_GALLERY),
     Operation(
@@ -471,17 +520,17 @@ OPERATIONS: tuple[Operation, ...] = (
         _NO_GALLERY,
         json={"ids": ["{item}"]},
     ),
-    Operation("GET /v1/uploads/{id}", PART_MANAGER, "200", _UPLOAD, _NO_UPLOAD),
-    Operation("DELETE /v1/uploads/{id}", PART_MANAGER, "204", _UPLOAD, _NO_UPLOAD, spends="upload"),
+    Operation("GET /v1/uploads/{id}", PART_UPLOADER, "200", _UPLOAD, _NO_UPLOAD),
+    Operation("DELETE /v1/uploads/{id}", PART_UPLOADER, "204", _UPLOAD, _NO_UPLOAD, spends="upload"),
     Operation(
         "POST /v1/uploads/{id}/parts",
-        PART_MANAGER,
+        PART_UPLOADER,
         "409 upload_not_multipart",
         f"{_UPLOAD}/parts",
         _NO_UPLOAD,
         json={"numbers": [1]},
     ),
-    Operation("POST /v1/uploads/{id}/complete", PART_MANAGER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
+    Operation("POST /v1/uploads/{id}/complete", PART_UPLOADER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
     # the library; an account neither finds nor changes things of others
     Operation("GET /v1/media", ACCOUNT, "200"),
     Operation("GET /v1/media/tags", ACCOUNT, "200"),
@@ -490,8 +539,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST /v1/media/bulk", ACCOUNT, "200", json={"ids": ["{item}"], "action": "tag", "tags": ["Mine"]}
     ),
     Operation("GET /v1/media/{id}", PART_VIEWER, "200", _ITEM, _NO_ITEM),
-    Operation("PATCH /v1/media/{id}", PART_MANAGER, "200", _ITEM, _NO_ITEM, json={"caption": "Mine"}),
-    Operation("DELETE /v1/media/{id}", PART_MANAGER, "204", _ITEM, _NO_ITEM, spends="item"),
+    Operation("PATCH /v1/media/{id}", PART_UPLOADER, "200", _ITEM, _NO_ITEM, json={"caption": "Mine"}),
+    Operation("DELETE /v1/media/{id}", PART_UPLOADER, "204", _ITEM, _NO_ITEM, spends="item"),
     Operation("GET /v1/media/{id}/download", PART_VIEWER, "200", f"{_ITEM}/download", _NO_ITEM),
     Operation(
         "GET /v1/media/{id}/renditions/{size}", PART_VIEWER, "302", f"{_ITEM}/renditions/400", _NO_ITEM

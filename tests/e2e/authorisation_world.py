@@ -54,11 +54,13 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
     owner, other = await sign_up(stack, phone, "owner"), await sign_up(stack, phone, "other")
     admin = await make_admin(stack, phone)
     await move_to_tier(phone, admin, owner, "Enterprise")
-    foreign = await phone.create_gallery()
+    foreign = await phone.create_gallery(contributions="open")
+    stranger = await _new_contributor(stack, phone, foreign)
     everywhere = {
         "password": PASSWORD,
         "other": other.id,
         "foreign_key": foreign.access_key,
+        "foreign_contributor_key": stranger["contributor_key"],
         "owner_token": owner.access_token,
         "other_token": other.access_token,
         "admin_token": admin.access_token,
@@ -67,10 +69,11 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
         **await _bad_tokens(stack, owner),
     }
     stack.secrets.update(everywhere[name] for name in everywhere if name.endswith("_token"))
-    galleries = {kind: await _new_gallery(phone, owner, kind) for kind in Kind}
+    made = {kind: await _new_gallery(stack, phone, owner, kind) for kind in Kind}
+    galleries = {kind: gallery for kind, (gallery, _) in made.items()}
     names: dict[Kind, dict[str, str]] = {}
-    for kind, gallery in galleries.items():
-        names[kind] = {**everywhere, **UNLINKED, **_parts_of(gallery), **await _new_item(phone, gallery)}
+    for kind, (gallery, parts) in made.items():
+        names[kind] = {**everywhere, **UNLINKED, **parts, **await _new_item(phone, gallery)}
     for kind in Kind:
         await _until_viewable(phone, galleries[kind], names[kind]["item"])
         if kind is not Kind.ANONYMOUS:
@@ -93,8 +96,8 @@ async def things_to_delete(
     """Returns names of the things that the operation may delete, created for this one request."""
     gallery = world.galleries[kind]
     match operation.spends:
-        case "gallery":
-            return _parts_of(await _new_gallery(phone, world.owner, kind))
+        case "gallery" | "contributor":
+            return (await _new_gallery(stack, phone, world.owner, kind))[1]
         case "item":
             return await _new_item(phone, gallery)
         case "upload":
@@ -119,20 +122,32 @@ async def things_to_delete(
             return {}
 
 
-async def _new_gallery(phone: Phone, owner: Person, kind: Kind) -> Gallery:
-    """Creates an anonymous gallery and claims it if needed, so each kind has, or had, a key and a code."""
-    made = await phone.create_gallery()
+async def _new_gallery(
+    stack: StackUnderTest, phone: Phone, owner: Person, kind: Kind
+) -> tuple[Gallery, dict[str, str]]:
+    """Creates an anonymous gallery and claims it if needed, so each kind has, or had, a key, a code and a
+    contributor. Returns it with its parts.
+    """
+    made = await phone.create_gallery(contributions="open")
+    parts = {
+        "gallery": made.id,
+        "code": made.code,
+        "key": made.access_key,
+        **await _new_contributor(stack, phone, made),
+    }
     if kind is Kind.ANONYMOUS:
-        return made
+        return made, parts
     path = f"/v1/galleries/{made.id}"
     (await phone.ask("POST", f"{path}/claim", headers={**owner.key, **made.key})).ok()
     if _WISHES[kind]:
         (await phone.ask("PATCH", path, json=_WISHES[kind], headers=owner.key)).ok()
-    return OwnGallery(made.id, made.code, made.access_key, made.url, owner)
+    return OwnGallery(made.id, made.code, made.access_key, made.url, owner), parts
 
 
-def _parts_of(gallery: Gallery) -> dict[str, str]:
-    return {"gallery": gallery.id, "code": gallery.code, "key": gallery.access_key}
+async def _new_contributor(stack: StackUnderTest, phone: Phone, gallery: Gallery) -> dict[str, str]:
+    added = (await phone.ask("POST", f"/v1/g/{gallery.code}/contributors", json={"name": "Grace"})).ok(201)
+    stack.secrets.add(added["contributor_key"])
+    return {"contributor": added["id"], "contributor_key": added["contributor_key"]}
 
 
 async def _new_item(phone: Phone, gallery: Gallery) -> dict[str, str]:

@@ -58,7 +58,14 @@ HEADER_VALUES: Mapping[str, bytes] = {
 _HEADERS = (
     *("Range", "If-Range", "If-None-Match", "If-Match", "If-Modified-Since", "Accept", "Accept-Language"),
     *("User-Agent", "Idempotency-Key", "Last-Event-ID", "X-Request-Id", "Traceparent", "X-Forwarded-For"),
-    *("Authorization", "X-Gallery-Key", "X-Gallery-Code", "X-Gallery-Password", "Cookie"),
+    *(
+        "Authorization",
+        "X-Gallery-Key",
+        "X-Contributor-Key",
+        "X-Gallery-Code",
+        "X-Gallery-Password",
+        "Cookie",
+    ),
 )
 """Headers that any operation may read, documented or not."""
 _MARK = "@planted@"

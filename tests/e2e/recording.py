@@ -24,6 +24,7 @@ COMMITTED = _ROOT / "services/gateway/kappi_gateway/openapi/examples.json"
 HOST = "https://kappi.example"
 STAND_INS: Mapping[str, str] = {
     "access_key": "kappi_…",
+    "contributor_key": "kappi_…",
     "access_token": "eyJ…",
     "refresh_token": "kappi_rt_…",
     "device_token": "kappi_dt_…",

@@ -75,6 +75,9 @@ STRANGER = {"Authorization": "Bearer {stranger_token}"}
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
 
 
+JOIN, CONTRIBUTORS = "POST /v1/g/{code}/contributors", "GET /v1/galleries/{id}/contributors"
+REMOVE_CONTRIBUTOR = "DELETE /v1/galleries/{id}/contributors/{contributor_id}"
+UNKNOWN_CONTRIBUTOR = {"X-Contributor-Key": UNKNOWN_KEY}
 STATS, ACCESSES = "GET /v1/galleries/{id}/stats", "GET /v1/galleries/{id}/accesses"
 MY_STATS, ALL_STATS = "GET /v1/me/stats", "GET /v1/admin/stats"
 
@@ -97,7 +100,7 @@ def _keys(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
         refusal("not a key at all", 403, "gallery_key_wrong", {"X-Gallery-Key": "let me in"}),
         refusal("another gallery's key", 403, "gallery_key_wrong", FOREIGN_KEY),
         refusal("a dead gallery's key", 403, "gallery_key_wrong", DEAD_KEY)
-        if operation in {READ, CHANGE, REMOVE, STATS}
+        if operation in {READ, CHANGE, REMOVE, STATS, CONTRIBUTORS, REMOVE_CONTRIBUTOR}
         else refusal("a dead gallery's key", 404, "gallery_not_found", DEAD_KEY),
         refusal("a grant from outside", 401, "gallery_key_missing", {"X-Kappi-Grant": FORGED_GRANT}),
     ]
@@ -421,6 +424,44 @@ REFUSALS: tuple[Refusal, ...] = (
     *_keys(CHANGE, "/v1/galleries/{home}", json={"title": "Stolen"}),
     *_keys(REMOVE, "/v1/galleries/{home}"),
     *_bodies(CHANGE, "/v1/galleries/{home}", headers=HOME_KEY, text_field="title"),
+    *_keys(CONTRIBUTORS, "/v1/galleries/{home}/contributors"),
+    *_keys(REMOVE_CONTRIBUTOR, f"/v1/galleries/{{home}}/contributors/{UNKNOWN_ID}"),
+    Refusal(
+        "unknown contributor",
+        REMOVE_CONTRIBUTOR,
+        f"/v1/galleries/{{home}}/contributors/{UNKNOWN_ID}",
+        404,
+        "contributor_not_found",
+        HOME_KEY,
+    ),
+    Refusal("join a closed gallery", JOIN, "/v1/g/{home_code}/contributors", 403, "contributions_closed"),
+    Refusal("join an unknown one", JOIN, "/v1/g/zzzzzzzz/contributors", 404, "gallery_not_found"),
+    Refusal(
+        "join under a long name",
+        JOIN,
+        "/v1/g/{home_code}/contributors",
+        422,
+        "validation_failed",
+        json={"name": "x" * 81},
+        names="name",
+    ),
+    *(
+        Refusal(
+            f"{operation}: unknown contributor key",
+            operation,
+            path,
+            403,
+            "contributor_key_wrong",
+            UNKNOWN_CONTRIBUTOR,
+            json,
+        )
+        for operation, path, json in (
+            (SIGN, "/v1/galleries/{home}/uploads", _file()),
+            (ITEM, "/v1/media/{item}", None),
+            (DESCRIBE, "/v1/media/{item}", {"caption": "Mine"}),
+            (DELETE, "/v1/media/{item}", None),
+        )
+    ),
     Refusal("unknown gallery", READ, f"/v1/galleries/{UNKNOWN_ID}", 403, "gallery_key_wrong", HOME_KEY),
     Refusal("dead gallery", READ, "/v1/galleries/{dead}", 404, "gallery_not_found", DEAD_KEY),
     Refusal("change a dead one", CHANGE, "/v1/galleries/{dead}", 404, "gallery_not_found", DEAD_KEY, json={}),

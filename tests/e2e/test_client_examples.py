@@ -117,7 +117,30 @@ async def test_a_viewer_with_curl(
     assert (tmp_path / "picture").read_bytes() == body
 
 
-@pytest.mark.parametrize("example", ["live", "live-password"])
+@pytest.mark.timeout(180)
+async def test_a_manager_with_curl(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, photo: Path, tmp_path: Path
+) -> None:
+    body = await asyncio.to_thread(photo.read_bytes)
+    files = [File(name, "image/jpeg", body) for name in ("one.jpg", "two.jpg")]
+    first, second = await phone.upload(gallery, *files)
+    await phone.until_ready(gallery, 2)
+    order, cover = examples("order")
+    environ = {
+        "KAPPI": stack.base_url,
+        "GALLERY": gallery.id,
+        "KEY": gallery.access_key,
+        "CODE": gallery.code,
+        "MEDIA": first,
+    }
+    done = await _run(["bash", "-c", f"set -euo pipefail\n{order}\n{cover}"], environ, tmp_path)
+    assert f'{{"moved":["{first}"],"not_found":[]}}' in done.stdout
+    assert f'"cover_media_id":"{first}"' in done.stdout
+    assert (tmp_path / "cover.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    assert [item["id"] for item in await phone.items(gallery.code)] == [first, second]
+
+
+@pytest.mark.parametrize("example", ["live", "livepassword"])
 async def test_a_live_stream_with_curl(
     stack: StackUnderTest, gallery: Gallery, tmp_path: Path, example: str
 ) -> None:

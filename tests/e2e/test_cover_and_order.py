@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+from pathlib import Path
 
 import pytest
+from kappi_client import Client, Gallery
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
@@ -19,6 +22,76 @@ NAMES = ("a.png", "b.png", "c.png")
 def _picture(name: str) -> File:
     side = 60 + 10 * NAMES.index(name)
     return File(name, "image/png", encode(quadrants(side, side), "PNG"))
+
+
+@pytest.mark.timeout(180)
+async def test_the_client_arranges_a_gallery(stack: StackUnderTest, phone: Phone, tmp_path: Path) -> None:
+    made = await phone.create_gallery(title="Arranged")
+    a, b, c = [(await phone.upload(made, _picture(name)))[0] for name in NAMES]
+    await phone.until_ready(made, 3)
+    gallery = Gallery(made.id, made.code, None, made.access_key)
+    client = Client(stack.base_url, environ={"HOME": str(tmp_path)})
+
+    async def shown() -> list[str]:
+        return [item["id"] for item in await phone.items(made.code)]
+
+    assert await client.reorder(gallery, [c, b], before=a) == [c, b]
+    assert await shown() == [c, b, a]
+    assert await client.reorder(gallery, [c]) == [c]
+    assert await shown() == [b, a, c]
+    await client.sort(gallery, "name")
+    assert await shown() == [a, b, c]
+    for named in (b, None):
+        await client.name_cover(gallery, named)
+        answer = await phone.ask("GET", f"/v1/galleries/{made.id}", headers=made.key)
+        assert answer.ok()["cover_media_id"] == named
+
+
+@pytest.mark.timeout(180)
+async def test_a_page_tells_what_a_gallery_is(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery(title="May")
+    path = f"/g/{gallery.code}"
+    await phone.upload(gallery, _picture("a.png"))
+    await phone.until_ready(gallery, 1)
+
+    async def told() -> str:
+        answer = await phone.ask("GET", path)
+        assert answer.status == 200
+        return answer.body.decode()
+
+    async def counted() -> None:
+        assert (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).ok()["item_count"]
+
+    await eventually(counted, 30)
+    # A change makes the gateway ask for the gallery again.
+    manage, title = f"/v1/galleries/{gallery.id}", '<Lisbon> & "June"'
+    (await phone.ask("PATCH", manage, headers=gallery.key, json={"title": title})).ok()
+
+    async def facts() -> None:
+        assert "<p>1 photograph or film, " in await told()
+
+    await eventually(facts, 30)
+    page = await told()
+    assert "<title>&lt;Lisbon&gt; &amp; &quot;June&quot; · Kappi</title>" in page
+    (image,) = re.findall(r'<meta property="og:image" content="([^"]+)">', page)
+    assert (await phone.ask("GET", image)).status == 302
+    (archive,) = re.findall(r'href="\.\.(/v1/g/[^"]+/archive)"', page)
+    assert (await phone.ask("GET", archive)).headers["Content-Type"] == "application/zip"
+
+    # Pages are no views: the only view is still to be had.
+    (await phone.ask("PATCH", manage, headers=gallery.key, json={"max_views": 1})).ok()
+    for _ in range(3):
+        await told()
+        assert (await phone.ask("GET", f"/v1{path}/cover")).status == 302
+    (await phone.ask("GET", f"/v1{path}")).ok()
+    (await phone.ask("GET", f"/v1{path}/cover")).problem(404, "gallery_not_found")
+    (await phone.ask("DELETE", manage, headers=gallery.key)).ok(204)
+
+    async def gone() -> None:
+        answer = await phone.ask("GET", path)
+        assert (answer.status, b"Lisbon" in answer.body) == (404, False)
+
+    await eventually(gone, 30)
 
 
 @pytest.mark.timeout(180)

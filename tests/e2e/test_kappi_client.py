@@ -58,6 +58,22 @@ class Counting(UploadProgress):
         self.resumed_bytes += count
 
 
+async def test_a_contributor_adds_to_a_gallery_by_its_link(
+    stack: StackUnderTest, client: Client, phone: Phone, photo: Path, tmp_path: Path
+) -> None:
+    gallery = await phone.create_gallery(contributions="drop")
+    joined = await client.join(gallery.url, name="Grace")
+    assert joined.contributor_key is not None
+    stack.secrets.add(joined.contributor_key)
+    assert joined.contributor_key not in repr(joined)
+    result = await client.upload(photo, gallery=joined)
+    assert [uploaded.status for uploaded in result.uploaded] == ["ready"]
+    view = (await phone.ask("GET", f"/v1/g/{gallery.code}", headers=gallery.key)).ok()
+    assert [item["contributor"]["name"] for item in view["items"]] == ["Grace"]
+    with pytest.raises(ApiError, match="gallery_not_found"):
+        await client.join("zzzzzzzz")
+
+
 @pytest.fixture
 def client(stack: StackUnderTest, tmp_path: Path) -> Client:
     return new_client(stack, tmp_path / "home")

@@ -129,6 +129,15 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     log = await call("GET /v1/galleries/{id}/accesses", f"{gallery}/accesses", 200, headers=key)
     assert log.json().keys() == {"items", "next_cursor"}
     await call("DELETE /v1/media/{id}", media, 204, headers=key)
+    (await phone.ask("PATCH", gallery, headers=key, json={"contributions": "open"})).ok()
+    join = "POST /v1/g/{code}/contributors"
+    named = {"name": "Grace"}
+    added = (await call(join, f"/v1/g/{created['code']}/contributors", 201, json=named)).json()
+    stack.secrets.add(added["contributor_key"])
+    listed = await call("GET /v1/galleries/{id}/contributors", f"{gallery}/contributors", 200, headers=key)
+    assert [contributor["name"] for contributor in listed.json()["items"]] == ["Grace"]
+    leave = "DELETE /v1/galleries/{id}/contributors/{contributor_id}"
+    await call(leave, f"{gallery}/contributors/{added['id']}", 204, headers=key)
     rotated = "POST /v1/galleries/{id}/rotate-code"
     new_code = (await call(rotated, f"{gallery}/rotate-code", 200, headers=key)).json()["code"]
     (await phone.ask("GET", f"/v1/g/{created['code']}")).problem(404, "gallery_not_found")

@@ -11,7 +11,7 @@ from kappi_client.concurrency import Connection
 from kappi_client.download import DownloadResult
 from kappi_client.errors import ApiError, KappiError, LoggedOut, Unreachable
 from kappi_client.files import LocalFile
-from kappi_client.galleries import Gallery, NewGallery
+from kappi_client.galleries import Gallery, NewGallery, Sorting
 from kappi_client.journal import JournalUnwritable, UploadRunning
 from kappi_client.logins import Login
 from kappi_client.progress import DownloadProgress, Meter, UploadProgress
@@ -33,6 +33,7 @@ __all__ = [
     "Meter",
     "NewGallery",
     "NotACode",
+    "Sorting",
     "Unreachable",
     "UploadProgress",
     "UploadResult",

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,14 @@ from kappi_client.files import find_files
 from kappi_client.galleries import (
     Gallery,
     NewGallery,
+    Sorting,
     create_gallery,
     delete_gallery,
+    join_gallery,
+    name_cover,
     owned_items,
+    reorder_items,
+    sort_items,
     viewed_items,
 )
 from kappi_client.journal import Identity, Journal, Journals, Note, journals_folder
@@ -65,6 +70,38 @@ class Client:
         """Creates a gallery: of the account, or without an owner and with an access key. Keep the result."""
         async with self._api() as api:
             return await create_gallery(api, wanted, idempotency_key=secrets.token_hex(16))
+
+    async def reorder(
+        self, gallery: Gallery, media_ids: Sequence[str], *, before: str | None = None
+    ) -> list[str]:
+        """Moves items, in this order, before another item of their gallery, or at its end.
+
+        Returns those that were moved: items that are not in the gallery any more are left out.
+        """
+        async with self._api(gallery) as api:
+            return await reorder_items(
+                api, gallery, media_ids, before=before, idempotency_key=secrets.token_hex(16)
+            )
+
+    async def sort(self, gallery: Gallery, by: Sorting) -> None:
+        """Sorts the items of a gallery once. Items that are added later come last."""
+        async with self._api(gallery) as api:
+            await sort_items(api, gallery, by, idempotency_key=secrets.token_hex(16))
+
+    async def name_cover(self, gallery: Gallery, media_id: str | None) -> None:
+        """Names the item that stands for the gallery in previews of its link; None for its first one."""
+        async with self._api(gallery) as api:
+            await name_cover(api, gallery, media_id)
+
+    async def join(self, gallery: str, *, name: str | None = None, password: str | None = None) -> Gallery:
+        """Becomes a contributor of a gallery whose manager takes contributions. Keep the result: with it,
+        `upload` adds to the gallery.
+
+        gallery: a code or a link. name: shown beside the items. Raises NotACode.
+        """
+        linked_url, code = parse_code(gallery)
+        async with Api(linked_url or self.url) as api:
+            return await join_gallery(api, code, name=name, password=password)
 
     async def delete_gallery(self, gallery: Gallery) -> None:
         """Deletes a gallery with everything in it."""
@@ -140,8 +177,8 @@ class Client:
             return await Download(api, headers, Path(folder), progress or DownloadProgress()).get(items)
 
     def _api(self, gallery: Gallery | NewGallery | None = None) -> Api:
-        """Returns the API with the account's token, if there is one and the gallery has no access key."""
-        has_key = isinstance(gallery, Gallery) and gallery.access_key is not None
+        """Returns the API with the account's token, if there is one and the gallery has no key."""
+        has_key = isinstance(gallery, Gallery) and bool(gallery.credentials)
         if has_key or self.account is None:
             return Api(self.url)
         return Api(self.url, authorization=lambda: self._logins.authorization(self.url))

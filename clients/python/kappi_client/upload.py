@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kappi_client.api import Api
 from kappi_client.batches import BatchUploader
@@ -182,7 +182,7 @@ class Upload:
         waiting = {each.media_id: each for each in self.result.uploaded}
         total = len(waiting)
         while waiting:
-            seen = {item["id"]: item["status"] async for item in self._items(gallery)}
+            seen = await self._statuses(gallery)
             for media_id in list(waiting):
                 # The gallery's list lacks rejected items, so missing ones are requested by id.
                 status = seen.get(media_id) or await self._status_of(gallery, waiting[media_id])
@@ -196,10 +196,18 @@ class Upload:
         self.result.processed = True
         self.result.uploaded = [each for each in self.result.uploaded if each.status != "rejected"]
 
-    def _items(self, gallery: Gallery) -> AsyncIterator[dict[str, Any]]:
-        if gallery.access_key is None or gallery.code is None:
-            return owned_items(self._api, gallery.id)
-        return viewed_items(self._api, gallery.code, headers={})
+    async def _statuses(self, gallery: Gallery) -> dict[str, str]:
+        """Returns the status of each item in the gallery's list. A contributor asks for its items by id,
+        because a list may need a password, too.
+        """
+        if gallery.contributor_key is not None:
+            return {}
+        items = (
+            owned_items(self._api, gallery.id)
+            if gallery.access_key is None or gallery.code is None
+            else viewed_items(self._api, gallery.code, headers=gallery.credentials)
+        )
+        return {item["id"]: item["status"] async for item in items}
 
     async def _status_of(self, gallery: Gallery, uploaded: UploadedFile) -> str:
         path = f"/v1/media/{uploaded.media_id}"

@@ -73,8 +73,10 @@ class ClaimRoom(Protocol):
 class ReadyItems(Protocol):
     """Knows the items of galleries."""
 
-    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
-        """Raises MediaNotFound and MediaNotReady if the gallery has no such item, or it is not ready, and
+    async def version_of_ready(self, gallery_id: UUID, media_id: UUID) -> int:
+        """Returns the version of an item: the sequence of its last event, if that was told already.
+
+        Raises MediaNotFound and MediaNotReady if the gallery has no such item, or it is not ready, and
         CoverUnavailable.
         """
         ...
@@ -113,6 +115,10 @@ _OF_COVERS = _Words(
     CoverUnavailable,
     aiohttp.ClientTimeout(total=COVER_TIMEOUT_S, connect=CONNECT_S, sock_connect=CONNECT_S),
 )
+
+
+class _ReadyItem(msgspec.Struct):
+    version: int
 
 
 class _Refusal(msgspec.Struct):
@@ -188,11 +194,14 @@ class MediaService:
         except MediaRefused as refused:
             raise refused.problem from refused
 
-    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
+    async def version_of_ready(self, gallery_id: UUID, media_id: UUID) -> int:
         try:
-            await self._ask("GET", f"galleries/{gallery_id}/ready/{media_id}", words=_OF_COVERS)
+            body = await self._ask("GET", f"galleries/{gallery_id}/ready/{media_id}", words=_OF_COVERS)
+            return msgspec.json.decode(body, type=_ReadyItem).version
         except MediaRefused as refused:
             raise refused.problem from refused
+        except msgspec.MsgspecError as error:
+            raise CoverUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
 
     async def _ask(
         self,
@@ -202,7 +211,7 @@ class MediaService:
         words: _Words,
         body: bytes | _Content | None = None,
         content_type: str = _JSON,
-    ) -> None:
+    ) -> bytes:
         assert self._session is not None, "started before the first request"
         headers = {
             "content-type": content_type,
@@ -213,8 +222,10 @@ class MediaService:
             async with self._session.request(
                 method, f"{self._url}/internal/{target}", data=body, headers=headers, timeout=words.timeout
             ) as response:
+                answer = await response.read()
                 if response.status >= 300:
-                    raise _refusal(response.status, await response.read(), words)
+                    raise _refusal(response.status, answer, words)
+                return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _log.warning("media.unavailable", error_type=type(error).__name__)
             raise words.unavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error

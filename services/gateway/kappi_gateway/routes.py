@@ -34,11 +34,7 @@ class Credential(Enum):
     ACCOUNT = auto()
     """Nothing; the service reads the client's own access token, and no other credential."""
     CODE_IN_PATH = auto()
-    """The short code in the path, with X-Gallery-Password if protected: a view grant.
-
-    In a gallery whose viewers see no items, a manager's credential or X-Contributor-Key that is sent as well
-    is exchanged for its grant instead.
-    """
+    """The short code in the path, with X-Gallery-Password if protected: a view grant."""
     CODE_WITHOUT_PASSWORD = auto()
     """The short code in the path, for what a holder of the code knows without the password: the link."""
     MANAGER = auto()
@@ -84,7 +80,9 @@ class Route:
     query, the service checks it and no credential. names_gallery: if the body moves something to a
     `gallery_id`, a grant to manage that gallery is sent, too. drops_query: the query is dropped, because
     other programs add their own parameters to links that people pass on; all other operations refuse unknown
-    parameters. may_be_counted: the answer may be a view or a download that a cap limits.
+    parameters. may_be_counted: the answer may be a view or a download that a cap limits. shows_items: the
+    answer shows the items of the gallery whose code is in the path; if its viewers see none, a manager's
+    credential or X-Contributor-Key that is sent as well is exchanged for its grant instead.
     """
 
     method: Method
@@ -100,6 +98,7 @@ class Route:
     names_gallery: bool = False
     drops_query: bool = False
     may_be_counted: bool = False
+    shows_items: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -155,8 +154,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
     Route("GET", "/v1/galleries/{id}/stats", _G),
     Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
-    Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH, may_be_counted=True),
-    Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True, may_be_counted=True),
+    Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH, may_be_counted=True, shows_items=True),
+    Route(
+        "GET",
+        "/v1/g/{code}/archive",
+        _M,
+        Credential.CODE_IN_PATH,
+        lasts=True,
+        may_be_counted=True,
+        shows_items=True,
+    ),
     Route("GET", "/v1/g/{code}/cover", _M, Credential.CODE_IN_PATH, may_be_counted=True),
     Route(
         "POST",

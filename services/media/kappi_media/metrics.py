@@ -137,7 +137,7 @@ MOVES = Counter(
 REORDERS = Counter(
     "kappi_media_reorders_total",
     "Requests to change the order of a gallery's items",
-    ("outcome",),  # placed, sorted, unchanged, busy (too many galleries are being sorted)
+    ("outcome",),  # moved, sorted, unchanged, busy (too many galleries are being sorted)
 )
 ARCHIVES = Counter(
     "kappi_media_archives_total",

@@ -177,8 +177,8 @@ class MediaSettings(DatabaseSettings):
     sorts_at_once: int = Field(
         default=2,
         ge=1,
-        description="Galleries being sorted at the same time; each uses a database connection for about a "
-        "second per 25,000 items",
+        description="Galleries being sorted at the same time; each uses a database connection for some "
+        "seconds per 25,000 items",
     )
     archives_at_once: int = Field(default=32, ge=1, description="ZIP archives being sent at the same time")
     archive_window_bytes: int = Field(

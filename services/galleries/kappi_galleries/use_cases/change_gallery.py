@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
@@ -35,6 +35,13 @@ class PasswordChange:
     """A new password, in the form in which it is hashed; None removes it."""
 
     password: str | None
+
+
+class _Cover(NamedTuple):
+    """A requested cover, and the version at which the item was in the gallery."""
+
+    media_id: UUID
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +92,13 @@ class ChangeGallery:
         PasswordsBusy, TooManyCodes, CodesExhausted, MediaNotFound, MediaNotReady, CoverUnavailable.
         """
         now = self._clock()
-        cover = change.details.get("cover_media_id")
-        if cover is not None:
-            await self._check_cover(gallery_id, manager, cover)
+        cover = await self._cover(gallery_id, manager, change.details.get("cover_media_id"))
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
         async with self._outbox.begin() as unit:
             rows = GalleryRows(unit.connection)
             gallery = await lock_managed(rows, gallery_id, manager, now=now)
             _check(gallery, change)
-            if cover is not None and await _left(unit, cover, gallery_id):
+            if cover is not None and await _has_left(unit, cover, gallery_id):
                 raise MediaNotFound
             changed = self._changed(gallery, change, now=now)
             if changed == gallery and not secrets.get("password_hash"):
@@ -103,10 +108,12 @@ class ChangeGallery:
                 changed = await with_new_code(changed, rows, self._codes, now=now)
             return await store_change(unit, changed, now=now, secrets=secrets)
 
-    async def _check_cover(self, gallery_id: UUID, manager: Manager, media_id: UUID) -> None:
+    async def _cover(self, gallery_id: UUID, manager: Manager, media_id: UUID | None) -> _Cover | None:
+        if media_id is None:
+            return None
         # The permission is checked first, so that only a manager learns of the gallery's items.
         await read_managed(self._queries, gallery_id, manager, now=self._clock())
-        await self._items.check_ready(gallery_id, media_id)
+        return _Cover(media_id, await self._items.version_of_ready(gallery_id, media_id))
 
     async def _hashed(
         self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
@@ -132,12 +139,14 @@ class ChangeGallery:
         return changed
 
 
-async def _left(unit: UnitOfWork, media_id: UUID, gallery_id: UUID) -> bool:
-    """Whether the newest event about an item says that it is not in the gallery: it was deleted or moved
-    after the media service was asked. An event that comes later removes the cover.
+async def _has_left(unit: UnitOfWork, cover: _Cover, gallery_id: UUID) -> bool:
+    """Whether an event says that the item was deleted or moved after the media service was asked. An event
+    that comes later removes the cover.
     """
-    known = await ItemRows(unit.connection).find(MediaId(media_id))
-    return known is not None and (known.state == "deleted" or known.gallery_id != gallery_id)
+    known = await ItemRows(unit.connection).find(MediaId(cover.media_id))
+    if known is None or known.sequence <= cover.version:
+        return False
+    return known.state == "deleted" or known.gallery_id != gallery_id
 
 
 def _check(gallery: Gallery, change: GalleryChange) -> None:

@@ -204,17 +204,20 @@ def room() -> Room:
 
 
 class Ready:
-    """`ReadyItems` in memory. refusals: by item. before: called first."""
+    """`ReadyItems` in memory. refusals: by item. version: of all items. after: called when it is known."""
 
     def __init__(self) -> None:
         self.refusals: dict[UUID, Problem] = {}
-        self.before: Callable[[], Awaitable[object]] | None = None
+        self.version = 1
+        self.after: Callable[[], Awaitable[object]] | None = None
 
-    async def check_ready(self, gallery_id: UUID, media_id: UUID) -> None:
-        if self.before is not None:
-            await self.before()
+    async def version_of_ready(self, gallery_id: UUID, media_id: UUID) -> int:
         if (refusal := self.refusals.get(media_id)) is not None:
             raise refusal
+        version = self.version
+        if self.after is not None:
+            await self.after()
+        return version
 
 
 @pytest.fixture

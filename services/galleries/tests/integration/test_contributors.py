@@ -161,7 +161,7 @@ async def test_the_call_needs_a_grant_of_that_code(http: Any, make_gallery: Any,
     assert outcome(await http("POST", joining, headers=foreign)) == (404, "gallery_not_found")
 
 
-async def test_a_grant_that_is_older_than_a_change_adds_nobody(
+async def test_a_grant_that_is_older_than_a_change_adds_no_contributor(
     http: Any, make_gallery: Any, granted: Any, account: Any
 ) -> None:
     gallery = await make_gallery(account.token)

@@ -127,7 +127,7 @@ async def test_only_its_manager_names_a_cover(http: Any, account: Any, ready: An
     async def count() -> None:
         asked.append(None)
 
-    ready.before = count
+    ready.after = count
     for credential, status, code in (
         ({"key": None}, 401, "gallery_key_missing"),
         ({"key": other["access_key"]}, 403, "gallery_key_wrong"),
@@ -173,7 +173,7 @@ async def test_a_deleted_item_is_the_cover_no_more(http: Any, tell: Any, clock: 
 
 
 async def test_a_moved_item_is_the_cover_of_its_old_gallery_no_more(
-    http: Any, account: Any, tell: Any, clock: Any
+    http: Any, account: Any, tell: Any, clock: Any, ready: Any
 ) -> None:
     home, album = [await _created(http, account.token) for _ in range(2)]
     token, media_id = {"token": account.token}, new_id()
@@ -183,6 +183,11 @@ async def test_a_moved_item_is_the_cover_of_its_old_gallery_no_more(
     assert await _cover(http, home, **token) is None
     assert (await _name(http, home, media_id, **token)).json["code"] == "media_not_found"
 
+    # Media is asked after a move whose event comes later.
+    ready.version = 4
+    assert (await _name(http, home, media_id, **token)).status == 200
+    await _name(http, home, None, **token)
+    ready.version = 2
     await _name(http, album, media_id, **token)
     await tell(_moved(media_id, of=album, to=home, at=clock.now), sequence=4)
     assert await _cover(http, album, **token) is None
@@ -201,7 +206,7 @@ async def test_an_item_that_is_deleted_while_it_is_named_is_refused(
     async def delete() -> None:
         await tell(_deleted(media_id, gallery, clock.now), sequence=2)
 
-    ready.before = delete
+    ready.after = delete
     assert (await _name(http, gallery, media_id)).json["code"] == "media_not_found"
     assert await _cover(http, gallery) is None
 

@@ -63,6 +63,18 @@ async def test_a_code_grants_a_view_with_the_public_face(http: Any, open_grant: 
     assert not grant.allows("contribute")
 
 
+async def test_a_grant_comes_with_what_the_page_says(http: Any) -> None:
+    gallery = await _created(http, title="Lisbon", max_views=1)
+
+    async def summary() -> Any:
+        return (await http("POST", VIEW, body={"code": gallery["code"]})).json["summary"]
+
+    said = {"title": "Lisbon", "item_count": 0, "size_bytes": 0, "used_up": False}
+    assert await summary() == said
+    await http("POST", f"/internal/galleries/{gallery['id']}/views")
+    assert await summary() == {**said, "used_up": True}
+
+
 async def test_a_code_may_be_typed_carelessly(http: Any) -> None:
     gallery = await _created(http)
     answer = await http("POST", VIEW, body={"code": f" {gallery['code'].upper()}\n"})

@@ -77,17 +77,18 @@ async def test_an_item_is_asked_for_before_it_is_named_as_cover(
 ) -> None:
     media, to_come, asked = answers
     to_come += [
-        web.Response(status=204),
+        web.json_response({"version": 7}),
         problem(404, "media_not_found"),
         problem(409, "media_not_ready"),
         problem(404, "not_found"),
         problem(503, "overloaded"),
+        web.Response(text="{}"),
     ]
-    await media.check_ready(GALLERY, ITEM)
+    assert await media.version_of_ready(GALLERY, ITEM) == 7
     assert asked == [("GET", f"/internal/galleries/{GALLERY}/ready/{ITEM}", None)]
-    for refusal in (MediaNotFound, MediaNotReady, CoverUnavailable, CoverUnavailable):
+    for refusal in (MediaNotFound, MediaNotReady, *[CoverUnavailable] * 3):
         with pytest.raises(refusal):
-            await media.check_ready(GALLERY, ITEM)
+            await media.version_of_ready(GALLERY, ITEM)
 
 
 async def test_anything_else_is_no_answer(

@@ -182,6 +182,13 @@ def test_a_deletion_is_final_even_against_a_newer_event() -> None:
     assert newest(GONE, moved(9, B)) == replace(GONE, moved=True)
 
 
+def test_the_contributor_of_an_item_is_known_whichever_event_came_first() -> None:
+    contributor_id, known = uuid4(), moved(9, B)
+    late = replace(known, gallery_id=A, sequence=2, contributor_id=contributor_id, moved=False)
+    assert newest(known, late) == replace(known, contributor_id=contributor_id)
+    assert newest(late, known) == replace(known, contributor_id=contributor_id)
+
+
 def test_a_move_takes_from_one_gallery_what_it_adds_to_another() -> None:
     change = count(READY, newest(READY, moved(2, B)))
     assert change == {

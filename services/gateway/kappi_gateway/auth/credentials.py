@@ -117,7 +117,9 @@ class Credentials:
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
             granted = await self.of_viewer(request)
-            return await self._of_insider(granted, request) if granted.grant.hides_items else granted
+            if route.shows_items and granted.grant.hides_items:
+                return await self._of_insider(granted, request)
+            return granted
         if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
         if route.takes_signature and _SIGNATURE in request.scope["query_string"]:

@@ -33,6 +33,7 @@ _WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout, errors.TooManySlow)
 _WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout, errors.TooManyFiles, errors.TooManySlow)
 # The galleries service refuses these itself when it is asked for a grant.
 _KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
+_CONTRIBUTOR = _of(errors.ContributorKeyWrong)
 _PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
 _CODE = _of(errors.GalleryNotFound, errors.TooManyGuesses)
 _BY_CODE = (*_CODE, *_PASSWORD)
@@ -40,7 +41,12 @@ _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.CODE_IN_PATH: _BY_CODE,
     Credential.CODE_WITHOUT_PASSWORD: _CODE,
     Credential.MANAGER: (*_of(errors.GalleryKeyMissing, errors.GalleryNotFound), *_KEY),
-    Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
+    Credential.UPLOADER: (
+        *_of(errors.GalleryKeyMissing, errors.GalleryNotFound),
+        *_KEY,
+        *_CONTRIBUTOR,
+    ),
+    Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_CONTRIBUTOR, *_BY_CODE),
 }
 _TOKENS = _of(AccessTokenInvalid, KeysUnavailable)
 # Problems between gateway and service that cannot reach a client: the gateway sends a suitable grant.
@@ -51,6 +57,7 @@ _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.CODE_IN_PATH: {*_HIDDEN, "credentials_missing"},
     Credential.CODE_WITHOUT_PASSWORD: set(),
     Credential.MANAGER: {*_HIDDEN, "credentials_missing"},
+    Credential.UPLOADER: {*_HIDDEN, "credentials_missing"},
     Credential.VIEWER: _HIDDEN,
 }
 
@@ -89,7 +96,9 @@ def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     if route.limit is not Limit.NONE:
         yield from _of(RULES[route.limit].refusal)
     yield from _CREDENTIALS.get(route.credential, ())
-    if with_accounts and route.credential in {Credential.MANAGER, Credential.VIEWER}:
+    if route.shows_items:
+        yield from _CONTRIBUTOR
+    if with_accounts and route.credential in {Credential.MANAGER, Credential.UPLOADER, Credential.VIEWER}:
         yield from _TOKENS
 
 

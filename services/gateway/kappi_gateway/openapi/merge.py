@@ -57,7 +57,7 @@ _BY_TOKEN: list[Document] = [{"AccessToken": []}, {"OAuth2": []}]
 _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
     Credential.ACCOUNT: _BY_TOKEN,
-    Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}, {"ContributorKey": []}],
+    Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
     Credential.CODE_WITHOUT_PASSWORD: [{}],
     Credential.MANAGER: [{"GalleryKey": []}, *_BY_TOKEN],
     Credential.UPLOADER: [{"GalleryKey": []}, {"ContributorKey": []}, *_BY_TOKEN],
@@ -69,6 +69,13 @@ _SECURITY: Mapping[Credential, list[Document]] = {
         *_BY_TOKEN,
     ],
 }
+# Of a gallery whose viewers see no items, beside the code.
+_OF_DROP: list[Document] = [
+    {"ContributorKey": []},
+    {"ContributorKey": [], "GalleryPassword": []},
+    {"GalleryKey": []},
+    *_BY_TOKEN,
+]
 _NAMES = re.compile(r"\{([^}]*)\}")
 _SUFFIX = re.compile(r"(?:Answer|View)$")
 _SHOWN_AS_SECURITY = frozenset(
@@ -188,7 +195,8 @@ def _security(operation: Document, route: Route, *, meant: Mapping[str, str]) ->
     meant: the service's scheme names to the public ones.
     """
     if route.credential is not Credential.NONE:
-        return _SECURITY[route.credential]
+        by_grant = _SECURITY[route.credential]
+        return [*by_grant, *_OF_DROP] if route.shows_items else by_grant
     own: list[Document] = []
     for named in operation.get("security", ()):
         if named.keys() <= meant.keys():

@@ -163,7 +163,9 @@ async def test_the_code_and_the_password_of_a_drop_are_asked_for_first(stack: St
 async def test_a_contributor_is_added_by_the_code(stack: Stack) -> None:
     gives(stack)
     assert (await stack.ask("POST", "/v1/g/ABCD/contributors", body=b'{"name":"Grace"}')).status == 200
-    (seen,) = [seen for seen in stack.galleries.seen if b"/grants/" not in seen.raw_path]
+    gives(stack, drop=True)
+    assert (await stack.ask("POST", JOIN, CONTRIBUTOR, MANAGER, body=b"{}")).status == 200
+    (seen, _) = [seen for seen in stack.galleries.seen if b"/grants/" not in seen.raw_path]
     assert seen.raw_path == JOIN.encode()
     assert (seen.headers["x-kappi-grant"], seen.body) == ("view", b'{"name":"Grace"}')
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from kappi_media.api import order_operations as operations
 from kappi_media.api.access import GrantGate
-from kappi_media.api.item_cursor import cursor_at, place_in
+from kappi_media.api.item_cursor import cursor_after_key, sort_key_in
 from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.presentation import present_item
 from kappi_media.api.reading import decode, read_body
@@ -60,7 +60,7 @@ class GalleryItemsApi:
     ) -> Response:
         grant = await self._gate.open_for(request, "manage", gallery_id=gallery_id)
         await self._view.contents(grant.gallery)
-        page = await self._view.page(grant.gallery, after=place_in(cursor), limit=limit)
+        page = await self._view.page(grant.gallery, after=sort_key_in(cursor), limit=limit)
         found = await self._view.items([media_id for media_id, _ in page.versions])
         items: dict[UUID, Item] = {item.id: item for item in found}
         as_of, rules = self._urls.as_of(), await self._tier.of(grant)
@@ -69,7 +69,7 @@ class GalleryItemsApi:
             for media_id, _ in page.versions
             if media_id in items
         ]
-        return JsonResponse(ManagedItemPage(items=shown, next_cursor=cursor_at(page.next_after)))
+        return JsonResponse(ManagedItemPage(items=shown, next_cursor=cursor_after_key(page.next_after)))
 
     async def reorder(self, gallery_id: GalleryIdPath, request: Request) -> Response:
         grant = await self._gate.open_for(request, "manage", gallery_id=gallery_id)
@@ -82,7 +82,7 @@ class GalleryItemsApi:
 
 
 def _wanted(asked: OrderChange) -> Placement | Sorting:
-    """Raises ValidationFailed for both a place and a sort, for neither, and for items before themselves."""
+    """Raises ValidationFailed for both items and a sort, for neither, and for items before themselves."""
     if asked.sort is not None:
         if asked.ids is not None:
             raise _invalid("ids", "invalid", "not together with `sort`")

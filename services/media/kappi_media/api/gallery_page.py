@@ -17,7 +17,7 @@ from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.api.compression import Coding, compress
-from kappi_media.api.item_cursor import cursor_at
+from kappi_media.api.item_cursor import cursor_after_key
 from kappi_media.api.item_fragments import ItemFragments
 from kappi_media.api.page_cache import PageCache
 from kappi_media.api.presentation import present_gallery
@@ -33,7 +33,7 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The requested page. after: the place of the last item of the page before. known_tags: the raw
+    """The requested page. after: the sort key of the last item of the page before. known_tags: the raw
     `If-None-Match`. only_of: the contributor whose items alone are shown; None for all items.
     """
 
@@ -136,7 +136,7 @@ class GalleryPages:
             gallery=present_gallery(gallery, item_count=item_count, kept_until=self._urls.kept_until(as_of)),
             # An item deleted between the two reads is left out; then the version has changed already.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
-            next_cursor=cursor_at(next_after),
+            next_cursor=cursor_after_key(next_after),
         )
         return compress(_encoder.encode(document), page.coding)
 

@@ -46,7 +46,7 @@ class InternalApi:
     `POST /internal/galleries/{id}/accesses/{kind}`, or `…/{kind}/{media_id}`, records an access that was
     counted against a cap, by the headers of its caller.
 
-    `GET /internal/galleries/{id}/ready/{media_id}` says whether it has this item, and the item is ready.
+    `GET /internal/galleries/{id}/ready/{media_id}` returns the version of a ready item of the gallery.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class InternalApi:
             raise MediaNotFound
         if item.status != "ready":
             raise MediaNotReady("Try again in a moment.")
-        return Response(status_code=204)
+        return json_response(_encoder.encode({"version": item.version}))
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
         async def find(request: Request) -> Response:

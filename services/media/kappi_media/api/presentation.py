@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from kappi_media.api.schemas import (
     CameraView,
-    ContributorView,
+    ItemContributor,
     ItemView,
     PlaceView,
     SharedGallery,
@@ -127,10 +127,10 @@ def _sha256(item: Item, *, variant: ServedVariant) -> str | None:
     return item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None
 
 
-def _contributor(item: Item) -> ContributorView | None:
+def _contributor(item: Item) -> ItemContributor | None:
     if item.contributor_id is None:
         return None
-    return ContributorView(id=item.contributor_id, name=item.contributor_name)
+    return ItemContributor(id=item.contributor_id, name=item.contributor_name)
 
 
 def _place(item: Item, *, variant: ServedVariant) -> PlaceView | None:

@@ -125,7 +125,7 @@ class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
     altitude: float | None = None
 
 
-class ContributorView(msgspec.Struct, frozen=True, kw_only=True):
+class ItemContributor(msgspec.Struct, frozen=True, kw_only=True):
     """The contributor that added the item. name: as it named itself."""
 
     id: UUID
@@ -163,7 +163,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     camera: CameraView | None
     gps: PlaceView | None
     live_partner_id: UUID | None
-    contributor: ContributorView | None
+    contributor: ItemContributor | None
     caption: str | None
     tags: list[str]
     location: str | None

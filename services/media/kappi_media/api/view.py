@@ -11,7 +11,7 @@ from kappi_media.api import operations
 from kappi_media.api.access import GrantGate, shown_only_of
 from kappi_media.api.compression import negotiate
 from kappi_media.api.gallery_page import GalleryPages, PageRequest
-from kappi_media.api.item_cursor import place_in
+from kappi_media.api.item_cursor import sort_key_in
 from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.errors import GalleryNotFound
@@ -69,7 +69,7 @@ def _page_request(request: Request, *, only_of: ContributorId | None) -> PageReq
     headers = request.headers
     return PageRequest(
         limit=limit,
-        after=place_in(cursor),
+        after=sort_key_in(cursor),
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
         only_of=only_of,

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 MAX_KEY_BYTES: Final = 1_000
-"""The length of a key at most. Each move between the same two places makes keys longer by one bit at most."""
+"""The length of a key at most. Each move between the same two items makes keys longer by one bit at most."""
 FIRST_MOMENT: Final = 1 << 40
 """The milliseconds at which keys begin where no other key is near: before every id, and far from zero."""
 _MOMENT_BYTES: Final = 6
@@ -60,7 +60,7 @@ def _spread(low: bytes, high: bytes, count: int) -> list[bytes]:
         first, last = _number(low, length), _number(high, length)
         step = (last - first) // (count + 1)
         if step:
-            # Without its last zeros a key is another one, but in the same place among all others.
+            # Without its last zeros a key is another one, but at the same place among all others.
             return [(first + step * nth).to_bytes(length, "big").rstrip(b"\0") for nth in range(1, count + 1)]
     raise OrderTooFine
 

@@ -68,7 +68,7 @@ items = Table(
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     # The folder of its objects, since it was moved here; NULL: they are where they were uploaded to.
     Column("folder", BigInteger),
-    # Where it was put in its gallery; NULL: its id says where it stands (see `domain.order`).
+    # Its sort key, since it was moved; NULL: its id is the key (see `domain.order`).
     Column("position", LargeBinary),
     # The contributor that added it, and its name; NULL: its manager.
     Column("contributor_id", Uuid),

@@ -15,14 +15,14 @@ from kappi_media.archive.layout import ArchiveFile, StoredFile
 from kappi_media.archive.times import entry_time
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, Kind
-from kappi_media.repository.item_columns import PLACE
+from kappi_media.repository.item_columns import SORT_KEY
 
 _FILES = f"""
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,
        i.crc32, i.folder
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR i.contributor_id = $2)
-ORDER BY {PLACE}
+ORDER BY {SORT_KEY}
 """  # noqa: S608 - column names
 _LOCATION_FREE_FILES = f"""
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, l.size_bytes, l.etag,
@@ -30,7 +30,7 @@ SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_a
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
 JOIN location_free_copies l ON l.media_id = i.id
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR i.contributor_id = $2)
-ORDER BY {PLACE}
+ORDER BY {SORT_KEY}
 """  # noqa: S608 - column names
 # Rows locked by another transaction are skipped: their checksum is computed again another time. The item's
 # version stays, because the change is not visible.

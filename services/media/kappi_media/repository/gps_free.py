@@ -14,6 +14,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import Database
+from kappi_contracts.grants import PublicGallery
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -195,6 +196,18 @@ class GpsFreeQueries:
             held_until=held_until if copy is None else None,
             failure=record["failure"],
         )
+
+
+async def note_granted(connection: AsyncConnection, gallery_id: GalleryId, gallery: PublicGallery) -> None:
+    """As `note_face`, from a grant; a closed gallery gets none."""
+    await note_face(
+        connection,
+        gallery_id,
+        location_free=gallery.location_free,
+        closed=False,
+        contributions_closed=gallery.contributions == "closed",
+        version=gallery.version,
+    )
 
 
 async def note_face(

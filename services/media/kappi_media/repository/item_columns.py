@@ -23,7 +23,7 @@ ITEM = (
 NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions" + _READ_IN_FILE
 """The columns in a statement that creates the item."""
 
-PLACE = "coalesce(i.position, uuid_send(i.id))"
+SORT_KEY = "coalesce(i.position, uuid_send(i.id))"
 """The key by which the items of a gallery are ordered, as its index has it."""
 
 

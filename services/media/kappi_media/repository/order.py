@@ -15,18 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import GalleryId
 from kappi_media.domain.order import FIRST_MOMENT, Sorting
-from kappi_media.repository.item_columns import PLACE
+from kappi_media.repository.item_columns import SORT_KEY
 
 _HOLD = "SELECT item_count, deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1 FOR UPDATE"
 _VISIBLE = "SELECT id FROM items WHERE gallery_id = $1 AND id = ANY($2::uuid[]) AND status <> 'rejected'"
-_PLACE_OF = f"""
-SELECT {PLACE} FROM items i WHERE i.gallery_id = $1 AND i.id = $2 AND i.status <> 'rejected'
+_SORT_KEY_OF = f"""
+SELECT {SORT_KEY} FROM items i WHERE i.gallery_id = $1 AND i.id = $2 AND i.status <> 'rejected'
 """  # noqa: S608 - column names
 _LAST = f"""
-SELECT i.id, {PLACE} FROM items i WHERE i.gallery_id = $1 ORDER BY {PLACE} DESC LIMIT $2
+SELECT i.id, {SORT_KEY} FROM items i WHERE i.gallery_id = $1 ORDER BY {SORT_KEY} DESC LIMIT $2
 """  # noqa: S608 - as above
 _LAST_BEFORE = f"""
-SELECT i.id, {PLACE} FROM items i WHERE i.gallery_id = $1 AND {PLACE} < $3 ORDER BY {PLACE} DESC LIMIT $2
+SELECT i.id, {SORT_KEY} FROM items i WHERE i.gallery_id = $1 AND {SORT_KEY} < $3
+ORDER BY {SORT_KEY} DESC LIMIT $2
 """  # noqa: S608 - as above
 _PUT = """
 UPDATE items i SET position = t.position
@@ -58,7 +59,7 @@ class HeldGallery(NamedTuple):
 
 class Neighbour(NamedTuple):
     id: UUID
-    place: bytes
+    sort_key: bytes
 
 
 class OrderRows:
@@ -78,22 +79,22 @@ class OrderRows:
         found = await self._connection.exec_driver_sql(_VISIBLE, (self._gallery_id, list(media_ids)))
         return set(found.scalars())
 
-    async def place_of(self, media_id: UUID) -> bytes | None:
-        """Returns the key of an item's place; None for an item that is not visible in the gallery."""
-        found = await self._connection.exec_driver_sql(_PLACE_OF, (self._gallery_id, media_id))
-        place: bytes | None = found.scalar_one_or_none()
-        return place
+    async def sort_key_of(self, media_id: UUID) -> bytes | None:
+        """Returns the sort key of an item; None for an item that is not visible in the gallery."""
+        found = await self._connection.exec_driver_sql(_SORT_KEY_OF, (self._gallery_id, media_id))
+        sort_key: bytes | None = found.scalar_one_or_none()
+        return sort_key
 
-    async def last_before(self, place: bytes | None, *, limit: int) -> list[Neighbour]:
-        """Returns up to `limit` items before a place, the last first. place: None for the end."""
-        if place is None:
+    async def last_before(self, sort_key: bytes | None, *, limit: int) -> list[Neighbour]:
+        """Returns up to `limit` items before a sort key, the last first. sort_key: None for the end."""
+        if sort_key is None:
             found = await self._connection.exec_driver_sql(_LAST, (self._gallery_id, limit))
         else:
-            found = await self._connection.exec_driver_sql(_LAST_BEFORE, (self._gallery_id, limit, place))
+            found = await self._connection.exec_driver_sql(_LAST_BEFORE, (self._gallery_id, limit, sort_key))
         return [Neighbour._make(row) for row in found]
 
-    async def put(self, places: Mapping[UUID, bytes]) -> None:
-        values = (self._gallery_id, list(places), list(places.values()))
+    async def put(self, sort_keys: Mapping[UUID, bytes]) -> None:
+        values = (self._gallery_id, list(sort_keys), list(sort_keys.values()))
         await self._connection.exec_driver_sql(_PUT, values)
 
     async def sort(self, by: Sorting) -> bool:

@@ -10,26 +10,26 @@ from kappi_chassis.db import Database
 
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item, MediaId
-from kappi_media.repository.item_columns import ITEM, PLACE
+from kappi_media.repository.item_columns import ITEM, SORT_KEY
 
 _CONTENTS = "SELECT version, item_count, deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1"
 _PAGE = f"""
 SELECT i.id, i.version, i.position FROM items i
-WHERE i.gallery_id = $1 AND {PLACE} > $2 AND i.status <> 'rejected' ORDER BY {PLACE} LIMIT $3
+WHERE i.gallery_id = $1 AND {SORT_KEY} > $2 AND i.status <> 'rejected' ORDER BY {SORT_KEY} LIMIT $3
 """  # noqa: S608 - column names
 _PAGE_OF_CONTRIBUTOR = _PAGE.replace("i.status", "i.contributor_id = $4 AND i.status")
 _COUNT_OF_CONTRIBUTOR = """
 SELECT count(*) FROM items WHERE gallery_id = $1 AND contributor_id = $2 AND status <> 'rejected'
 """
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
-_HAS_ITEM_AT = f"SELECT true FROM items i WHERE i.gallery_id = $1 AND {PLACE} = $2"  # noqa: S608 - as above
+_HAS_ITEM_WITH = f"SELECT true FROM items i WHERE i.gallery_id = $1 AND {SORT_KEY} = $2"  # noqa: S608 - as above
 _FIRST_READY = f"""
-SELECT i.id FROM items i WHERE i.gallery_id = $1 AND i.status = 'ready' ORDER BY {PLACE} LIMIT 1
+SELECT i.id FROM items i WHERE i.gallery_id = $1 AND i.status = 'ready' ORDER BY {SORT_KEY} LIMIT 1
 """  # noqa: S608 - as above
 _BEFORE_ALL = b""
 
 
-class PlacedItem(NamedTuple):
+class OrderedItem(NamedTuple):
     """An item of a page. position: where it was put; None if it never was."""
 
     id: UUID
@@ -37,8 +37,8 @@ class PlacedItem(NamedTuple):
     position: bytes | None
 
     @property
-    def place(self) -> bytes:
-        """Returns the key of its place in the gallery (see `domain.order`)."""
+    def sort_key(self) -> bytes:
+        """Returns the key of its place among the others (see `domain.order`)."""
         return self.position or self.id.bytes
 
 
@@ -51,27 +51,27 @@ class ViewQueries:
         record = await self._database.hot.fetchrow(_CONTENTS, gallery_id)
         return GalleryContents(*record) if record is not None else NO_CONTENTS
 
-    async def page(self, gallery_id: GalleryId, *, after: bytes | None, limit: int) -> list[PlacedItem]:
-        """Returns up to `limit` visible items after a place, in the order of the gallery."""
+    async def page(self, gallery_id: GalleryId, *, after: bytes | None, limit: int) -> list[OrderedItem]:
+        """Returns up to `limit` visible items after a sort key, in the order of the gallery."""
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
-        return [PlacedItem(*record) for record in records]
+        return [OrderedItem(*record) for record in records]
 
     async def page_of(
         self, contributor_id: ContributorId, gallery_id: GalleryId, *, after: bytes | None, limit: int
-    ) -> list[PlacedItem]:
+    ) -> list[OrderedItem]:
         """As `page`, of the items that a contributor added."""
         records = await self._database.hot.fetch(
             _PAGE_OF_CONTRIBUTOR, gallery_id, after or _BEFORE_ALL, limit, contributor_id
         )
-        return [PlacedItem(*record) for record in records]
+        return [OrderedItem(*record) for record in records]
 
     async def count_of(self, contributor_id: ContributorId, gallery_id: GalleryId) -> int:
         """Returns the number of visible items that a contributor added."""
         count: int = await self._database.hot.fetchval(_COUNT_OF_CONTRIBUTOR, gallery_id, contributor_id)
         return count
 
-    async def has_item_at(self, gallery_id: GalleryId, place: bytes) -> bool:
-        return bool(await self._database.hot.fetchval(_HAS_ITEM_AT, gallery_id, place))
+    async def has_item_with(self, gallery_id: GalleryId, sort_key: bytes) -> bool:
+        return bool(await self._database.hot.fetchval(_HAS_ITEM_WITH, gallery_id, sort_key))
 
     async def first_ready(self, gallery_id: GalleryId) -> MediaId | None:
         """Returns the first item of the gallery that is ready."""

@@ -23,7 +23,7 @@ from kappi_media import errors, metrics
 from kappi_media.domain.media import GalleryId, LinkId, MediaId
 from kappi_media.domain.tiers import TierRules
 from kappi_media.domain.upload_plan import SignedUrl
-from kappi_media.repository.gps_free import note_face
+from kappi_media.repository.gps_free import note_granted
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import Link, LinkQueries, add_link, hold_item
 from kappi_media.signed_urls import DownloadUrls
@@ -97,14 +97,7 @@ class CreateLink:
     async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> CreatedLink:
         gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
         # A request that follows the link brings no grant, so these facts are recorded now.
-        await note_face(
-            unit.connection,
-            gallery_id,
-            location_free=face.location_free,
-            closed=False,  # a closed gallery gets no grant
-            contributions_closed=face.contributions == "closed",
-            version=face.version,
-        )
+        await note_granted(unit.connection, gallery_id, face)
         if not await hold_item(unit.connection, order.media_id, gallery_id):
             raise errors.MediaNotFound
         # Whole seconds, because the store's signed URLs end on one.

@@ -20,7 +20,7 @@ from kappi_media.domain.bulk import BulkOutcome
 from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.errors import GalleryNotFound, MediaNotFound, MediaNotReady, MoveFailed, TooManyMoves
 from kappi_media.repository.bulk import HeldItem
-from kappi_media.repository.gps_free import note_face
+from kappi_media.repository.gps_free import note_granted
 from kappi_media.repository.lifecycle import publish_each
 from kappi_media.repository.moves import (
     Leftovers,
@@ -67,14 +67,7 @@ class MoveTarget:
                 await adopt(unit.connection, gallery_id, owner_id=owner_id)
             # The links of an item move with it, and a request that follows a link brings no grant with these
             # facts.
-            await note_face(
-                unit.connection,
-                gallery_id,
-                location_free=face.location_free,
-                closed=False,  # a closed gallery gets no grant
-                contributions_closed=face.contributions == "closed",
-                version=face.version,
-            )
+            await note_granted(unit.connection, gallery_id, face)
 
 
 class RequestMoves:

@@ -61,19 +61,19 @@ class ReorderItems:
         if held is not None and held.deleted:
             raise GalleryNotFound
         if isinstance(wanted, Placement):
-            answer, changed = await self._place(rows, wanted)
+            answer, changed = await self._move(rows, wanted)
         else:
             if held is not None and held.item_count > self._sorted_items:
                 raise TooManyToSort(f"A gallery of at most {self._sorted_items} items can be sorted.")
             answer, changed = Reordered(), await rows.sort(wanted)
-        outcome = "placed" if isinstance(wanted, Placement) else "sorted"
+        outcome = "moved" if isinstance(wanted, Placement) else "sorted"
         metrics.REORDERS.labels(outcome if changed else "unchanged").inc()
         if changed:
             event = ItemsReordered(gallery_id=gallery_id, reordered_at=self._clock())
             await unit.publish(event, sequence=await rows.bump())
         return answer
 
-    async def _place(self, rows: OrderRows, wanted: Placement) -> tuple[Reordered, bool]:
+    async def _move(self, rows: OrderRows, wanted: Placement) -> tuple[Reordered, bool]:
         """Returns the answer, and whether anything changed."""
         asked = tuple(dict.fromkeys(wanted.media_ids))
         visible = await rows.visible(asked)
@@ -82,15 +82,15 @@ class ReorderItems:
             raise MediaNotFound
         high = None
         if wanted.before is not None:
-            high = await rows.place_of(wanted.before)
+            high = await rows.sort_key_of(wanted.before)
             if high is None:
                 raise MediaNotFound("There is no such item to put them before.")
         answer = Reordered(moved, tuple(media_id for media_id in asked if media_id not in visible))
-        # At most all moved items are among the last before the place, so the one before them is found, too.
+        # At most all moved items are among these, so the one before them is found, too.
         neighbours = await rows.last_before(high, limit=len(moved) + 1)
         if [neighbour.id for neighbour in neighbours[: len(moved)]] == [*reversed(moved)]:
             return answer, False
-        low = next((place for media_id, place in neighbours if media_id not in visible), None)
+        low = next((key for media_id, key in neighbours if media_id not in visible), None)
         try:
             keys = keys_between(low, high, len(moved))
         except OrderTooFine as too_fine:

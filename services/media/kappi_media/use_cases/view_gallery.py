@@ -18,8 +18,8 @@ from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 
 class PageOfVersions(NamedTuple):
-    """(id, version) of each item of a page, in the order of the gallery. next_after: the place after which
-    the next page begins; None on the last one.
+    """(id, version) of each item of a page, in the order of the gallery. next_after: the sort key after
+    which the next page begins; None on the last one.
     """
 
     versions: Sequence[tuple[UUID, int]]
@@ -49,8 +49,8 @@ class ViewGallery:
         return contents
 
     async def is_first(self, gallery: PublicGallery, *, after: bytes | None) -> bool:
-        """Whether a page counts as a view. A made-up place counts, too: it could be before all items."""
-        return after is None or not await self._view.has_item_at(GalleryId(gallery.id), after)
+        """Whether a page counts as a view. A made-up sort key counts, too: it could be before all items."""
+        return after is None or not await self._view.has_item_with(GalleryId(gallery.id), after)
 
     async def item_count(
         self, gallery: PublicGallery, contents: GalleryContents, *, only_of: ContributorId | None
@@ -68,7 +68,7 @@ class ViewGallery:
         limit: int,
         only_of: ContributorId | None = None,
     ) -> PageOfVersions:
-        """Returns one page. after: the place of the last item of the page before. only_of: the contributor
+        """Returns one page. after: the sort key of the last item of the page before. only_of: the contributor
         whose items alone are shown; None for all items.
         """
         gallery_id = GalleryId(gallery.id)
@@ -78,7 +78,7 @@ class ViewGallery:
             else await self._view.page_of(only_of, gallery_id, after=after, limit=limit + 1)
         )
         page, last = cut_page(found, limit=limit)
-        return PageOfVersions([(item.id, item.version) for item in page], last.place if last else None)
+        return PageOfVersions([(item.id, item.version) for item in page], last.sort_key if last else None)
 
     async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
         """Returns items in no particular order; an item that was deleted meanwhile is left out."""

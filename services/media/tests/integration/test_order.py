@@ -381,9 +381,9 @@ async def test_a_page_after_a_moved_item_is_no_view(
 
 
 @pytest.mark.parametrize("cursor", ["AA", "kcQA", "xyz!", "kcQBAA"])
-async def test_a_made_up_cursor_is_refused_or_a_place(client: Client, gallery: Gallery, cursor: str) -> None:
+async def test_a_made_up_cursor_is_refused_or_a_key(client: Client, gallery: Gallery, cursor: str) -> None:
     answer = await client.view(gallery, f"cursor={cursor}")
-    if cursor == "kcQBAA":  # the place 0x00, before all others
+    if cursor == "kcQBAA":  # the sort key 0x00, before all others
         assert answer.json["items"] == []
     else:
         assert (answer.status, answer.json["errors"][0]["code"]) == (422, "cursor_invalid")

@@ -168,7 +168,8 @@ def test_failures_that_only_the_gateway_can_cause_are_not_documented() -> None:
     assert "grant" not in shown["401"]
     assert shown["403"] == (
         "`gallery_key_wrong`: The access key does not open this gallery; "
-        "`gallery_taken_down`: An administrator took the gallery down"
+        "`gallery_taken_down`: An administrator took the gallery down; "
+        "`contributor_key_wrong`: The contributor key does not open this gallery"
     )
 
 

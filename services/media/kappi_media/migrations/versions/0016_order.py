@@ -1,4 +1,4 @@
-"""The place of an item in its gallery, for items that were put elsewhere than they were uploaded."""
+"""The sort keys of items that were moved in their gallery."""
 
 from __future__ import annotations
 
