@@ -12,8 +12,11 @@ from kappi_testkit.servers.plan import REQUIRE_REAL
 from .browser import Page
 
 _AXE = Path(__file__).parents[2] / "services/gateway/web/node_modules/axe-core/axe.min.js"
+# What is fading has not its own colours yet.
 _RUN = """
-axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => nodes.map(
+Promise.allSettled(document.getAnimations().flatMap((one) =>
+  one.effect.getComputedTiming().endTime === Infinity ? [] : one.finished)
+).then(() => axe.run()).then(({violations}) => violations.flatMap(({id, help, nodes}) => nodes.map(
   ({target, failureSummary}) => `${id}: ${help}: ${target.join(" ")}: ${failureSummary}`)))
 """
 

@@ -68,12 +68,13 @@ class Page:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._loaded = asyncio.Event()
+        self._crashed = asyncio.Event()
 
     async def open(self) -> None:
         target = await self._call("Target.createTarget", url="about:blank")
         attached = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session_id = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             await self._call(f"{domain}.enable")
 
     async def listen(self) -> None:
@@ -81,7 +82,8 @@ class Page:
         async for message in self._socket:
             document = json.loads(message.data)
             if "id" in document:
-                self._answers.pop(document["id"]).set_result(document)
+                if (answer := self._answers.pop(document["id"], None)) is not None:
+                    answer.set_result(document)
             else:
                 self._notice(document["method"], document["params"])
 
@@ -161,6 +163,38 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=at_x, y=at_y, button="left", clickCount=1, buttons=1
             )
 
+    async def put(self, selector: str, *files: Path) -> None:
+        """Chooses files in a file input, which may be hidden."""
+        await self.see(f"!!{_element(selector)}")
+        document = await self._call("DOM.getDocument")
+        found = await self._call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=selector)
+        await self._call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file) for file in files])
+
+    async def drop(self, selector: str, *files: Path) -> None:
+        """Drags files from outside over an element and drops them there."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        dragged = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self._call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=dragged)
+
+    async def connect(self, *, online: bool) -> None:
+        """Takes the network from the page, or gives it back."""
+        await self._call(
+            "Network.emulateNetworkConditions",
+            offline=not online,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    async def crash(self) -> None:
+        """Kills the process of the page, as a lack of memory does. The browser goes on."""
+        await self._socket.send_json(
+            {"id": next(self._numbers), "method": "Page.crash", "sessionId": self._session_id}
+        )
+        async with asyncio.timeout(_TIMEOUT_S):
+            await self._crashed.wait()
+
     async def drag_by_finger(self, selector: str, target: str, *, share: float = 0.25) -> None:
         """Drags an element with a finger onto another. share: where on its width; 0 is its left edge."""
         (x, y), (left, top, width, height) = await self.ask(
@@ -188,6 +222,22 @@ class Page:
         self._loaded.clear()
         await self.click(selector)
         await self._until_loaded()
+
+    async def before_each_page(self, script: str) -> None:
+        """Runs a script in each page that is opened from now on, before the page's own."""
+        await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    async def touch(self) -> None:
+        """Gives the tab a touch screen."""
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    async def slow_down(self, *, bytes_per_s: float, latency_ms: float, processor: float) -> None:
+        """Makes the line and the processor of the tab slow, and empties the cache. processor: how many times
+        slower."""
+        await self._call("Network.clearBrowserCache")
+        line = {"downloadThroughput": bytes_per_s, "uploadThroughput": bytes_per_s, "latency": latency_ms}
+        await self._call("Network.emulateNetworkConditions", offline=False, **line)
+        await self._call("Emulation.setCPUThrottlingRate", rate=processor)
 
     async def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
         """Resizes the window, in pixels of the page."""
@@ -232,6 +282,8 @@ class Page:
     def _notice(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Page.loadEventFired":
             self._loaded.set()
+        elif method == "Inspector.targetCrashed":
+            self._crashed.set()
         elif method == "Network.requestWillBeSent":
             self.requested.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":

@@ -17,7 +17,8 @@ async def look(page: Page, name: str) -> None:
         await page.resize(width, height, is_phone=device == "phone")
         for scheme in ("light", "dark"):
             await page.prefer(scheme)
-            assert await accessibility_findings(page) == [], (name, device, scheme)
+            findings = await accessibility_findings(page)
+            assert not findings, (name, device, scheme, findings)
             assert await page.ask("document.documentElement.scrollWidth <= innerWidth"), (name, device)
             await page.photograph(f"web-{name}-{device}-{scheme}")
     await page.prefer("light")

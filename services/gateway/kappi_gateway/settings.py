@@ -95,7 +95,9 @@ class GatewaySettings(ServiceSettings):
         default=None, description="Address of the local object store; if set, `/store/` is served"
     )
     media_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_origin))] = Field(
-        default=(), description="Origins of the object store that the pages may load pictures from"
+        default=(),
+        description="Origins of the object store that the pages may load pictures from and send files to. "
+        "Its CORS rules must allow them",
     )
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(

@@ -44,7 +44,19 @@ export default defineConfig({
     license: { fileName: "licences.md" },
     modulePreload: false, // the content security policy trusts scripts that scripts load, not elements of the page
     assetsInlineLimit: 0,
-    rollupOptions: { input: ENTRIES },
+    rollupOptions: {
+      input: ENTRIES,
+      // Files of their own do not wait for each other: that asks for the gallery, and those load words.
+      output: {
+        codeSplitting: {
+          includeDependenciesRecursively: false,
+          groups: [
+            { name: "start", test: /src\/gallery\/(start|collection\.svelte|order|place)\.ts$/ },
+            { name: "words", test: /src\/i18n\/gallery\.ts$/ },
+          ],
+        },
+      },
+    },
   },
   test: { include: ["tests/**/*.test.ts"] },
 } as Parameters<typeof defineConfig>[0]);

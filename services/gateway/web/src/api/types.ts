@@ -17,10 +17,14 @@ export interface Item {
   width: number | null;
   height: number | null;
   duration_ms?: number | null;
+  /** By the device's clock; without an offset it is the device's local time. */
   taken_at?: string | null;
+  taken_offset_minutes?: number | null;
+  camera?: { make: string | null; model: string | null } | null;
+  gps?: { latitude: number; longitude: number; altitude: number | null } | null;
   caption?: string | null;
   tags: string[];
-  location?: unknown;
+  location?: string | null;
   attributes: Record<string, unknown>;
   /** A ThumbHash in base64. */
   placeholder?: string | null;
@@ -39,6 +43,7 @@ export interface Gallery {
   title: string | null;
   visibility: "shared" | "private";
   password_protected: boolean;
+  location_free?: boolean;
   expires_at: string | null;
   created_at: string;
   item_count: number;

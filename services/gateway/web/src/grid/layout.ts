@@ -36,7 +36,7 @@ const WIDEST = 4;
 const LAST_ROW_STRETCH = 1.3;
 
 /** Returns the height that rows aim at in a grid of a width. */
-export const rowHeight = (width: number): number => Math.min(Math.max(90 + width * 0.1, 120), 320);
+export const rowHeight = (width: number): number => Math.min(Math.max(110 + width * 0.1, 140), 320);
 
 const shape = (tile: Tile | undefined): number => Math.min(Math.max(tile?.ratio || 1, NARROWEST), WIDEST);
 

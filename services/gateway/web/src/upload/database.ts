@@ -73,6 +73,11 @@ export async function unfinishedShares(now: number): Promise<{ share: KeptShare;
   return found;
 }
 
+/** Forgets a share, and with it its access key, if it has no unfinished files. */
+export async function forgetFinished(galleryId: string): Promise<void> {
+  if ((await filesOf(galleryId)).length === 0) await forgetShare(galleryId);
+}
+
 /** Forgets a share and its files. */
 export async function forgetShare(galleryId: string): Promise<void> {
   await forgetFiles((await filesOf(galleryId)).map(({ key }) => key));

@@ -1,6 +1,6 @@
 /** Repeats calls that failed for a while: no network, too many requests, a service that is busy. */
 
-import { asProblem, type Problem } from "../api";
+import { asProblem, type Problem } from "../api/problem";
 
 const FIRST_MS = 200;
 const LONGEST_MS = 10_000;

@@ -115,6 +115,7 @@ export class Sender {
   }
 
   resume(): void {
+    if (!this.#resumed) return;
     this.#resumed = undefined;
     this.#endPause();
     for (const running of this.#running.values()) running.movedAt = performance.now();

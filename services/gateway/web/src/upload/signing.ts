@@ -1,6 +1,7 @@
 /** Declares files to the server, many at once. */
 
-import { asProblem, idempotencyKey, type Problem } from "../api";
+import { asProblem, type Problem } from "../api/problem";
+import { idempotencyKey } from "../api/random";
 import type { Promised } from "./calls";
 import type { KeptFile } from "./database";
 import { isBatchTooLarge } from "./patience";

@@ -1,6 +1,7 @@
 /** Brings one file to the store, however often that is interrupted. */
 
-import { type Item, Problem } from "../api";
+import type { Item } from "../api";
+import { Problem } from "../api/problem";
 import type { Calls, Promised, SignedPart } from "./calls";
 import type { Entry } from "./entry.svelte";
 import { pauseMs, persevere, sleep } from "./patience";

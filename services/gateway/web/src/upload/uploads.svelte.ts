@@ -61,6 +61,8 @@ export class Uploads {
   ) {
     this.#calls = new Calls(access);
     this.#checking = new Checking((mediaId) => this.#calls.item(mediaId));
+    const { signal } = this.#stopped;
+    for (const event of ["online", "offline"]) addEventListener(event, () => this.#halt(), { signal });
   }
 
   /** Names the gallery that gets the files. */
@@ -84,14 +86,19 @@ export class Uploads {
 
   /** Goes on with files of an earlier page. It is called by a click, which lets the browser ask for permission. */
   async restore(records: readonly KeptFile[]): Promise<void> {
-    for (const record of records) {
-      const file = await reopened(record);
-      delete record.copy;
-      const entry = new Entry(record, file);
-      if (record.plan) entry.sentBytes = Object.keys(record.etags).length * record.plan.partSize;
-      this.entries.push(entry);
-    }
+    const restored = records.map(({ copy, ...record }) => {
+      const { name, type, lastModified, plan, etags } = record;
+      const entry = new Entry(record, copy && new File([copy], name, { type, lastModified }));
+      if (plan) entry.sentBytes = Object.keys(etags).length * plan.partSize;
+      return entry;
+    });
+    this.entries.push(...restored);
     this.#pump();
+    for (const entry of restored) {
+      const file = entry.file ?? (await reopened(entry.record));
+      if (file && entry.state === "missing") entry.found({ file });
+      this.#pump();
+    }
   }
 
   /** Adds files. Those that are needed again are matched; one that is there already is not added twice. */
@@ -109,12 +116,12 @@ export class Uploads {
 
   pause(): void {
     this.isPaused = true;
-    this.#sender.pause();
+    this.#halt();
   }
 
   resume(): void {
     this.isPaused = false;
-    this.#sender.resume();
+    this.#halt();
     this.#pump();
   }
 
@@ -163,6 +170,13 @@ export class Uploads {
     this.#hashing.close();
     this.#checking.close();
     this.#release?.();
+  }
+
+  // Connections that were open when the network went do not end by themselves.
+  #halt(): void {
+    this.#wait(navigator.onLine ? undefined : new Problem(0, "offline"));
+    if (this.isPaused || !navigator.onLine) this.#sender.pause();
+    else this.#sender.resume();
   }
 
   #entryOf({ file, handle }: Chosen): Entry {
@@ -214,11 +228,11 @@ export class Uploads {
       return this.#refuse(entry, new Problem(0, "file_changed"));
     }
     if (sha256 !== undefined) entry.record.sha256 = sha256;
-    const isTwin = this.entries.some((one) => {
+    const twin = this.entries.find((one) => {
       return one !== entry && one.record.sha256 === sha256 && one.isHashed && one.state !== "refused";
     });
-    if (sha256 !== undefined && isTwin && !entry.isWantedTwice) {
-      entry.end("duplicate", new Problem(0, "duplicate_chosen"));
+    if (sha256 !== undefined && twin && !entry.isWantedTwice) {
+      entry.end("duplicate", new Problem(0, twin.state === "ready" ? "duplicate_in_gallery" : "duplicate_chosen"));
       this.#forget(entry);
     } else entry.state = "waiting";
   }
@@ -348,15 +362,17 @@ export class Uploads {
 }
 
 /** Opens a kept file again. Returns undefined if the person must choose it again, or it was changed since. */
-async function reopened({ handle, copy, ...record }: KeptFile): Promise<File | undefined> {
-  if (copy) return new File([copy], record.name, { type: record.type, lastModified: record.lastModified });
-  if (!handle) return undefined;
+async function reopened(record: KeptFile): Promise<File | undefined> {
+  const handle = record.handle as Askable | undefined;
   try {
-    const asking = handle as FileSystemFileHandle & { requestPermission(options: { mode: "read" }): Promise<string> };
-    if ((await asking.requestPermission({ mode: "read" })) !== "granted") return undefined;
-    const file = await handle.getFile();
-    return isSame(file, record) ? file : undefined;
+    if ((await handle?.requestPermission({ mode: "read" })) !== "granted") return undefined;
+    const file = await handle?.getFile();
+    return file && isSame(file, record) ? file : undefined;
   } catch {
     return undefined; // moved or deleted
   }
+}
+
+interface Askable extends FileSystemFileHandle {
+  requestPermission(options: { mode: "read" }): Promise<PermissionState>;
 }

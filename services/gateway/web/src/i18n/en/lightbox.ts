@@ -1,0 +1,28 @@
+import type { Catalogue } from "../index";
+
+export default {
+  viewer: "Photos and films, one at a time",
+  zoom: "Zoom",
+  previous: "Previous",
+  next: "Next",
+  position: "{n} of {total}: {name}",
+  details: "Details",
+  download: "Download",
+  share: "Share",
+  linkCopied: "The link is copied.",
+  taken: "Taken",
+  camera: "Camera",
+  dimensions: "Dimensions",
+  length: "Length",
+  file: "File",
+  size: "Size",
+  place: "Place",
+  tags: "Tags",
+  addedBy: "Added by",
+  guest: "a guest",
+  gone: "This photo or film was removed.",
+  processing: "This is still being prepared. It appears here by itself.",
+  notShown: "Your browser cannot show this file. Download it to see it.",
+  filmNotPlayed: "Your browser cannot play this film. Download it to see it.",
+  filmWithheld: "The films of this gallery cannot be played here.",
+} as const satisfies Catalogue;
