@@ -108,12 +108,12 @@ def shown(value: Any, name: str = "") -> Any:
 
 
 def _fields(value: Any, path: str = "") -> set[str]:
-    """Returns the paths of the fields that are neither null nor empty."""
+    """Returns the paths of the fields, also of those that are null: a new one makes an example outdated."""
     if isinstance(value, dict):
         return {field for key, each in value.items() for field in _fields(each, f"{path}.{key}")}
     if isinstance(value, list):
         return {field for each in value for field in _fields(each, f"{path}[]")}
-    return set() if value in (None, "") else {path}
+    return {path}
 
 
 def _worth(value: Any) -> int:

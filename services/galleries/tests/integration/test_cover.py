@@ -135,7 +135,7 @@ async def test_only_its_manager_names_a_cover(http: Any, account: Any, ready: An
     ):
         answer = await _name(http, gallery, new_id(), **credential)
         assert (answer.status, answer.json["code"]) == (status, code)
-    assert asked == []  # nobody else learns whether an item exists
+    assert asked == []  # no other caller learns whether an item exists
 
 
 @pytest.mark.parametrize("value", ["no-uuid", 3, [], ""])

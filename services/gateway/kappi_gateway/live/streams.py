@@ -20,14 +20,8 @@ from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import KeptGrant
 from kappi_gateway.errors import LiveUnavailable, TooManyViewers
-from kappi_gateway.live.changes import (
-    GALLERY_DELETED,
-    OF_GALLERY,
-    RESET,
-    Change,
-    changes_of,
-    event_lines,
-)
+from kappi_gateway.live.changes import GALLERY_DELETED, RESET, Change, changes_of, event_lines
+from kappi_gateway.live.group import Group
 from kappi_gateway.live.positions import Partition, Positions
 from kappi_gateway.live.recent_changes import RecentChanges, Recorded
 from kappi_gateway.live.stream import End, Stream
@@ -52,41 +46,6 @@ Reopen = Callable[[str], Awaitable[KeptGrant | None]]
 
 class FeedGap(Exception):
     """Changes may have been missed."""
-
-
-class _Group:
-    """The streams of one gallery.
-
-    waiting: changes not yet told, with the times of their events. awaits_check: nothing is told until the
-    access of the streams was checked again. hides_items: viewers of the gallery see no items, so streams are
-    told of none; taken from the latest grant.
-    """
-
-    __slots__ = (
-        "awaits_check",
-        "expires_at",
-        "gallery_id",
-        "hides_items",
-        "is_deleted",
-        "streams",
-        "waiting",
-    )
-
-    def __init__(self, gallery_id: UUID) -> None:
-        self.gallery_id = gallery_id
-        self.expires_at: datetime | None = None
-        self.streams: dict[Stream, None] = {}
-        self.waiting: list[tuple[Recorded, datetime]] = []
-        self.awaits_check = False
-        self.hides_items = False
-        self.is_deleted = False
-
-    def end(self, reason: End) -> None:
-        for stream in self.streams:
-            stream.end(reason)
-
-    def shows(self, recorded: Recorded) -> bool:
-        return not self.hides_items or recorded.change.kind in OF_GALLERY
 
 
 class LiveStreams:
@@ -115,9 +74,9 @@ class LiveStreams:
         self._per_gallery = per_gallery
         self._most_waiting = most_waiting
         self._changes_kept = changes_kept
-        self._groups: dict[UUID, _Group] = {}
-        self._touched: dict[_Group, None] = {}
-        self._to_check: dict[_Group, None] = {}
+        self._groups: dict[UUID, Group] = {}
+        self._touched: dict[Group, None] = {}
+        self._to_check: dict[Group, None] = {}
         self._checks_due = asyncio.Event()
         self._positions: Positions | None = None
         self._recent = RecentChanges((), size=changes_kept)
@@ -207,7 +166,7 @@ class LiveStreams:
         """
         if self._drains or self._positions is None:
             raise LiveUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
-        group = self._groups.get(grant.gallery_id) or _Group(grant.gallery_id)
+        group = self._groups.get(grant.gallery_id) or Group(grant.gallery_id)
         if len(group.streams) >= self._per_gallery:
             metrics.LIMITED.labels("live_of_gallery").inc()
             raise TooManyViewers("Try again later.", retry_after_s=RETRY_AFTER_S)
@@ -247,7 +206,7 @@ class LiveStreams:
         for group in self._groups.values():
             group.end(End.DRAINED)
 
-    def _beginning(self, positions: Positions, group: _Group, last_event_id: bytes | None) -> bytes:
+    def _beginning(self, positions: Positions, group: Group, last_event_id: bytes | None) -> bytes:
         retry = b"retry: %d\n" % random.randint(*RECONNECT_MS)  # noqa: S311 - spreads load, keeps no secret
         missed = None if last_event_id is None else self._missed(positions, group, last_event_id)
         if last_event_id is not None:
@@ -255,7 +214,7 @@ class LiveStreams:
         bodies = [_RESET] if missed is None else [recorded.change.body for recorded in missed]
         return retry + _joined(bodies, positions.event_id())
 
-    def _missed(self, positions: Positions, group: _Group, last_event_id: bytes) -> list[Recorded] | None:
+    def _missed(self, positions: Positions, group: Group, last_event_id: bytes) -> list[Recorded] | None:
         """Returns the changes after an id; None if some may be missing, if another gateway is ahead, or if
         they are too many.
         """
@@ -287,16 +246,16 @@ class LiveStreams:
             group.expires_at = event.expires_at
             self._check_soon(group)
 
-    def _check_soon(self, group: _Group) -> None:
+    def _check_soon(self, group: Group) -> None:
         group.awaits_check = True
         self._to_check[group] = None
         self._checks_due.set()
 
-    def _check_no_more(self, group: _Group) -> None:
+    def _check_no_more(self, group: Group) -> None:
         group.awaits_check = False
         self._to_check.pop(group, None)
 
-    def _deliver(self, group: _Group) -> None:
+    def _deliver(self, group: Group) -> None:
         waiting = [(recorded, time) for recorded, time in group.waiting if group.shows(recorded)]
         group.waiting = []
         if waiting and self._positions is not None:
@@ -322,7 +281,7 @@ class LiveStreams:
                     del self._to_check[group]
                 await asyncio.gather(*map(self._check, groups))
 
-    async def _check(self, group: _Group) -> None:
+    async def _check(self, group: Group) -> None:
         """Ends the streams of a gallery that is changed or past its deadline if their code opens it no more,
         then tells the others.
 
@@ -334,13 +293,13 @@ class LiveStreams:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
                     grant = await self._reopen(code)
             except (Problem, TimeoutError):
-                _end(group.streams, code, End.INTERRUPTED)
+                group.end_those_of(code, End.INTERRUPTED)
                 continue
             if grant is not None and grant.gallery_id == group.gallery_id:
                 group.expires_at, used_up = grant.gallery_expires_at, grant.used_up
                 group.hides_items = grant.hides_items
             elif not self._is_expired(group):
-                _end(group.streams, code, End.ACCESS)
+                group.end_those_of(code, End.ACCESS)
         for stream in group.streams:
             if stream.is_protected:
                 stream.end(End.ACCESS)
@@ -352,10 +311,10 @@ class LiveStreams:
         else:
             self._deliver(group)
 
-    def _is_expired(self, group: _Group) -> bool:
+    def _is_expired(self, group: Group) -> bool:
         return group.expires_at is not None and group.expires_at <= self._clock()
 
-    def _tell_that_it_is_over(self, group: _Group) -> None:
+    def _tell_that_it_is_over(self, group: Group) -> None:
         """Tells the streams of an expired or used up gallery what those of a deleted one are told."""
         group.waiting.clear()
         if self._positions is not None:
@@ -400,9 +359,3 @@ def _bodies(changes: Sequence[Change]) -> list[bytes]:
 def _joined(bodies: Iterable[bytes], event_id: bytes) -> bytes:
     """Returns the events as they are sent. The last has the id: it stands for all of them together."""
     return b"\n".join(bodies) + b"id: %b\n\n" % event_id
-
-
-def _end(streams: Iterable[Stream], code: str, reason: End) -> None:
-    for stream in streams:
-        if stream.code == code and not stream.is_protected:
-            stream.end(reason)

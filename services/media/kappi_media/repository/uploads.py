@@ -12,6 +12,7 @@ import msgspec
 from kappi_chassis.db import Database, driver_of
 from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
+from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.contributions import ContributionLimitReached, Contributor
@@ -185,7 +186,10 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
     part_size_bytes: int | None = None
     posted: bool = False
-    contributor_id: UUID | None = None
+
+
+class _ContributedRow(_Row, kw_only=True, omit_defaults=True):
+    contributor_id: UUID
     contributor_name: str | None = None
 
 
@@ -278,7 +282,7 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
     if batch.budgets is not None:
         counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
-    rows = encode([_row(one, first.expires_at, batch) for one in batch.declared]).decode()
+    rows = encode(_rows(batch, first.expires_at)).decode()
     digests = digests_of(one.upload for one in batch.declared)
     for _ in range(_ATTEMPTS):
         promised, same_digests, same_ids = await asyncpg.fetchrow(
@@ -341,9 +345,16 @@ def _open(row: Any, whose: str) -> ReservationBudget:
     return ReservationBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
 
 
-def _row(one: DeclaredUpload, usual_expiry: datetime, batch: FilesToReserve) -> _Row:
+def _rows(batch: FilesToReserve, usual_expiry: datetime) -> list[_Row]:
+    rows = [_row(one, usual_expiry, posted=batch.posted) for one in batch.declared]
+    if batch.contribution is None:
+        return rows
+    by = batch.contribution.by
+    return [_ContributedRow(**asdict(row), contributor_id=by.id, contributor_name=by.name) for row in rows]
+
+
+def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
     upload, description = one
-    by = None if batch.contribution is None else batch.contribution.by
     return _Row(
         id=upload.id,
         media_id=upload.media_id,
@@ -354,7 +365,5 @@ def _row(one: DeclaredUpload, usual_expiry: datetime, batch: FilesToReserve) -> 
         description=None if description.is_empty else description,
         expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
         part_size_bytes=upload.part_size_bytes,
-        posted=batch.posted,
-        contributor_id=None if by is None else by.id,
-        contributor_name=None if by is None else by.name,
+        posted=posted,
     )
