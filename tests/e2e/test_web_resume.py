@@ -107,6 +107,7 @@ async def test_small_files_go_on_without_being_chosen_again(
     before = link.traffic.sent_bytes
     link.roughness.bytes_per_second = LINK_BYTES_PER_S / 5
     await eventually(lambda: _passed(link, before + SHORT_BYTES), 60)
+    await page.see("/ left$/m.test(document.querySelector('.progress').innerText)")
     await page.crash()
     link.roughness.bytes_per_second = None
     async with tab(page.address) as second:

@@ -69,7 +69,7 @@ export class Uploads {
   async begin(galleryId: string): Promise<void> {
     this.#galleryId = galleryId;
     for (const { record } of this.entries) record.galleryId = galleryId;
-    void keepFiles(this.entries.flatMap(({ record, file }) => (file ? [{ record, file }] : [])));
+    this.#keep(this.entries);
     this.#pump();
     this.#release ??= await lock(galleryId);
   }
@@ -110,7 +110,7 @@ export class Uploads {
       .filter(({ file }) => !this.entries.some(({ record }) => isSame(record, file)))
       .map((one) => this.#entryOf(one));
     this.entries.push(...added);
-    if (this.#galleryId) void keepFiles(added.flatMap(({ record, file }) => (file ? [{ record, file }] : [])));
+    if (this.#galleryId) this.#keep(added);
     this.#pump();
   }
 
@@ -131,7 +131,7 @@ export class Uploads {
     this.#restarts.delete(entry);
     if (entry.problem?.code === FULL) entry.state = "waiting";
     else this.#restart(entry);
-    if (entry.file) void keepFiles([{ record: entry.record, file: entry.file }]);
+    this.#keep([entry]);
     this.#pump();
   }
 
@@ -341,6 +341,11 @@ export class Uploads {
     if (problem.code === FULL) return; // what was sent stays
     if (entry.record.plan) this.#abort(entry.record.plan.id);
     this.#forget(entry);
+  }
+
+  #keep(entries: readonly Entry[]): void {
+    const open = entries.filter(({ state }) => !ENDED.has(state));
+    void keepFiles(open.flatMap(({ record, file }) => (file ? [{ record, file }] : [])));
   }
 
   #forget(entry: Entry): void {
