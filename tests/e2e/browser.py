@@ -235,6 +235,14 @@ class Page:
         """Gives the tab a touch screen."""
         await self._call("Emulation.setTouchEmulationEnabled", enabled=True)
 
+    async def swipe(self, selector: str, *, x_px: float) -> None:
+        """Moves a finger over an element, quickly and sideways."""
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        for kind, moved in (("touchStart", 0.0), ("touchMove", 0.3), ("touchMove", 0.7), ("touchMove", 1.0)):
+            points = [{"x": x + moved * x_px, "y": y}]
+            await self._call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        await self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     async def slow_down(self, *, bytes_per_s: float, latency_ms: float, processor: float) -> None:
         """Makes the line and the processor of the tab slow, and empties the cache. processor: how many times
         slower."""

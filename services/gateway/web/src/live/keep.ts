@@ -57,7 +57,7 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
 
   const stop = follow({
     code: collection.code,
-    access: collection.access,
+    access: () => ({ password: collection.access.password }), // a contributor is told no more than others
     ontold: hear,
     onend: (problem) => void collection.end(problem),
   });

@@ -11,7 +11,8 @@ const FINAL: readonly number[] = [401, 403, 404];
 
 interface Options {
   code: string;
-  access: Access;
+  /** Is asked before each request: a password may come later. */
+  access: () => Access;
   ontold: (told: Told) => void;
   /** The stream will not come back. */
   onend: (problem: Problem) => void;
@@ -32,7 +33,7 @@ export function follow({ code, access, ontold, onend }: Options): () => void {
     const own = (running = new AbortController());
     let problem: Problem | undefined;
     try {
-      await read(parser, { code, access, stop: own }, (told) => {
+      await read(parser, { code, access: access(), stop: own }, (told) => {
         failures = 0;
         if (!isOver) ontold(told);
       });
