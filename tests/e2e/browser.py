@@ -87,6 +87,10 @@ class Page:
             else:
                 self._notice(document["method"], document["params"])
 
+    async def to_front(self) -> None:
+        """Shows the tab: one in the background is not drawn, and its animations do not end."""
+        await self._call("Page.bringToFront")
+
     async def go(self, url: str) -> None:
         """Opens an address, as typed into the address bar. Returns once the page is loaded."""
         self._loaded.clear()
@@ -261,7 +265,7 @@ class Page:
         """Saves a picture of the page for people to look at. Returns its path."""
         ARTEFACTS.mkdir(exist_ok=True)
         path = ARTEFACTS / f"{name}.png"
-        await self._call("Page.bringToFront")  # a tab in the background is not drawn
+        await self.to_front()
         shot = await self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
         return path

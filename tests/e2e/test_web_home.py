@@ -30,6 +30,7 @@ async def test_a_gallery_is_opened_by_its_code_and_pages_lead_to_each_other(
     await page.see("location.pathname === '/account' && !!document.querySelector('main form')")
     await page.ask("history.back()")
     await page.see("location.pathname === '/' && !!document.querySelector('main h1')")
+    await page.see("document.title === 'Kappi: photos and films by a short link'")
 
     await page.follow("footer a")
     await page.see("location.pathname === '/docs' && document.querySelectorAll('article').length > 50")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +55,9 @@ async def says(page: Page, text: str) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_the_pictures_of_a_gallery_are_managed(stack: StackUnderTest, phone: Phone, page: Page) -> None:
+async def test_the_pictures_of_a_gallery_are_managed(
+    stack: StackUnderTest, phone: Phone, page: Page, tmp_path: Path
+) -> None:
     gallery = await phone.create_gallery(title="Lisbon")
     a, b, c, d, e, f = await phone.upload(gallery, *pictures(6))
     await phone.until_ready(gallery, 6)
@@ -138,6 +141,14 @@ async def test_the_pictures_of_a_gallery_are_managed(stack: StackUnderTest, phon
     await says(page, "2 items were removed.")
     await page.see("document.querySelectorAll('li[data-id]').length === 4")
     assert set(await names(phone, gallery)) == set("bcef")
+
+    added = tmp_path / "g.jpg"
+    added.write_bytes(encode(quadrants(300, 200), "JPEG"))
+    await push(page, "Add pictures and films")
+    await page.put("main input[type=file]:not([webkitdirectory])", added)
+    await page.see("[...document.querySelectorAll('.grid li img')].length === 5")
+    await look(page, "manage-adding")
+    assert (await names(phone, gallery))[-1] == "g"
     assert unexpected(page) == []
     assert not [url for url in page.requested if gallery.access_key in url]
 

@@ -13,6 +13,7 @@ SIZES = (("phone", 390, 844), ("desktop", 1280, 900))
 
 async def look(page: Page, name: str) -> None:
     """Checks a state of a page on a phone and a desktop, light and dark, and keeps pictures of it."""
+    await page.to_front()
     for device, width, height in SIZES:
         await page.resize(width, height, is_phone=device == "phone")
         for scheme in ("light", "dark"):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from kappi_gateway.openapi.own import OWN_OPERATIONS
+from kappi_testkit.accessibility import findings_of_axe
 from kappi_testkit.gateway.fake_services import Reply
 from kappi_testkit.gateway.stack import Stack
 
@@ -46,6 +47,7 @@ async def test_each_operation_shows_its_parameters(page: Page, with_accounts: St
         "or Authorization: Bearer" in await page.run(shown.format("get-v1-media-id-"))
     )
     assert "OAuth2" not in await page.run("document.body.innerText")
+    assert await findings_of_axe(page.run) == []
 
 
 FAILING = {"404": {"description": "`gallery_not_found`: There is no such gallery; `other`: Another"}}

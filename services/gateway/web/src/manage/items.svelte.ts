@@ -68,13 +68,12 @@ export class Items {
     if (before === null && !this.isComplete) this.#drop(ids); // they come with the last page
   }
 
-  /** Returns the id after the loaded ones, null at the end of the gallery. Throws Problem. */
-  async nextUnloaded(): Promise<string | null> {
-    if (this.isComplete) return null;
+  /** Finds the id after the loaded ones, null at the end of the gallery. Throws Problem. */
+  readonly behindLoaded = async (): Promise<string | null> => {
     const count = this.list.length;
     await this.loadMore();
     return this.order[count] ?? null;
-  }
+  };
 
   /** Sorts all items of the gallery. Throws Problem. */
   async sort(by: "added" | "taken" | "name"): Promise<void> {

@@ -1,6 +1,6 @@
-import { asAccount, currentToken, signedIn } from "../account/session";
-import { type Access, asProblem, type ManagedGallery, Problem, request } from "../api";
 import { get } from "svelte/store";
+import { asAccount, signedIn } from "../account/session";
+import { asProblem, type ManagedGallery, Problem, request } from "../api";
 import { forgetKey } from "./keys";
 
 /** The changes that `PATCH /v1/galleries/{id}` takes. */
@@ -19,11 +19,6 @@ export class Manager {
   constructor(gallery: ManagedGallery, key: string | undefined) {
     this.gallery = gallery;
     this.key = key;
-  }
-
-  /** Returns the credential as it is now. Throws Problem. */
-  async access(): Promise<Access> {
-    return this.key === undefined ? { token: await currentToken() } : { galleryKey: this.key };
   }
 
   /** Sends a request as the manager. path: below the gallery's, or a whole one. Throws Problem. */

@@ -1,5 +1,8 @@
 /** The order of items: where a move puts them. An order is a list of ids. */
 
+/** Where moved items stand: before an id, at the end (null), or before an id that is found first. */
+export type Target = string | null | (() => Promise<string | null>);
+
 /** Returns the order after a move; before: an id that is not moved, null for the end. */
 export function moved(order: readonly string[], ids: ReadonlySet<string>, before: string | null): string[] {
   const rest = order.filter((id) => !ids.has(id));

@@ -2,6 +2,7 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
+  title: "Kappi: صور وأفلام برابط قصير",
   toContent: "إلى المحتوى",
   reference: "مرجع واجهة البرمجة",
   openByCode: "افتح معرضًا",

@@ -2,6 +2,7 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
+  title: "Kappi: Fotos und Filme über einen kurzen Link",
   toContent: "Zum Inhalt",
   reference: "API-Referenz",
   openByCode: "Galerie öffnen",

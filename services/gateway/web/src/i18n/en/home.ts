@@ -1,6 +1,7 @@
 import type { Catalogue } from "../index";
 
 export default {
+  title: "Kappi: photos and films by a short link",
   toContent: "To the content",
   reference: "API reference",
   openByCode: "Open a gallery",

@@ -2,6 +2,7 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
+  title: "Kappi: fotos y vídeos con un enlace corto",
   toContent: "Al contenido",
   reference: "Referencia de la API",
   openByCode: "Abrir una galería",

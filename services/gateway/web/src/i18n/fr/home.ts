@@ -2,6 +2,7 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
+  title: "Kappi : photos et films par un lien court",
   toContent: "Aller au contenu",
   reference: "Référence de l’API",
   openByCode: "Ouvrir une galerie",

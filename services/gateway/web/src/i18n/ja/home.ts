@@ -2,6 +2,7 @@ import type { Like } from "../index";
 import type english from "../en/home";
 
 export default {
+  title: "Kappi：短いリンクで写真と動画を",
   toContent: "本文へ",
   reference: "API リファレンス",
   openByCode: "ギャラリーを開く",
