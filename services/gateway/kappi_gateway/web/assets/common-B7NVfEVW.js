@@ -1,0 +1,1 @@
+var e={offline:`Im Moment gibt es keine Verbindung.`,tryAgain:`Noch einmal versuchen`,close:`Schließen`,failed:`Das hat nicht geklappt.`};export{e as default};

@@ -1,0 +1,1 @@
+var e={offline:`Il n’y a pas de connexion pour le moment.`,tryAgain:`Réessayer`,close:`Fermer`,failed:`Cela n’a pas fonctionné.`};export{e as default};

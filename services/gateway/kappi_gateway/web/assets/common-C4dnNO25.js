@@ -1,0 +1,1 @@
+var e={offline:`現在、接続できません。`,tryAgain:`もう一度試す`,close:`閉じる`,failed:`うまくいきませんでした。`};export{e as default};

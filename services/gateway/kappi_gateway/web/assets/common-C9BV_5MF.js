@@ -1,0 +1,1 @@
+var e={offline:`لا يوجد اتصال في الوقت الحالي.`,tryAgain:`حاول مرة أخرى`,close:`إغلاق`,failed:`لم ينجح ذلك.`};export{e as default};

@@ -1,0 +1,1 @@
+var e={offline:`There is no connection at the moment.`,tryAgain:`Try again`,close:`Close`,failed:`That did not work.`};export{e as default};

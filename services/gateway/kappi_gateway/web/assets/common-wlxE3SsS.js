@@ -1,0 +1,1 @@
+var e={offline:`No hay conexión en este momento.`,tryAgain:`Volver a intentar`,close:`Cerrar`,failed:`No se pudo hacer.`};export{e as default};

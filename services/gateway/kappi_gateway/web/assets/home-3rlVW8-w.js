@@ -1,0 +1,1 @@
+var e={title:`Kappi: Fotos und Filme über einen kurzen Link`,toContent:`Zum Inhalt`,reference:`API-Referenz`,openByCode:`Galerie öffnen`,code:`Code einer Galerie`,codeHint:`Ein Code hat nur Buchstaben und Ziffern. Er ist das Ende des Links einer Galerie.`,open:`Öffnen`,navigation:`Konto`,myGalleries:`Meine Galerien`,signIn:`Anmelden`};export{e as default};

@@ -1,0 +1,1 @@
+var e={title:`Kappi：短いリンクで写真と動画を`,toContent:`本文へ`,reference:`API リファレンス`,openByCode:`ギャラリーを開く`,code:`ギャラリーのコード`,codeHint:`コードは英数字だけです。ギャラリーのリンクの最後の部分です。`,open:`開く`,navigation:`アカウント`,myGalleries:`マイギャラリー`,signIn:`ログイン`};export{e as default};

@@ -1,0 +1,1 @@
+var e={title:`Geteilte Galerie`,slideShow:`Diashow`,waiting:`Das erste Foto erscheint hier von selbst.`,qr:`QR-Code des Links zu dieser Galerie`,pause:`Pause`,goOn:`Weiter`,fullScreen:`Vollbild`,leave:`Diashow verlassen`};export{e as default};

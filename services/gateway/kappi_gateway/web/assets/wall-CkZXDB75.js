@@ -1,0 +1,1 @@
+var e={title:`Galerie partagée`,slideShow:`Diaporama`,waiting:`La première photo apparaîtra ici toute seule.`,qr:`Code QR du lien vers cette galerie`,pause:`Pause`,goOn:`Continuer`,fullScreen:`Plein écran`,leave:`Quitter le diaporama`};export{e as default};

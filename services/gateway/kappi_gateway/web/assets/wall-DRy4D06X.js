@@ -1,0 +1,1 @@
+var e={title:`Galería compartida`,slideShow:`Presentación`,waiting:`La primera foto aparecerá aquí por sí sola.`,qr:`Código QR del enlace a esta galería`,pause:`Pausa`,goOn:`Continuar`,fullScreen:`Pantalla completa`,leave:`Salir de la presentación`};export{e as default};

@@ -1,0 +1,1 @@
+var e={title:`共有ギャラリー`,slideShow:`スライドショー`,waiting:`最初の写真がここに自動で表示されます。`,qr:`このギャラリーへのリンクの QR コード`,pause:`一時停止`,goOn:`続ける`,fullScreen:`全画面`,leave:`スライドショーを終了`};export{e as default};

@@ -1,0 +1,1 @@
+var e={title:`معرض مشترك`,slideShow:`عرض شرائح`,waiting:`ستظهر الصورة الأولى هنا تلقائيًا.`,qr:`رمز QR لرابط هذا المعرض`,pause:`إيقاف مؤقت`,goOn:`متابعة`,fullScreen:`ملء الشاشة`,leave:`مغادرة العرض`};export{e as default};

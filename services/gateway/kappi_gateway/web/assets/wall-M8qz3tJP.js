@@ -1,0 +1,1 @@
+var e={title:`Shared gallery`,slideShow:`Slide show`,waiting:`The first photo appears here by itself.`,qr:`QR code of the link to this gallery`,pause:`Pause`,goOn:`Continue`,fullScreen:`Full screen`,leave:`Leave slide show`};export{e as default};
