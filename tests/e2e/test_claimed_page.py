@@ -31,11 +31,11 @@ async def see_all(page: Page, url: str, *, pictures: int, name: str) -> None:
     for device, width, height in (("phone", 390, 844), ("desktop", 1280, 900)):
         await page.resize(width, height, is_phone=device == "phone")
         await page.go(url)
-        await page.see(f'document.querySelectorAll("#grid img").length === {pictures}')
-        await page.see('[...document.querySelectorAll("#grid img")].every(i => i.complete && i.naturalWidth)')
+        await page.see(f'document.querySelectorAll(".tile img").length === {pictures}')
+        await page.see('[...document.querySelectorAll(".tile img")].every(i => i.complete && i.naturalWidth)')
         await page.photograph(f"{name}-{device}")
-        await page.click("#grid .picture")
-        await page.see("!!document.querySelector('#stage img')?.naturalWidth")
+        await page.click(".tile")
+        await page.see("!!document.querySelector('.pswp__item[aria-hidden=false] img')?.naturalWidth")
         await page.photograph(f"{name}-{device}-opened")
 
 
