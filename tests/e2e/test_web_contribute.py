@@ -1,4 +1,4 @@
-"""Contributing in the browser: by the link, under a name; own items; a drop; closed contributions."""
+"""Contributing in the browser: by the QR code, under a name; own items; a drop; closed contributions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
+from tests.e2e import qr_modules
 from tests.e2e.browser import Page
 from tests.e2e.phone import Gallery, Phone
 from tests.e2e.web_stories import look, push, unexpected
@@ -26,7 +27,7 @@ async def gallery(request: pytest.FixtureRequest, phone: Phone) -> Gallery:
 
 
 @pytest.mark.timeout(300)
-async def test_a_guest_contributes_by_the_link(
+async def test_a_guest_contributes_by_the_qr_code(
     phone: Phone, page: Page, gallery: Gallery, request: pytest.FixtureRequest, photos: list[Path]
 ) -> None:
     kind = request.node.callspec.params["gallery"]
@@ -36,7 +37,10 @@ async def test_a_guest_contributes_by_the_link(
     }
     media = f"/v1/galleries/{gallery.id}/media"
     (await phone.ask("POST", media, json=posted, headers=gallery.key)).ok(201)
-    await page.go(gallery.url)
+    modules = qr_modules.of_link(gallery.url)
+    drawn = await phone.ask("GET", f"/v1/g/{gallery.code}/qr.png")
+    assert qr_modules.of_picture(drawn.body, count=len(modules)) == modules
+    await page.go(gallery.url)  # the address in the code
     await page.see(f"{_TILES} === {0 if kind == 'drop' else 1}")
     await push(page, "Add photos")
     await page.see("document.querySelector('section h2')?.textContent === 'Add your photos and films'")
@@ -67,6 +71,21 @@ async def test_a_guest_contributes_by_the_link(
     await push(page, "Delete")
     await page.see(f"{_OWN} === 2")
     await eventually(lambda: _has(phone, gallery, 3))
+
+    # The owner removes the contributor. The page asks for a name again, and then adds the refused file.
+    kept = f"localStorage.getItem('kappi.contributor-of.{gallery.code}')"
+    assert bool(await page.ask(kept)) == (kind == "drop")
+    path = f"/v1/galleries/{gallery.id}/contributors"
+    (removed,) = (await phone.ask("GET", path, headers=gallery.key)).ok()["items"]
+    (await phone.ask("DELETE", f"{path}/{removed['id']}", headers=gallery.key)).ok(204)
+    await page.put(FILES, photos[3])
+    await page.see("document.body.innerText.includes('You were removed from the contributors')")
+    assert await page.ask(kept) is None
+    await look(page, f"contribute-{kind}-removed")
+    await page.write("section[aria-labelledby=contribute] form input", "Zoë")
+    await push(page, "Add photos and films")
+    await page.see(f"{_HEADLINE} === 'The file is in the gallery.'")
+    await page.see(f"{_OWN} === 1")
 
     await phone.ask(
         "PATCH", f"/v1/galleries/{gallery.id}", json={"contributions": "closed"}, headers=gallery.key

@@ -148,6 +148,12 @@ async def test_the_pictures_of_a_gallery_are_managed(
     await page.put("main input[type=file]:not([webkitdirectory])", added)
     await page.see("[...document.querySelectorAll('.grid li img')].length === 5")
     await look(page, "manage-adding")
+    await open_tab(page, 2)
+    await page.see("document.querySelector('figure img')?.checkVisibility()")
+    assert not await page.ask("document.querySelector('.panel .progress').checkVisibility()")
+    await open_tab(page, 1)
+    await says(page, "The file is in the gallery.")  # the panel was not made anew
+    await page.see("[...document.querySelectorAll('.grid li img')].length === 5")
     assert (await names(phone, gallery))[-1] == "g"
     assert unexpected(page) == []
     assert not [url for url in page.requested if gallery.access_key in url]
@@ -253,6 +259,13 @@ async def test_without_a_right_key_the_page_asks_for_it(
     stack: StackUnderTest, phone: Phone, page: Page
 ) -> None:
     gallery = await phone.create_gallery(title="Locked")
+    await page.go(f"{stack.base_url}/manage/{gallery.id}")
+    await says(page, "This page takes the management link")
+    await page.ask("document.querySelector('a.skip').focus()")
+    await page.press("Enter")
+    await page.see("document.activeElement === document.querySelector('main')")
+    assert await page.ask("location.hash") == ""
+    await page.go("about:blank")
     await page.go(f"{stack.base_url}/manage/{gallery.id}#kappi_{secrets.token_hex(13)}")
     await says(page, "This key does not open the gallery.")
     await look(page, "manage-locked")

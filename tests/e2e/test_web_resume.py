@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -115,6 +116,21 @@ async def test_small_files_go_on_without_being_chosen_again(
         await push(second, "Go on")
         await second.see(f"{_HEADLINE}?.includes('in the gallery')")
         assert list(unexpected(second)) == []
+
+        # A share that is given up frees its place in the store.
+        await second.go(url)
+        link.roughness.bytes_per_second = LINK_BYTES_PER_S / 5
+        await second.put(FILES, film(tmp_path / "other.mp4", SHORT_BYTES))
+        await push(second, "Get a link")
+        await second.see("document.querySelector('[data-state]')?.innerText.includes('% sent')")
+        await second.crash()
+    link.roughness.bytes_per_second = None
+    async with tab(page.address) as third:
+        await third.go(url)
+        await push(third, "Discard")
+        await third.see("!document.body.innerText.includes('Not finished yet')")
+        await eventually(lambda: _is_ended(third))
+        assert third.complaints == []
     items = await phone.items(shared.rpartition("/")[2])
     assert sorted(item["size"] for item in items) == [SHORT_BYTES + number for number in range(3)]
 
@@ -145,6 +161,10 @@ async def test_a_lost_network_and_a_pause_are_waited_for(
     (item,) = await phone.items(shared.rpartition("/")[2])
     assert item["size"] == size
     assert [text for text in page.complaints if not any(lost in text for lost in _LOST)] == []
+
+
+async def _is_ended(page: Page) -> None:
+    assert [one for one in page.requested if re.search(r"/v1/uploads/[^/]+$", one)]
 
 
 async def _passed(link: RoughNetwork, count: float) -> None:

@@ -1,8 +1,6 @@
 import { expect, test } from "vitest";
 import { browserOf } from "../src/account/device";
 import { capOf } from "../src/manage/caps";
-import { pictureOf } from "../src/manage/picture";
-import type { Item } from "../src/api";
 
 test.each([
   ["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox", "Linux"],
@@ -29,14 +27,4 @@ test.each([
   ["many", undefined],
 ])("the cap %j is %s", (text, cap) => {
   expect(capOf(text)).toBe(cap);
-});
-
-test.each([
-  [200, "200"],
-  [201, "400"],
-  [900, "400"],
-])("a picture of %i px is the rendition %s", (height, size) => {
-  const renditions = { "400": { url: "400" }, "200": { url: "200" }, "600x600": { url: "square" } };
-  expect(pictureOf({ renditions } as unknown as Item, height)).toBe(size);
-  expect(pictureOf({ renditions: {} } as Item, height)).toBeNull();
 });

@@ -1,6 +1,6 @@
 /** The contributor that this browser is in a gallery. */
 
-import { type Access, idempotencyKey, request } from "../api";
+import { type Access, type Gallery, idempotencyKey, request } from "../api";
 
 export interface Contributor {
   id: string;
@@ -9,6 +9,8 @@ export interface Contributor {
 }
 
 const PREFIX = "kappi.contributor.";
+/** The key under the code of a `drop` gallery: its page sends it before it knows the gallery's id. */
+const BY_CODE = "kappi.contributor-of.";
 
 export function contributorOf(galleryId: string): Contributor | undefined {
   try {
@@ -19,18 +21,21 @@ export function contributorOf(galleryId: string): Contributor | undefined {
 }
 
 /** Returns false if the browser keeps nothing, as in some private windows. */
-export function keepContributor(galleryId: string, contributor: Contributor): boolean {
+export function keepContributor(gallery: Gallery, code: string, contributor: Contributor): boolean {
   try {
-    localStorage.setItem(PREFIX + galleryId, JSON.stringify(contributor));
+    localStorage.setItem(PREFIX + gallery.id, JSON.stringify(contributor));
+    if (gallery.contributions === "drop") localStorage.setItem(BY_CODE + code, contributor.key);
+    else localStorage.removeItem(BY_CODE + code);
     return true;
   } catch {
     return false;
   }
 }
 
-export function forgetContributor(galleryId: string): void {
+export function forgetContributor(galleryId: string, code: string): void {
   try {
     localStorage.removeItem(PREFIX + galleryId);
+    localStorage.removeItem(BY_CODE + code);
   } catch {
     // nothing was kept
   }

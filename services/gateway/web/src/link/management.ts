@@ -5,15 +5,12 @@ export function managementLink(root: string, galleryId: string, accessKey: strin
   return `${root}manage/${galleryId}#${encodeURIComponent(accessKey)}`;
 }
 
-/** Returns the key in the fragment of a management link; undefined if there is none. */
+const KEY = /^kappi_[a-z0-9]+$/i;
+
+/** Returns the key in the fragment of a management link; undefined if what is there is no key. */
 export function keyInFragment(fragment: string): string | undefined {
-  const text = fragment.replace(/^#/, "");
-  if (!text) return undefined;
-  try {
-    return decodeURIComponent(text).trim() || undefined;
-  } catch {
-    return undefined;
-  }
+  const text = fragment.replace(/^#|%20/g, "").trim();
+  return KEY.test(text) ? text : undefined;
 }
 
 /** Returns the name of the text file that keeps the link. */

@@ -1,4 +1,5 @@
-import type { Item, ListPage } from "../api";
+import { type Item, type ListPage, Problem } from "../api";
+import { Checking } from "../upload/checking";
 import type { Manager } from "./manager.svelte";
 import { moved } from "./order";
 
@@ -6,7 +7,6 @@ const PAGE = 200;
 const REMOVALS_AT_ONCE = 4;
 const MOST_MOVED = 1000;
 const MOST_REMOVED = 1000;
-const LOOK_AGAIN_MS = 3000;
 
 /** The items of a gallery in its order, loaded page by page. */
 export class Items {
@@ -19,6 +19,8 @@ export class Items {
   #manager: Manager;
   #cursor: string | null = null;
   #loading: Promise<void> | null = null;
+  readonly #watched = new Set<string>();
+  readonly #checking = new Checking((id) => this.#manager.send<Item>("GET", `v1/media/${id}`));
 
   constructor(manager: Manager) {
     this.#manager = manager;
@@ -107,16 +109,24 @@ export class Items {
     this.list = this.list.filter((item) => item.contributor?.id !== contributorId);
   }
 
-  /** Looks again at items in processing until they are ready. Returns the function that ends it. */
-  watchProcessing(): () => void {
-    const timer = setInterval(() => {
-      for (const item of this.list.filter((one) => one.status === "processing").slice(0, REMOVALS_AT_ONCE))
-        this.#manager.send<Item>("GET", `v1/media/${item.id}`).then(
-          (now) => now.status !== "processing" && this.put(now),
-          () => undefined, // the next look may succeed
-        );
-    }, LOOK_AGAIN_MS);
-    return () => clearInterval(timer);
+  /** Looks again at the items that are in processing now until they are ready or gone. */
+  watchProcessing(): void {
+    for (const { id } of this.list.filter(({ status }) => status === "processing")) {
+      if (!this.#watched.has(id)) void this.#watch(id);
+    }
+  }
+
+  /** Ends what `watchProcessing` began. */
+  close(): void {
+    this.#checking.close();
+  }
+
+  async #watch(id: string): Promise<void> {
+    this.#watched.add(id);
+    const found = await this.#checking.watch(id);
+    this.#watched.delete(id);
+    if (!(found instanceof Problem)) this.put(found);
+    else if (found.status === 404) this.#drop(new Set([id]));
   }
 
   async #loadNext(): Promise<void> {

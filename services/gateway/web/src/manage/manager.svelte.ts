@@ -1,6 +1,6 @@
 import { get } from "svelte/store";
 import { asAccount, signedIn } from "../account/session";
-import { asProblem, type ManagedGallery, Problem, request } from "../api";
+import { asProblem, idempotencyKey, type ManagedGallery, Problem, request } from "../api";
 import { forgetKey } from "./keys";
 
 /** The changes that `PATCH /v1/galleries/{id}` takes. */
@@ -15,6 +15,7 @@ export type Changes = Partial<
 export class Manager {
   gallery: ManagedGallery = $state.raw() as ManagedGallery;
   key = $state.raw<string>();
+  #rotation = idempotencyKey();
 
   constructor(gallery: ManagedGallery, key: string | undefined) {
     this.gallery = gallery;
@@ -28,6 +29,14 @@ export class Manager {
 
   async change(changes: Changes): Promise<void> {
     this.gallery = await this.send<ManagedGallery>("PATCH", this.path(), changes);
+  }
+
+  /** Replaces the key; a repetition after a lost answer gets the same new one. Returns it. Throws Problem. */
+  async rotateKey(): Promise<string> {
+    const path = this.path("/rotate-key");
+    const { access_key } = await sendAs<{ access_key: string }>(this.key, "POST", path, undefined, this.#rotation);
+    this.#rotation = idempotencyKey();
+    return (this.key = access_key);
   }
 
   async reload(): Promise<void> {
@@ -60,8 +69,15 @@ export async function openGallery(galleryId: string, keys: readonly (string | un
   throw refusal;
 }
 
-function sendAs<T>(key: string | undefined, method: string, path: string, body?: unknown): Promise<T> {
+function sendAs<T>(
+  key: string | undefined,
+  method: string,
+  path: string,
+  body?: unknown,
+  idempotencyKey?: string,
+): Promise<T> {
+  const options = { body, idempotencyKey };
   return key === undefined
-    ? asAccount((token) => request<T>(method, path, { access: { token }, body }))
-    : request<T>(method, path, { access: { galleryKey: key }, body });
+    ? asAccount((token) => request<T>(method, path, { ...options, access: { token } }))
+    : request<T>(method, path, { ...options, access: { galleryKey: key } });
 }

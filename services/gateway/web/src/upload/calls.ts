@@ -27,6 +27,8 @@ export interface Promised {
   duplicate_of?: string;
 }
 
+const ABORTED_AT_ONCE = 4;
+
 /** access: asked before each call, because a token is renewed while a film is sent. */
 export class Calls {
   constructor(private readonly access: () => Promise<Access>) {}
@@ -61,6 +63,15 @@ export class Calls {
 
   abort(uploadId: string): Promise<void> {
     return this.#call("DELETE", `v1/uploads/${uploadId}`);
+  }
+
+  /** Ends uploads, a few at a time. Without an answer nothing is lost: the server ends them by itself. */
+  async abortAll(uploadIds: readonly string[]): Promise<void> {
+    const left = [...uploadIds];
+    const abortNext = async (): Promise<void> => {
+      for (let id = left.pop(); id !== undefined; id = left.pop()) await this.abort(id).catch(() => {});
+    };
+    await Promise.all(Array.from({ length: ABORTED_AT_ONCE }, abortNext));
   }
 
   item(mediaId: string): Promise<Item> {

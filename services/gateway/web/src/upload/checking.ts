@@ -1,6 +1,7 @@
 /** Finds out when items are ready, if nothing else says so: a few requests at a time, in growing intervals. */
 
-import { asProblem, type Item, type Problem } from "../api";
+import type { Item } from "../api";
+import { asProblem, type Problem } from "../api/problem";
 import { isTemporary } from "./patience";
 
 const FIRST_MS = 1500;
@@ -11,6 +12,7 @@ export class Checking {
   readonly #waiting = new Map<string, (item: Item | Problem) => void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pauseMs = FIRST_MS;
+  readonly #closed = new AbortController();
 
   constructor(private readonly ask: (mediaId: string) => Promise<Item>) {}
 
@@ -36,6 +38,7 @@ export class Checking {
 
   close(): void {
     clearTimeout(this.#timer);
+    this.#closed.abort();
     this.#waiting.clear();
   }
 
@@ -46,7 +49,13 @@ export class Checking {
   }
 
   #schedule(pauseMs: number): void {
-    this.#timer ??= setTimeout(() => void this.#tick(), (this.#pauseMs = pauseMs));
+    this.#timer ??= setTimeout(() => this.#due(), (this.#pauseMs = pauseMs));
+  }
+
+  // In a tab that is hidden nothing is asked until it is shown.
+  #due(): void {
+    if (!document.hidden) return void this.#tick();
+    document.addEventListener("visibilitychange", () => this.#due(), { once: true, signal: this.#closed.signal });
   }
 
   async #tick(): Promise<void> {

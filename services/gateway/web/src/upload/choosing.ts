@@ -1,8 +1,10 @@
 /** Files that a person chooses, drops or pastes. */
 
 export interface Chosen {
+  /** Empty if the browser could not read what was chosen. */
   file: File;
   handle?: FileSystemFileHandle;
+  isUnreadable?: boolean;
 }
 
 /** What tells one file from another without reading it. */
@@ -22,7 +24,7 @@ export async function pick(): Promise<Chosen[] | undefined> {
   if (!picker) return undefined;
   try {
     const handles = await picker({ multiple: true });
-    return await Promise.all(handles.map(async (handle) => ({ file: await handle.getFile(), handle })));
+    return (await Promise.all(handles.map(fromHandle))).flat();
   } catch (failure) {
     if (failure instanceof DOMException && failure.name === "AbortError") return []; // closed without a choice
     return undefined;
@@ -36,7 +38,7 @@ export function fromInput(input: HTMLInputElement): Chosen[] {
   return chosen.filter(({ file }) => isWanted(file.name));
 }
 
-/** Returns the files of a drop or a paste, those in folders too. It must be called within the event. */
+/** Returns the files of a drop or a paste, those in folders too; what cannot be read is named. It must be called within the event. */
 export async function fromTransfer(transfer: DataTransfer): Promise<Chosen[]> {
   // The items are gone after the event, so all are asked before the first answer.
   const found = [...transfer.items]
@@ -81,31 +83,43 @@ export function matched<L extends Likeness, C extends { file: Likeness }>(
 }
 
 async function fromHandle(handle: FileSystemHandle): Promise<Chosen[]> {
-  if (handle.kind === "file") {
-    const opened = handle as FileSystemFileHandle;
-    return [{ file: await opened.getFile(), handle: opened }];
-  }
   const chosen: Chosen[] = [];
-  for await (const inner of (handle as Folder).values()) {
-    if (isWanted(inner.name)) chosen.push(...(await fromHandle(inner)));
+  try {
+    if (handle.kind === "file") {
+      const opened = handle as FileSystemFileHandle;
+      return [{ file: await opened.getFile(), handle: opened }];
+    }
+    for await (const inner of (handle as Folder).values()) {
+      if (isWanted(inner.name)) chosen.push(...(await fromHandle(inner)));
+    }
+    return chosen;
+  } catch {
+    return [...chosen, unreadable(handle.name)];
   }
-  return chosen;
 }
 
 // The way of browsers without handles.
 async function fromEntry(entry: FileSystemEntry): Promise<Chosen[]> {
-  if (entry.isFile) {
-    const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
-    return [{ file }];
-  }
-  const reader = (entry as FileSystemDirectoryEntry).createReader();
   const chosen: Chosen[] = [];
-  for (;;) {
-    // A reader gives some entries at a time, and none at the end.
-    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return chosen;
-    for (const inner of some) if (isWanted(inner.name)) chosen.push(...(await fromEntry(inner)));
+  try {
+    if (entry.isFile) {
+      const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+      return [{ file }];
+    }
+    const reader = (entry as FileSystemDirectoryEntry).createReader();
+    for (;;) {
+      // A reader gives some entries at a time, and none at the end.
+      const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+      if (some.length === 0) return chosen;
+      for (const inner of some) if (isWanted(inner.name)) chosen.push(...(await fromEntry(inner)));
+    }
+  } catch {
+    return [...chosen, unreadable(entry.name)];
   }
+}
+
+function unreadable(name: string): Chosen {
+  return { file: new File([], name, { lastModified: 0 }), isUnreadable: true };
 }
 
 // Hidden files, such as .DS_Store, and what Windows puts into folders of pictures.

@@ -60,6 +60,16 @@ export function keepShare(share: KeptShare): Promise<unknown> {
   return transact("shares", "readwrite", (shares) => shares.put(share));
 }
 
+/** Replaces the access key that is kept with a share, if the share is kept. */
+export function changeShareKey(galleryId: string, accessKey: string): Promise<unknown> {
+  return transact("shares", "readwrite", (shares) => {
+    const found: IDBRequest<KeptShare | undefined> = shares.get(galleryId);
+    found.onsuccess = () => {
+      if (found.result) shares.put({ ...found.result, accessKey });
+    };
+  });
+}
+
 /** Returns the shares that have unfinished files, the newest first, and forgets the others. now: milliseconds. */
 export async function unfinishedShares(now: number): Promise<{ share: KeptShare; files: KeptFile[] }[]> {
   await forgetOld(now);

@@ -14,6 +14,7 @@ const BY_CODE: Readonly<Record<string, Key>> = {
   empty: "reasonEmpty",
   file_changed: "reasonChanged",
   file_missing: "reasonChanged",
+  file_unreadable: "reasonUnreadable",
   duplicate_chosen: "reasonTwinChosen",
   duplicate_in_gallery: "reasonTwinThere",
   file_too_large: "reasonTooLarge",
@@ -34,6 +35,15 @@ const BY_CODE: Readonly<Record<string, Key>> = {
   unexpected: "reasonUnexpected",
 };
 
+const FINAL: readonly (Key | undefined)[] = [
+  "reasonType",
+  "reasonEmpty",
+  "reasonUnreadable",
+  "reasonTooLarge",
+  "reasonTooMuch",
+  "reasonDamaged",
+];
+
 /** Tells why a file was not added. */
 export function reason(problem: Problem | undefined): string {
   if (!problem) return "";
@@ -43,6 +53,5 @@ export function reason(problem: Problem | undefined): string {
 
 /** Tells whether another attempt may succeed. */
 export function isRetryable(problem: Problem | undefined): boolean {
-  const final: (Key | undefined)[] = ["reasonType", "reasonEmpty", "reasonTooLarge", "reasonTooMuch", "reasonDamaged"];
-  return !final.includes(BY_CODE[problem?.code ?? ""]);
+  return !FINAL.includes(BY_CODE[problem?.code ?? ""]);
 }

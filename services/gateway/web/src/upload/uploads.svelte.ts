@@ -1,4 +1,4 @@
-import { type Access, asProblem, idempotencyKey, type Item, Problem } from "../api";
+import { type Access, asProblem, idempotencyKey, type Item, joinSignals, Problem } from "../api";
 import { Calls, type Promised } from "./calls";
 import { Checking } from "./checking";
 import { type Chosen, isSame, matched } from "./choosing";
@@ -23,6 +23,7 @@ const DIGEST_BYTES = 1 << 30;
 /** How often a file begins anew by itself, after the server dropped its upload. */
 const RESTARTS = 2;
 const FULL = "storage_full";
+const KEY_WRONG = "contributor_key_wrong";
 const OVER = new Set(["upload_not_found", "upload_expired", "upload_aborted"]);
 
 /**
@@ -38,6 +39,8 @@ export class Uploads {
   /** Why nothing moves at the moment, if that passes by itself. */
   trouble = $state.raw<Problem>();
   readonly totals = $derived(totals(this.entries));
+  /** Whether the key of a contributor is void. */
+  readonly isKeyWrong = $derived(this.entries.some(({ problem }) => problem?.code === KEY_WRONG));
 
   readonly #calls: Calls;
   readonly #sender = new Sender();
@@ -150,7 +153,16 @@ export class Uploads {
   /** Forgets files of an earlier page and gives their place in the store free. */
   discard(records: readonly KeptFile[]): void {
     void forgetFiles(records.map(({ key }) => key));
-    for (const { plan } of records) if (plan) this.#abort(plan.id);
+    void this.#calls.abortAll(records.flatMap(({ plan }) => plan?.id ?? []));
+  }
+
+  /** Forgets the files that are not in the gallery. Returns them, for another access. */
+  withdraw(): Chosen[] {
+    const open = this.entries.filter(({ state, problem }) => {
+      return problem?.code === KEY_WRONG || (!ENDED.has(state) && state !== "checking");
+    });
+    void forgetFiles(open.map(({ record }) => record.key));
+    return open.flatMap(({ file, record: { handle } }) => (file ? [{ file, ...(handle && { handle }) }] : []));
   }
 
   /** Takes items that the page got otherwise. */
@@ -179,7 +191,7 @@ export class Uploads {
     else this.#sender.resume();
   }
 
-  #entryOf({ file, handle }: Chosen): Entry {
+  #entryOf({ file, handle, isUnreadable }: Chosen): Entry {
     const { name, size, lastModified } = file;
     const type = contentType(file);
     const record: KeptFile = {
@@ -194,7 +206,8 @@ export class Uploads {
       ...(handle && { handle }),
     };
     const entry = new Entry(record, file);
-    if (type === undefined) entry.end("refused", new Problem(0, "unsupported_content_type"));
+    if (isUnreadable) entry.end("refused", new Problem(0, "file_unreadable"));
+    else if (type === undefined) entry.end("refused", new Problem(0, "unsupported_content_type"));
     else if (size === 0) entry.end("refused", new Problem(0, "file_empty"));
     entry.isHashed = size > DIGEST_BYTES;
     return entry;
@@ -293,7 +306,7 @@ export class Uploads {
       const item = await transfer(entry, urls ?? new Urls(), urls !== undefined, {
         calls: this.#calls,
         sender: this.#sender,
-        signal: AbortSignal.any([this.#stopped.signal, cancelled.signal]),
+        signal: joinSignals(this.#stopped.signal, cancelled.signal),
         onwait: (problem) => this.#wait(problem),
         save: ({ record }) => void updateFile(record),
       });

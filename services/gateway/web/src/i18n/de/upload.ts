@@ -36,6 +36,10 @@ export default {
   unfinished: { one: "{n} Datei ist noch nicht gesendet.", other: "{n} Dateien sind noch nicht gesendet." },
   goOn: "Fortsetzen",
   discard: "Verwerfen",
+  leaving: "Gehen, bevor alle Dateien gesendet sind?",
+  leavingHint: "Einige Dateien sind noch nicht gesendet. Wenn Sie jetzt gehen, bleiben sie ungesendet.",
+  stay: "Bleiben",
+  leave: "Gehen",
   otherTab: "Ein anderer Tab sendet den Rest dieser Dateien.",
   chooseAgain: {
     one: "Der Browser konnte {n} Datei nicht behalten. Wählen Sie sie noch einmal; was gesendet ist, wird nicht noch einmal gesendet.",
@@ -45,6 +49,7 @@ export default {
   reasonType: "Kappi nimmt nur Fotos und Filme. Diese Datei ist etwas anderes.",
   reasonEmpty: "Die Datei ist leer.",
   reasonChanged: "Die Datei wurde geändert, verschoben oder gelöscht. Wählen Sie sie noch einmal.",
+  reasonUnreadable: "Der Browser konnte das nicht lesen. Wählen Sie es noch einmal.",
   reasonTwinChosen: "Dieselbe Datei wurde zweimal gewählt.",
   reasonTwinThere: "Dieselbe Datei ist schon in der Galerie.",
   reasonTooLarge: "Die Datei ist größer, als diese Galerie erlaubt.",

@@ -35,6 +35,10 @@ export default {
   unfinished: { one: "{n} file is not sent yet.", other: "{n} files are not sent yet." },
   goOn: "Go on",
   discard: "Discard",
+  leaving: "Leave before all files are sent?",
+  leavingHint: "Some files are not sent yet. They stay unsent if you leave now.",
+  stay: "Stay",
+  leave: "Leave",
   otherTab: "Another tab sends the rest of these files.",
   chooseAgain: {
     one: "The browser could not keep {n} file. Choose it again; what was sent is not sent again.",
@@ -44,6 +48,7 @@ export default {
   reasonType: "Kappi takes photos and films only. This file is of another kind.",
   reasonEmpty: "The file is empty.",
   reasonChanged: "The file was changed, moved or deleted. Choose it again.",
+  reasonUnreadable: "The browser could not read it. Choose it again.",
   reasonTwinChosen: "The same file was chosen twice.",
   reasonTwinThere: "The same file is in the gallery already.",
   reasonTooLarge: "The file is larger than this gallery takes.",

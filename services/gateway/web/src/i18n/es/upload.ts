@@ -36,6 +36,10 @@ export default {
   unfinished: { one: "{n} archivo aún no se ha enviado.", other: "{n} archivos aún no se han enviado." },
   goOn: "Continuar",
   discard: "Descartar",
+  leaving: "¿Salir antes de que se envíen todos los archivos?",
+  leavingHint: "Algunos archivos aún no se han enviado. Si sales ahora, se quedan sin enviar.",
+  stay: "Quedarse",
+  leave: "Salir",
   otherTab: "Otra pestaña envía el resto de estos archivos.",
   chooseAgain: {
     one: "El navegador no pudo guardar {n} archivo. Elígelo otra vez; lo que ya se envió no se envía de nuevo.",
@@ -45,6 +49,7 @@ export default {
   reasonType: "Kappi solo acepta fotos y vídeos. Este archivo es de otro tipo.",
   reasonEmpty: "El archivo está vacío.",
   reasonChanged: "El archivo se cambió, se movió o se borró. Elígelo otra vez.",
+  reasonUnreadable: "El navegador no pudo leerlo. Elígelo otra vez.",
   reasonTwinChosen: "El mismo archivo se eligió dos veces.",
   reasonTwinThere: "El mismo archivo ya está en la galería.",
   reasonTooLarge: "El archivo es más grande de lo que acepta esta galería.",

@@ -36,6 +36,10 @@ export default {
   unfinished: { one: "{n} fichier n’est pas encore envoyé.", other: "{n} fichiers ne sont pas encore envoyés." },
   goOn: "Continuer",
   discard: "Abandonner",
+  leaving: "Quitter avant que tous les fichiers soient envoyés ?",
+  leavingHint: "Certains fichiers ne sont pas encore envoyés. Si vous quittez maintenant, ils ne le seront pas.",
+  stay: "Rester",
+  leave: "Quitter",
   otherTab: "Un autre onglet envoie le reste de ces fichiers.",
   chooseAgain: {
     one: "Le navigateur n’a pas pu garder {n} fichier. Choisissez-le de nouveau ; ce qui est envoyé ne l’est pas une seconde fois.",
@@ -45,6 +49,7 @@ export default {
   reasonType: "Kappi ne prend que des photos et des films. Ce fichier est d’un autre genre.",
   reasonEmpty: "Le fichier est vide.",
   reasonChanged: "Le fichier a été modifié, déplacé ou supprimé. Choisissez-le de nouveau.",
+  reasonUnreadable: "Le navigateur n’a pas pu le lire. Choisissez-le de nouveau.",
   reasonTwinChosen: "Le même fichier a été choisi deux fois.",
   reasonTwinThere: "Le même fichier est déjà dans la galerie.",
   reasonTooLarge: "Le fichier est plus grand que ce que cette galerie accepte.",

@@ -36,6 +36,10 @@ export default {
   unfinished: { other: "{n} 件がまだ送信されていません。" },
   goOn: "続ける",
   discard: "破棄",
+  leaving: "すべてのファイルを送信する前に移動しますか？",
+  leavingHint: "まだ送信されていないファイルがあります。今移動すると、送信されないままになります。",
+  stay: "とどまる",
+  leave: "移動する",
   otherTab: "残りのファイルは別のタブが送信しています。",
   chooseAgain: {
     other: "ブラウザーは {n} 件を保持できませんでした。もう一度選んでください。送信済みの部分は再送しません。",
@@ -44,6 +48,7 @@ export default {
   reasonType: "Kappi が受け付けるのは写真と動画だけです。このファイルは別の種類です。",
   reasonEmpty: "ファイルが空です。",
   reasonChanged: "ファイルが変更、移動、または削除されました。もう一度選んでください。",
+  reasonUnreadable: "ブラウザーが読み取れませんでした。もう一度選んでください。",
   reasonTwinChosen: "同じファイルが二度選ばれました。",
   reasonTwinThere: "同じファイルがすでにギャラリーにあります。",
   reasonTooLarge: "ファイルがこのギャラリーの上限より大きいです。",
