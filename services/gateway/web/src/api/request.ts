@@ -1,4 +1,5 @@
 import { Problem } from "./problem";
+import { joinSignals } from "./signals";
 
 /** The credentials of one request; the API takes each in a header of its own. */
 export interface Access {
@@ -53,7 +54,7 @@ export async function request<T>(method: string, path: string, options: Options 
       method,
       headers,
       body: isForm ? (options.body as URLSearchParams) : options.body === undefined ? null : JSON.stringify(options.body),
-      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
+      signal: options.signal ? joinSignals(options.signal, timeout) : timeout,
       credentials: "omit",
     });
   } catch (failure) {
