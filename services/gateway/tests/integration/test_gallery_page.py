@@ -199,6 +199,8 @@ async def test_expired_urls_are_renewed_without_another_view(
     await visit(page, stack)
     await page.shows(f"{LOADED} > 3", True)
     await page.shows("document.querySelector('[aria-setsize]').ariaSetSize", str(len(gallery.items)))
+    all_are_loaded = "document.querySelector('header p').textContent.includes('90 kB')"
+    await page.shows(all_are_loaded, True)
     before = len(pages_asked(stack))
     gallery.round = 2
     await page.run(f"window.ageMs = {AGED_MS}; scrollTo(0, document.body.scrollHeight)")
