@@ -44,6 +44,7 @@ async def test_a_guest_contributes_by_the_qr_code(
     await page.see(f"{_TILES} === {0 if kind == 'drop' else 1}")
     await push(page, "Add photos")
     await page.see("document.querySelector('section h2')?.textContent === 'Add your photos and films'")
+    await page.see("document.activeElement.id === 'contribute'")
     await look(page, f"contribute-{kind}-name")
     await page.write("section[aria-labelledby=contribute] form input", "Zoë & Max")
     await push(page, "Add photos and films")

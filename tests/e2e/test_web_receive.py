@@ -7,12 +7,13 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants
 from PIL import Image
 
 from tests.e2e.accounts import create_gallery, sign_up, until_media_ready
-from tests.e2e.browser import ARTEFACTS, Page
-from tests.e2e.phone import File, Phone
+from tests.e2e.browser import ARTEFACTS, Page, tab
+from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 from tests.e2e.web_stories import look, push, unexpected
 
@@ -124,7 +125,9 @@ async def test_a_gallery_is_looked_at_and_downloaded(stack: StackUnderTest, phon
     await page.see("!document.querySelector('.pswp') && location.hash === ''")
 
     # A selection: two of them, saved as they were sent.
-    await push(page, "Select")
+    await page.ask("document.getElementById('choose').focus()")
+    await page.press("Enter")
+    await page.see("document.activeElement.getAttribute('role') === 'toolbar'")
     for media_id in ids[:2]:
         await page.click(_tile(media_id))
     await page.see(
@@ -136,6 +139,9 @@ async def test_a_gallery_is_looked_at_and_downloaded(stack: StackUnderTest, phon
         "document.querySelector('.bar:not([role]) span')?.textContent === 'All 2 files are saved.'"
     )
     assert await page.ask(SAVED) == {file.name: hashlib.sha256(file.body).hexdigest() for file in files[:2]}
+    await page.ask(f"document.querySelector({json.dumps(_tile(ids[1]))}).focus()")
+    await page.press("Escape")
+    await page.see(f"document.activeElement.matches('a.tile') && document.activeElement.hash === '#{ids[1]}'")
     assert page.complaints == []
 
 
@@ -173,7 +179,32 @@ async def test_a_password_a_wrong_address_and_a_cap_on_a_phone(
     await page.see("document.querySelector('h1').textContent === 'Nothing here'")
     await look(page, "nothing-here")
     assert "pastel" not in " ".join(page.requested)
+
+    # The page that used up the cap keeps what it shows; another one gets nothing.
+    once = await phone.create_gallery(title="Only once", max_views=1)
+    (media_id,) = await phone.upload(once, _pictures()[0])
+    await eventually(lambda: _is_ready(phone, once, media_id), 120.0)
+    await page.go(once.url)
+    await page.see(f"{LOADED} === 1")
+    await eventually(lambda: _asked_for_item(page, media_id), 60.0)  # the end of its stream
+    async with tab(page.address) as other:
+        await other.go(once.url)
+        await other.see("document.querySelector('h1')?.textContent === 'Nothing here'")
+        assert unexpected(other) == []
+    await page.to_front()
+    await page.click(_tile(media_id))
+    await page.see(f"{SHOWN} > 0")
+    assert await page.ask(LOADED) == 1
     assert unexpected(page) == []
+
+
+async def _is_ready(phone: Phone, gallery: Gallery, media_id: str) -> None:
+    item = (await phone.ask("GET", f"/v1/media/{media_id}", headers=gallery.key)).ok()
+    assert item["status"] == "ready"
+
+
+def _asked_for_item(page: Page, media_id: str) -> None:
+    assert any(url.endswith(f"/v1/media/{media_id}") for url in page.requested)
 
 
 @pytest.mark.timeout(240)

@@ -5,6 +5,8 @@ import { defineConfig, type Plugin } from "vite";
 /** The folder of the Python package: it has the HTML of the pages, and gets the built files. */
 const PACKAGE = "../kappi_gateway/web";
 const ENTRIES = { home: "src/home/main.ts", gallery: "src/gallery/main.ts" };
+/** The oldest browsers in which the pages work; docs/web.md names them, too. */
+const BROWSERS = ["chrome111", "edge111", "firefox115", "safari16.4"];
 /** The running stack behind `make web-dev`. */
 const STACK = process.env["KAPPI_URL"] ?? "http://127.0.0.1:8080";
 
@@ -36,7 +38,7 @@ export default defineConfig({
   appType: "custom",
   server: { proxy: Object.fromEntries(["/v1", "/store", "/admin", "/docs"].map((path) => [path, STACK])) },
   build: {
-    target: "es2022",
+    target: BROWSERS,
     outDir: `${PACKAGE}/assets`,
     emptyOutDir: true,
     assetsDir: "",
@@ -51,7 +53,7 @@ export default defineConfig({
         codeSplitting: {
           includeDependenciesRecursively: false,
           groups: [
-            { name: "start", test: /src\/gallery\/(start|collection\.svelte|order|place)\.ts$/ },
+            { name: "start", test: /src\/(gallery\/(start|collection\.svelte|later|order|place)|live\/parse)\.ts$/ },
             { name: "words", test: /src\/i18n\/gallery\.ts$/ },
           ],
         },

@@ -168,6 +168,7 @@ async def test_a_password_opens_the_page(page: Page, stack: Stack, gallery: Gall
     await page.shows(LOADED, 2)
     assert not await page.run(LOCKED)
     assert await page.run("document.title") == "Lofoten · Kappi"
+    await page.shows("document.activeElement.tagName", "H1")
     assert await page.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
 
     await page.run("document.getElementById('all').click()")
@@ -198,6 +199,8 @@ async def test_expired_urls_are_renewed_without_another_view(
     await visit(page, stack)
     await page.shows(f"{LOADED} > 3", True)
     await page.shows("document.querySelector('[aria-setsize]').ariaSetSize", str(len(gallery.items)))
+    all_are_loaded = "document.querySelector('header p').textContent.includes('90 kB')"
+    await page.shows(all_are_loaded, True)
     before = len(pages_asked(stack))
     gallery.round = 2
     await page.run(f"window.ageMs = {AGED_MS}; scrollTo(0, document.body.scrollHeight)")
@@ -228,6 +231,9 @@ async def test_a_picture_whose_url_was_expired_comes_with_the_next_url(
     stack.media.answer = old_round
     await visit(page, stack)
     await page.shows("document.querySelectorAll('.tile .note').length", 2)
+    assert await findings_of_axe(page.run) == []
+    names = "axe.run({runOnly: ['label-content-name-mismatch']})"
+    assert await page.run(f"{names}.then(({{violations}}) => violations.length)") == 0
 
     stack.media.answer = gallery.media
     await page.run(f"window.ageMs = {AGED_MS}; document.querySelector('.tile').click()")
@@ -315,6 +321,38 @@ async def test_a_page_without_a_network_opens_when_it_is_back(
     assert await findings_of_axe(page.run) == []
     await page.run("window.isAway = false; dispatchEvent(new Event('online'))")
     await page.shows(LOADED, 2)
+
+
+async def test_pictures_and_parts_that_did_not_come_are_asked_for_again(
+    page: Page, stack: Stack, gallery: Gallery
+) -> None:
+    await block(page, "*/store/*", "*/lightbox-*.js", "*/Wall-*.js")
+    await visit(page, stack, "?wall")
+    await page.shows("document.querySelectorAll('.tile .note').length", 2)
+    await page.shows(PART_FAILED, True)
+    assert await page.run("location.search") == ""
+    await page.run("document.querySelector('.message button.quiet').click()")
+    await page.shows("document.querySelectorAll('.message').length", 0)
+
+    await page.run("document.querySelector('.tile').click()")
+    await page.shows(PART_FAILED, True)
+    await page.shows("location.hash", "")
+    assert await findings_of_axe(page.run) == []
+    await block(page)
+    await page.run("dispatchEvent(new Event('online'))")
+    await page.shows(LOADED, 2)
+    await page.run("document.querySelector('.tile').click()")
+    await page.shows(f"{SHOWN}?.naturalWidth", 1)
+    await page.shows("document.querySelectorAll('.message').length", 0)
+
+
+PART_FAILED = "document.querySelector('.message')?.innerText.startsWith('This could not be loaded.') ?? false"
+
+
+async def block(page: Page, *patterns: str) -> None:
+    """Takes these addresses from the page, and gives back all others."""
+    await page.request("Network.enable")
+    await page.request("Network.setBlockedURLs", urls=list(patterns))
 
 
 async def test_a_service_that_is_away_leaves_a_way_to_try_again(

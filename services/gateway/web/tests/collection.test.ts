@@ -108,6 +108,30 @@ test("a stream that ends with 404 closes a gallery only if its items are gone, t
   expect([collection.refusal?.code, collection.ids]).toEqual(["gallery_not_found", []]);
 });
 
+test("a contributor key that was refused is left out, and the gallery opens without it", async () => {
+  const { Collection } = await import("../src/gallery/collection.svelte");
+  const collection = new Collection("abcd");
+  collection.access.contributorKey = "old";
+  const ask = fetch;
+  vi.stubGlobal("fetch", (url: string, init: RequestInit) =>
+    "X-Contributor-Key" in (init.headers ?? {})
+      ? Promise.resolve(json({ code: "contributor_key_wrong" }, 403))
+      : ask(url, init),
+  );
+  await collection.open();
+  expect([collection.ids.length, collection.refusal, collection.wrongKey]).toEqual([60, undefined, "old"]);
+  expect(paths()).toEqual(["v1/g/abcd?limit=60"]);
+});
+
+test("the first request of a page has the key of its contributor", async () => {
+  vi.stubGlobal("location", { href: "https://kappi.test/", pathname: "/g/ABCD" });
+  const kept: Record<string, string> = { "kappi.contributor-of.abcd": "key" };
+  vi.stubGlobal("localStorage", { getItem: (name: string) => kept[name] ?? null });
+  const { collection } = await import("../src/gallery/start");
+  await collection.opening;
+  expect(asked.map(({ path, headers }) => [path, headers["X-Contributor-Key"]])).toEqual([["v1/g/abcd?limit=60", "key"]]);
+});
+
 test("a shown gallery stays when it cannot be reached, and closes when it has a password", async () => {
   const collection = await opened();
   vi.stubGlobal("fetch", () => Promise.reject(new TypeError("away")));

@@ -16,8 +16,9 @@ function stream(text: string, ends = true): Response {
   return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
 }
 
-async function following(answers: (() => Response)[]) {
+async function following(answers: (() => Response)[], hidden = false) {
   const browser = fakeBrowser(() => (answers.shift() ?? (() => stream("", false)))());
+  browser.page.hidden = hidden;
   const { follow } = await import("../src/live/stream");
   const told: string[] = [];
   const ends: number[] = [];
@@ -56,5 +57,18 @@ test("a hidden page holds no stream for long, and continues when it is shown", a
   page.dispatchEvent(new Event("visibilitychange"));
   await vi.advanceTimersByTimeAsync(1);
   expect(asked.map(({ headers }) => headers["Last-Event-ID"])).toEqual([undefined, "A"]);
+  stop();
+});
+
+test("a page that begins hidden closes its stream, too, and opens none when it is online again", async () => {
+  const { asked, page, window, stop } = await following([() => stream("event: reset\ndata: {}\nid: A\n\n", false)], true);
+  await vi.advanceTimersByTimeAsync(61_000);
+  window.dispatchEvent(new Event("online"));
+  await vi.advanceTimersByTimeAsync(300_000);
+  const before = asked.length;
+  page.hidden = false;
+  page.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(1);
+  expect([before, asked.length]).toEqual([1, 2]);
   stop();
 });

@@ -90,8 +90,8 @@ export class Downloads {
     return address(`v1/g/${encodeURIComponent(this.collection.code)}/archive`);
   }
 
-  async #urlOf(id: string): Promise<string> {
-    const options = { access: this.collection.access, signal: this.#stop.signal };
+  async #urlOf(id: string, signal?: AbortSignal): Promise<string> {
+    const options = { access: this.collection.access, signal };
     const { url } = await request<{ url: string }>("GET", `v1/media/${encodeURIComponent(id)}/download`, options);
     return new URL(url, document.baseURI).href;
   }
@@ -121,7 +121,7 @@ export class Downloads {
     const taken = new Set<string>();
     for await (const name of folder.keys()) taken.add(name.toLowerCase());
     for (const item of items) {
-      const answer = await this.#get(await this.#urlOf(item.id), {});
+      const answer = await this.#get(await this.#urlOf(item.id, this.#stop.signal), {});
       const file = await folder.getFileHandle(freeName(item.filename, taken), { create: true });
       await this.#save(answer, file);
       this.#advance({ done: 1 });
@@ -131,7 +131,7 @@ export class Downloads {
   async #links(items: readonly Item[], begin: () => void): Promise<void> {
     begin();
     for (const item of items) {
-      go(await this.#urlOf(item.id));
+      go(await this.#urlOf(item.id, this.#stop.signal));
       this.#advance({ done: 1, bytes: item.size });
       if (item !== items.at(-1)) await this.#pause();
     }

@@ -6,6 +6,7 @@
  */
 
 import { type Access, asProblem, type Gallery, type Item, Problem, request, type View } from "../api";
+import { Later } from "./later";
 import { withId } from "./order";
 
 /** Items of the first page: a screen or two, so that the first picture comes soon. */
@@ -39,6 +40,10 @@ export class Collection {
   /** A failure that leaves the gallery shown. */
   trouble = $state.raw<Problem>();
   readonly access: Access;
+  /** A contributor key that was refused. */
+  wrongKey: string | undefined;
+  /** When the first page came. */
+  loadedAt = 0;
 
   #pages: Page[] = [];
   #bornAt = new Map<string, number>();
@@ -48,6 +53,8 @@ export class Collection {
   /** Items that came, and that went, since the gallery was asked for: an answer may be older. */
   #came = new Set<string>();
   #gone = new Set<string>();
+  /** Items that could not be had for a moment. */
+  #later = new Later((ids) => void this.#fetchAll(ids.filter((id) => !this.#gone.has(id))));
   /** The latest load of the gallery. */
   opening: Promise<void> = Promise.resolve();
 
@@ -71,7 +78,12 @@ export class Collection {
       this.#show(loaded);
       await this.arrive([...this.#came].filter((id) => !this.items.has(id)));
     } catch (failure) {
-      if (opened === this.#opened) this.#refuse(asProblem(failure));
+      if (opened !== this.#opened) return;
+      const problem = asProblem(failure);
+      if (problem.code !== "contributor_key_wrong" || !this.access.contributorKey) return this.#refuse(problem);
+      this.wrongKey = this.access.contributorKey;
+      delete this.access.contributorKey;
+      await this.#open(opened);
     }
   }
 
@@ -120,12 +132,27 @@ export class Collection {
     // Others come with their page, when it is loaded.
     const waiting = ids.filter((id) => !this.next || this.items.has(id));
     this.#count(ids.length - waiting.length);
+    await this.#fetchAll(waiting);
+  }
+
+  async #fetchAll(waiting: string[]): Promise<void> {
     const work = async (): Promise<void> => {
-      for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
-        await this.#once(id, () => this.#fetch(id as string)).catch(() => {}); // it may be gone already
+      for (let id = waiting.shift(); id !== undefined && !this.refusal; id = waiting.shift()) {
+        const one = id;
+        await this.#once(one, () => this.#fetch(one)).then(
+          () => this.#later.calm(),
+          (failure: unknown) => this.#miss(one, asProblem(failure)),
+        );
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+  }
+
+  #miss(id: string, problem: Problem): void {
+    const isPassing = problem.status === 0 || problem.status === 429 || problem.status >= 500;
+    if (isPassing && !this.refusal) this.#later.add(id, problem.retryAfterS);
+    if (problem.code === "media_not_found") this.remove(id);
+    this.#endWith(problem);
   }
 
   /** Removes an item. */
@@ -140,24 +167,37 @@ export class Collection {
     this.items = items;
   }
 
-  /** Asks again what the gallery is: by a further page, which is no view, unless that shows another order. */
+  /** Asks again what the gallery is: by its last page if that is no view, unless that shows another order. */
   async refresh(): Promise<void> {
-    const page = this.#pages.find((one) => this.#isFree(one));
-    if (!page) return this.open();
+    const page = this.#pages.at(-1);
+    if (!page || !this.#isFree(page)) return this.open();
     try {
       const view = await this.#view(page.cursor, page.limit);
       const known = this.ids.filter((id) => page.ids.has(id));
       const isSame = known.every((id, index) => view.items[index]?.id === id);
       if (!isSame) return await this.open();
-      this.gallery = view.gallery;
-      this.#put(view.items.filter((item) => this.items.has(item.id)));
+      this.#extend(page, view);
     } catch (failure) {
       this.#refuse(asProblem(failure));
     }
   }
 
-  /** Fetches items that are still being processed, whose end may have been missed. */
-  async catchUp(): Promise<void> {
+  /** Takes up a newer answer of the last page, with what came behind its items. */
+  #extend(page: Page, view: View): void {
+    if (page !== this.#pages.at(-1)) return;
+    const items = view.items.filter((item) => !this.#gone.has(item.id));
+    const known = new Set(this.ids);
+    this.gallery = view.gallery;
+    this.next = view.next_cursor;
+    page.ids = new Set([...page.ids, ...items.map(({ id }) => id)]);
+    this.#put(items);
+    this.ids = [...this.ids, ...items.flatMap(({ id }) => (known.has(id) ? [] : id))];
+  }
+
+  /** Takes up what may have been missed before the live stream began. isLate: it began long after the first page. */
+  async catchUp(isLate: boolean): Promise<void> {
+    if (isLate) await this.refresh();
+    // Their end may have been missed.
     await this.arrive(this.ids.filter((id) => this.items.get(id)?.status === "processing"));
   }
 
@@ -175,6 +215,7 @@ export class Collection {
   /** Shows a refusal in place of the gallery. */
   close(problem: Problem): void {
     this.#opened += 1;
+    this.#later.clear();
     this.refusal = problem;
     this.gallery = undefined;
     this.ids = [];
@@ -185,7 +226,9 @@ export class Collection {
 
   async #first(): Promise<Loaded> {
     const loaded = { ids: [], items: new Map(), pages: [], next: null } as unknown as Loaded;
-    return this.#take(loaded, null, await this.#view(null, FIRST_ITEMS), FIRST_ITEMS);
+    const view = await this.#view(null, FIRST_ITEMS);
+    this.loadedAt = Date.now();
+    return this.#take(loaded, null, view, FIRST_ITEMS);
   }
 
   async #further(loaded: Loaded, limit: number): Promise<Loaded> {

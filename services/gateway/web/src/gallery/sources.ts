@@ -22,8 +22,13 @@ export const tileRatio = (item: Item): number => (item.width && item.height ? it
 
 /** Returns an address if it is one of the web's: scripts never run from it. */
 function webAddress(text: string | undefined): string | undefined {
-  const url = text === undefined ? null : URL.parse(text, document.baseURI);
-  return url && (url.protocol === "https:" || url.protocol === "http:") ? url.href : undefined;
+  if (text === undefined) return undefined;
+  try {
+    const { protocol, href } = new URL(text, document.baseURI);
+    return protocol === "https:" || protocol === "http:" ? href : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the original's address; undefined if the tier withholds it. */

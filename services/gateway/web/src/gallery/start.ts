@@ -8,5 +8,17 @@ const code = codeOf(location.pathname);
 
 export const collection = new Collection(code ?? "");
 
+/** Returns the key of a contributor to a `drop` gallery; another request with it would be another view. */
+function contributorKey(): string | undefined {
+  try {
+    return localStorage.getItem(`kappi.contributor-of.${code}`) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 if (code === undefined) collection.close(new Problem(404, "gallery_not_found"));
-else void collection.open();
+else {
+  collection.access.contributorKey = contributorKey();
+  void collection.open();
+}

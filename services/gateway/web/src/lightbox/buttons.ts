@@ -61,7 +61,7 @@ function addCounter(box: PhotoSwipe, { collection, current }: Context): void {
     onInit: (element) => {
       const told = document.createElement("p");
       told.className = "unseen";
-      told.role = "status";
+      told.setAttribute("role", "status");
       box.element?.append(told);
       box.on("change", () => {
         const item = collection.items.get(current());
@@ -78,7 +78,7 @@ function addDetails(box: PhotoSwipe, { collection, current }: Context): () => vo
   const panel = document.createElement("aside");
   panel.className = "details";
   panel.hidden = true;
-  panel.ariaLabel = t("details");
+  panel.setAttribute("aria-label", t("details"));
   panel.tabIndex = 0; // it scrolls
   panel.dir = document.documentElement.dir;
   let shown: Record<string, unknown> | undefined;
@@ -134,7 +134,8 @@ async function fileOf(item: Item): Promise<File | undefined> {
 function say(box: PhotoSwipe, words: string): void {
   const told = document.createElement("p");
   told.className = "told";
-  told.role = "status";
+  told.dir = document.documentElement.dir;
+  told.setAttribute("role", "status");
   box.element?.append(told);
   told.textContent = words;
   setTimeout(() => told.remove(), 4000);

@@ -65,7 +65,7 @@ export function open(options: Options): Lightbox {
   });
   box.init();
   if (box.element) {
-    box.element.ariaLabel = t("viewer");
+    box.element.setAttribute("aria-label", t("viewer"));
     box.element.dir = "ltr"; // positions are physical in PhotoSwipe
   }
   return {

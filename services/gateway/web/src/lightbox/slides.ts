@@ -38,6 +38,7 @@ export function slideOf(collection: Collection, id: string, failures: number): S
 function element<K extends keyof HTMLElementTagNameMap>(name: K, className: string, text = ""): HTMLElementTagNameMap[K] {
   const made = document.createElement(name);
   made.className = className;
+  if (text) made.dir = document.documentElement.dir;
   made.textContent = text;
   return made;
 }
@@ -62,7 +63,7 @@ export function makeFilm(collection: Collection, id: string): HTMLDivElement {
   film.controls = true;
   film.playsInline = true;
   film.preload = isCounted(item) ? "none" : "metadata"; // where each use counts, only the viewer's play is one
-  film.ariaLabel = filmName(item);
+  film.setAttribute("aria-label", filmName(item));
   const poster = rendition(item, GRID_PIXELS)?.url;
   if (poster) film.poster = poster;
   film.addEventListener("error", () => void goOn(film, made, collection, id));

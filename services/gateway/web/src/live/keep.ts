@@ -9,12 +9,17 @@ import { follow } from "./stream";
 const GATHER_MS = 80;
 /** All viewers hear of a change at once, and should not ask at once. */
 const SPREAD_MS = 2000;
+/** The same for new items, which should come soon. */
+const ITEM_SPREAD_MS = 500;
+/** Age of the first page above which items may have come before the stream began. */
+const LATE_MS = 2000;
 
 /** Starts to follow. onarrive: is called with new items once they are loaded. Returns what ends it. */
 export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) => void): () => void {
   let arrived = new Set<string>();
   let gathering: ReturnType<typeof setTimeout> | undefined;
   let refreshing: ReturnType<typeof setTimeout> | undefined;
+  let ending: ReturnType<typeof setTimeout> | undefined;
   let isFirst = true;
 
   async function takeUp(): Promise<void> {
@@ -28,9 +33,10 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
   }
 
   function reset(): void {
-    // The first one comes with every new stream. The gallery was loaded at the same moment; what was being
+    // The first one comes with every new stream. Usually the gallery was loaded at the same moment; what was being
     // processed then may have become ready in between.
-    if (isFirst) void collection.opening.then(() => collection.catchUp());
+    const now = Date.now();
+    if (isFirst) void collection.opening.then(() => collection.catchUp(now - collection.loadedAt > LATE_MS));
     else void collection.open();
     isFirst = false;
   }
@@ -40,7 +46,7 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
     if (kind === "reset") reset();
     if (kind === "item_ready" && typeof id === "string") {
       arrived.add(id);
-      gathering ??= setTimeout(takeUp, GATHER_MS);
+      gathering ??= setTimeout(takeUp, GATHER_MS + Math.random() * ITEM_SPREAD_MS);
     }
     if (kind === "item_deleted" && typeof id === "string") {
       arrived.delete(id);
@@ -52,7 +58,10 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
         void collection.refresh();
       }, Math.random() * SPREAD_MS);
     }
-    if (kind === "gallery_deleted") collection.close(new Problem(404, "gallery_not_found"));
+    if (kind === "gallery_deleted") {
+      stop();
+      ending ??= setTimeout(() => void collection.end(new Problem(404, "gallery_not_found")), Math.random() * SPREAD_MS);
+    }
   }
 
   const stop = follow({
@@ -65,5 +74,6 @@ export function keepCurrent(collection: Collection, onarrive?: (ids: string[]) =
     stop();
     clearTimeout(gathering);
     clearTimeout(refreshing);
+    clearTimeout(ending);
   };
 }

@@ -63,16 +63,21 @@ export function follow({ code, access, ontold, onend }: Options): () => void {
     else void run();
   }
 
+  function wake(): void {
+    if (!document.hidden) void run();
+  }
+
   function stop(): void {
     isOver = true;
     pause();
     clearTimeout(hiding);
     document.removeEventListener("visibilitychange", change);
-    removeEventListener("online", run);
+    removeEventListener("online", wake);
   }
 
   document.addEventListener("visibilitychange", change);
-  addEventListener("online", run);
+  addEventListener("online", wake);
+  if (document.hidden) change();
   void run();
   return stop;
 }

@@ -25,6 +25,8 @@ export default {
   shareLink: "Link teilen",
   linkCopied: "Der Link ist kopiert.",
   itemGone: "Dieses Foto oder dieser Film ist nicht mehr in der Galerie.",
+  partFailed: "Das konnte nicht geladen werden. Laden Sie die Seite neu, sobald Sie online sind.",
+  reload: "Neu laden",
   shareYours: "Eigene Fotos teilen",
   goneTitle: "Hier ist nichts",
   goneText: "Dieser Link führt zu keiner Galerie. Er kann abgelaufen sein oder einen Tippfehler haben. Bitten Sie die Person, von der er kam, um einen neuen.",

@@ -24,6 +24,8 @@ export default {
   shareLink: "Share link",
   linkCopied: "The link is copied.",
   itemGone: "This photo or film is not in the gallery any more.",
+  partFailed: "This could not be loaded. Reload the page when you are online.",
+  reload: "Reload",
   shareYours: "Share photos of your own",
   goneTitle: "Nothing here",
   goneText: "This link leads to no gallery. It may have expired, or there is a typing error in it. Ask the person who sent it for a new one.",

@@ -25,6 +25,8 @@ export default {
   shareLink: "Compartir enlace",
   linkCopied: "El enlace está copiado.",
   itemGone: "Esta foto o este vídeo ya no está en la galería.",
+  partFailed: "No se pudo cargar. Vuelve a cargar la página cuando tengas conexión.",
+  reload: "Volver a cargar",
   shareYours: "Comparte tus fotos",
   goneTitle: "Aquí no hay nada",
   goneText: "Este enlace no lleva a ninguna galería. Puede haber caducado o tener un error. Pide uno nuevo a quien te lo envió.",

@@ -25,6 +25,8 @@ export default {
   shareLink: "Partager le lien",
   linkCopied: "Le lien est copié.",
   itemGone: "Cette photo ou vidéo n’est plus dans la galerie.",
+  partFailed: "Le chargement a échoué. Rechargez la page une fois connecté à Internet.",
+  reload: "Recharger",
   shareYours: "Partagez vos photos",
   goneTitle: "Rien ici",
   goneText: "Ce lien ne mène à aucune galerie. Il a peut-être expiré ou contient une faute de frappe. Demandez-en un nouveau à la personne qui vous l’a envoyé.",
