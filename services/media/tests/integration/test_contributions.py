@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -337,7 +338,7 @@ async def test_a_contributor_adds_a_limited_number_of_files_and_bytes(
     assert await client.sign(gallery, *[{"filename": "a", "content_type": "image/png", "size": 9}] * 9)
 
 
-async def test_items_count_until_they_are_deleted_or_rejected(
+async def test_items_count_until_they_are_deleted(
     guest: Make,
     tight: Http,
     client: Client,
@@ -356,7 +357,9 @@ async def test_items_count_until_they_are_deleted_or_rejected(
     assert outcome(await grace.sign(100)) == LIMIT
     for event in await published("UploadCompleted"):
         await worker.process(redelivered(event))
-    assert len(await published("MediaRejected")) == 1
+    (rejected,) = await published("MediaRejected")
+    assert outcome(await grace.sign(100)) == LIMIT  # its row stays, so that it is no way to make many
+    assert (await grace.ask("DELETE", f"/v1/media/{rejected.key}")).status == 204
     assert (await grace.sign(100)).status == 201
 
 
@@ -369,6 +372,100 @@ async def test_all_contributors_of_a_gallery_have_a_limit_together(
     assert outcome(answer) == LIMIT
     assert "all contributors" in answer.json["detail"]
     assert (await guest(via=tight, of=make_gallery(contributions="open")).sign(10)).status == 201
+
+
+async def test_the_bytes_of_a_rejected_item_do_not_count(
+    guest: Make,
+    tight: Http,
+    client: Client,
+    worker: Worker,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    grace = guest(via=tight)
+    await grace.add(client, encode(quadrants(8, 6), "JPEG")[:200])
+    assert outcome(await grace.sign(2_900)) == LIMIT
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    assert (await grace.sign(2_900)).status == 201
+
+
+PENDING = (429, "too_much_promised")
+
+
+def sent_from(number: int) -> dict[str, Any]:
+    return {"headers": {"X-Forwarded-For": f"192.0.2.{number}"}}
+
+
+@pytest.fixture
+def few_pending(make_http: Callable[..., Http]) -> Http:
+    """Three files and 3,000 bytes of an address may be pending, five and 5,000 of a gallery."""
+    return make_http(
+        contributed_pending_files_per_address=3,
+        contributed_pending_bytes_per_address=3_000,
+        contributed_pending_files_per_gallery=5,
+        contributed_pending_bytes_per_gallery=5_000,
+    )
+
+
+@pytest.mark.parametrize("size", [10, 1_000], ids=["files", "bytes"])
+@pytest.mark.parametrize("owner", [None, uuid4()], ids=["anonymous", "owned"])
+async def test_what_contributors_did_not_complete_has_a_limit(
+    guest: Make,
+    few_pending: Http,
+    client: Client,
+    make_gallery: Callable[..., Gallery],
+    owner: UUID | None,
+    size: int,
+) -> None:
+    """A stranger makes keys freely, so a limit of one contributor bounds nothing."""
+    one, two = make_gallery(contributions="open"), make_gallery(contributions="open", code="other")
+    if owner is not None:
+        one, two = one.of(owner), two.of(owner)
+    grace = guest(via=few_pending, of=one)
+    promised = (await grace.sign(size, size, **sent_from(1))).json["uploads"]
+    for gallery in (one, two):  # of the same address
+        refused = await guest(via=few_pending, of=gallery).sign(size, size, **sent_from(1))
+        assert outcome(refused) == PENDING
+        assert "this address" in refused.json["detail"]
+    assert (await guest(via=few_pending, of=one).sign(size, size, **sent_from(2))).status == 201
+    refused = await guest(via=few_pending, of=one).sign(size, size, **sent_from(3))
+    assert outcome(refused) == PENDING
+    assert "this gallery" in refused.json["detail"]
+    assert refused.headers["retry-after"] == "60"
+    assert (await grace.ask("DELETE", f"/v1/uploads/{promised[0]['id']}")).status == 204
+    assert (await guest(via=few_pending, of=one).sign(size, size, **sent_from(3))).status == 201
+    managers = [{"filename": "a", "content_type": "image/png", "size": 3_000}] * 9
+    assert await client.sign(one, *managers)
+
+
+async def test_what_is_completed_is_not_pending(guest: Make, few_pending: Http, client: Client) -> None:
+    grace = guest(via=few_pending)
+    for _ in range(5):
+        await grace.add(client)
+
+
+async def test_pending_bytes_are_a_part_of_the_owners_quota(
+    guest: Make, make_http: Callable[..., Http], gallery: Gallery
+) -> None:
+    quota = 50 << 30  # of the tier of new accounts
+    owned, http = gallery.of(uuid4()), make_http(contributed_pending_quota_percent=10)
+    assert outcome(await guest(of=owned, via=http).sign(4 << 30)) == (201, "")
+    assert outcome(await guest(of=owned, via=http).sign((quota // 10) - (4 << 30) + 1)) == PENDING
+    assert outcome(await guest(of=owned, via=http).sign((quota // 10) - (4 << 30))) == (201, "")
+
+
+async def test_limits_of_an_address_are_exact_with_many_galleries_at_once(
+    guest: Make, few_pending: Http, make_gallery: Callable[..., Gallery]
+) -> None:
+    galleries = [make_gallery(contributions="open", code=f"code{number}") for number in range(12)]
+    answers = await asyncio.gather(*(guest(via=few_pending, of=each).sign(100) for each in galleries))
+    assert sorted(map(outcome, answers)) == [(201, "")] * 3 + [PENDING] * 9
+
+
+async def test_uploads_of_contributors_are_abandoned_early(guest: Make, database: Database) -> None:
+    await guest().sign(1_000, 64 << 20)
+    lifetimes = await database.hot.fetch("SELECT DISTINCT expires_at - created_at FROM uploads")
+    assert [row[0] for row in lifetimes] == [timedelta(hours=12)]
 
 
 async def test_a_posted_file_counts_too(guest: Make, tight: Http) -> None:
