@@ -222,9 +222,10 @@ class LiveStreams:
         if seen is None or any(offset > here for offset, here in zip(seen, positions.next, strict=True)):
             return None
         missed = self._recent.since(group.gallery_id, seen)
-        if missed is None or len(missed) > MOST_TOLD_AT_ONCE:
+        if missed is None:
             return None
-        return [recorded for recorded in missed if group.shows(recorded)]
+        shown = [recorded for recorded in missed if group.shows(recorded)]
+        return shown if len(shown) <= MOST_TOLD_AT_ONCE else None
 
     def _tell(self, recorded: Recorded, envelope: Envelope[Event]) -> None:
         group = self._groups.get(recorded.change.gallery_id)
