@@ -21,6 +21,7 @@ from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.contributions import PAGE
 from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.live_photos import live_film, live_picture
 from kappi_testkit.media.samples import encode, quadrants
 
 pytestmark = pytest.mark.integration
@@ -58,9 +59,11 @@ class Guest:
         assert answer.status == 201, answer.body
         return answer.json["uploads"][0]
 
-    async def post(self, body: bytes = JPEG, *, headers: Mapping[str, str] | None = None) -> Answer:
+    async def post(
+        self, body: bytes = JPEG, *, filename: str = "a.jpg", headers: Mapping[str, str] | None = None
+    ) -> Answer:
         path = f"/v1/galleries/{self.gallery.id}/media"
-        return await self.ask("POST", path, **posted(body, headers or {}))
+        return await self.ask("POST", path, **posted(body, headers or {}, filename=filename))
 
     async def add(self, client: Client, body: bytes = JPEG) -> Any:
         """Uploads a file and returns its item."""
@@ -77,9 +80,10 @@ class Guest:
         return [item["id"] for item in answer.json["items"]]
 
 
-def posted(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def posted(body: bytes, headers: Mapping[str, str], *, filename: str = "a.jpg") -> dict[str, Any]:
     """Returns a request with a form that holds a file."""
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    field = f'Content-Disposition: form-data; name="file"; filename="{filename}"'
+    head = b"--b\r\n" + field.encode() + b"\r\n\r\n"
     form = {"content-type": "multipart/form-data; boundary=b", **headers}
     return {"raw": head + body + b"\r\n--b--\r\n", "headers": form}
 
@@ -266,6 +270,113 @@ async def test_a_drop_shows_each_contributor_its_own_items(
         for hidden in (await mary.ask("GET", path), await http("GET", path, grant=drop.grant("view"))):
             assert outcome(hidden) == (404, "media_not_found")
         assert (await http("GET", path, grant=gallery.grant("view"))).status < 400  # it is open again
+
+
+async def test_the_tag_of_a_drop_tells_nothing_of_what_others_add(
+    client: Client, gallery: Gallery, guest: Make
+) -> None:
+    drop = gallery.changed(contributions="drop")
+    grace, mary = guest("Grace", of=drop), guest("Mary", of=drop)
+    added = await grace.add(client)
+
+    async def tags() -> tuple[str, str]:
+        answers = await client.view(drop), await grace.ask("GET", f"/v1/g/{CODE}")
+        return answers[0].headers["etag"], answers[1].headers["etag"]
+
+    before = await tags()
+    others = await mary.add(client)
+    await client.upload(drop, JPEG)
+    assert (await mary.ask("PATCH", f"/v1/media/{others['id']}", body={"caption": "Mine"})).status == 200
+    assert await tags() == before
+    again = await grace.ask("GET", f"/v1/g/{CODE}", headers={"If-None-Match": before[1]})
+    assert again.status == 304
+    seen = {before[1]}
+    for change in (
+        grace.ask("PATCH", f"/v1/media/{added['id']}", body={"caption": "Mine"}),
+        grace.add(client, JPEG + b"\0"),
+        grace.ask("DELETE", f"/v1/media/{added['id']}"),
+    ):
+        await change
+        viewers, own = await tags()
+        assert viewers == before[0]
+        assert own not in seen
+        seen.add(own)
+    await grace.shown()
+
+
+async def test_an_archive_of_a_drop_waits_for_no_copies_of_others(
+    client: Client,
+    gallery: Gallery,
+    guest: Make,
+    worker: Worker,
+    database: Database,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    drop = gallery.changed(contributions="drop", location_free=True)
+    grace, mary = guest("Grace", of=drop), guest("Mary", of=drop)
+    added = await grace.add(client)
+    await mary.add(client)
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    archive = f"/v1/g/{CODE}/archive"
+
+    async def copied() -> list[str]:
+        rows = await database.hot.fetch("SELECT media_id FROM location_free_copies")
+        claimed = await database.hot.fetch("SELECT media_id FROM rendition_claims")
+        return [str(row[0]) for row in rows + claimed]
+
+    for nothing in (
+        await client.http("GET", archive, grant=drop.grant("view")),
+        await guest(of=drop).ask("GET", archive),
+    ):
+        assert outcome(nothing) == (409, "archive_empty")
+    assert await copied() == []
+    assert names_in(await grace.ask("GET", archive)) == ["a.jpg"]
+    assert await copied() == [added["id"]]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"capped": True, "downloads_capped": True}, {"location_free": True}],
+    ids=["capped", "placeless"],
+)
+async def test_answers_to_a_contributor_lead_to_what_its_views_lead_to(
+    client: Client, gallery: Gallery, guest: Make, terms: dict[str, bool]
+) -> None:
+    """An answer must not hand out what a cap counts, or the place that the gallery hides."""
+    grace = guest(of=gallery.changed(**terms))
+    shown = [await grace.add(client), (await grace.post()).json]
+    changed = await grace.ask("PATCH", f"/v1/media/{shown[0]['id']}", body={"caption": "Mine"})
+    for item in (*shown, changed.json):
+        seen = (await grace.ask("GET", f"/v1/media/{item['id']}")).json
+        assert (item["original"], item["gps"]) == (seen["original"], seen["gps"])
+        if "capped" in terms:
+            assert f"/v1/media/{item['id']}/download?" in item["original"]["url"]
+        else:
+            assert item["original"] is None
+
+
+async def test_halves_of_a_live_photo_are_paired_within_one_contributor(
+    guest: Make,
+    client: Client,
+    gallery: Gallery,
+    worker: Worker,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    grace, mary = guest("Grace"), guest("Mary")
+    own = await client.upload(gallery, live_picture("A-1"))
+    picture = (await grace.post(live_picture("A-1"))).json
+    others = (await mary.post(live_film("A-1"), filename="b.mov")).json
+    film = (await grace.post(live_film("A-1"), filename="b.mov")).json
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    view = (await client.view(gallery)).json
+    assert {item["id"]: item["live_partner_id"] for item in view["items"]} == {
+        own["id"]: None,
+        picture["id"]: film["id"],
+        others["id"]: None,
+        film["id"]: picture["id"],
+    }
 
 
 def names_in(answer: Answer) -> list[str]:
