@@ -221,21 +221,20 @@ async def note_face(
     *,
     location_free: bool,
     closed: bool,
-    contributions_closed: bool,
+    contributions_closed: bool | None,
     version: int,
 ) -> None:
     """Record what a gallery's viewers get, as of a version of the gallery; an older version changes nothing.
+    contributions_closed: None leaves it as it is.
 
     Nothing is recorded for a gallery that holds nothing yet: links read it, whose creation records it again,
     and uploads of contributors, whose grant tells it, too.
     """
+    face = {"location_free": location_free, "closed": closed, "face_version": version}
+    if contributions_closed is not None:
+        face["contributions_closed"] = contributions_closed
     await connection.execute(
         update(contents)
         .where(contents.c.gallery_id == gallery_id, contents.c.face_version < version)
-        .values(
-            location_free=location_free,
-            closed=closed,
-            contributions_closed=contributions_closed,
-            face_version=version,
-        )
+        .values(face)
     )

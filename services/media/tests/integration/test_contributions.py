@@ -23,6 +23,7 @@ from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_testkit.media.live_photos import live_film, live_picture
 from kappi_testkit.media.samples import encode, quadrants
+from msgspec.structs import replace
 
 pytestmark = pytest.mark.integration
 
@@ -693,6 +694,17 @@ async def test_other_changes_of_an_open_gallery_end_nothing(
     pending = await grace.signed()
     assert await client.put(pending, JPEG) == 200
     await tell(gallery.changed(contributions="drop", version=2).updated(clock()), sequence=2)
+    assert (await grace.ask("POST", f"/v1/uploads/{pending['id']}/complete")).status == 200
+
+
+async def test_a_change_told_by_an_older_release_ends_no_uploads(
+    client: Client, gallery: Gallery, guest: Make, clock: Clock, tell: Teller
+) -> None:
+    grace = guest()
+    pending = await grace.signed()
+    assert await client.put(pending, JPEG) == 200
+    older = replace(gallery.changed(version=2).updated(clock()), contributions=None)
+    await tell(older, sequence=2)
     assert (await grace.ask("POST", f"/v1/uploads/{pending['id']}/complete")).status == 200
 
 
