@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from kappi_chassis.clock import utc_now
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountDeleted, Event, ItemsReordered, MediaDeleted
@@ -38,6 +39,7 @@ def live() -> LiveStreams:
         per_gallery=2,
         most_waiting=4,
         changes_kept=10,
+        cipher=AESSIV(bytes(32)),
     )
     assert live.locate("c", begins=BEGINS, ends=ENDS) == ENDS
     return live
