@@ -46,9 +46,8 @@ async def migrate(package: str, url: str) -> None:
 def create_index_concurrently(
     name: str, table: str, columns: Sequence[str | TextClause], *, where: TextClause | None = None
 ) -> None:
-    """Builds an index while the table is read and written; called by a migration that does nothing else.
-
-    An index that an interrupted migration left is built anew.
+    """Builds an index while the table is read and written. What the migration did before is committed first,
+    so it must bear being repeated. An index that an interrupted migration left is built anew.
     """
     from alembic import op
 
