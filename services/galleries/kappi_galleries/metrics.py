@@ -24,7 +24,8 @@ EXPIRY_CLAIMS = Counter(
 CONTRIBUTORS = Counter(
     "kappi_galleries_contributors_total",
     "Contributors of galleries",
-    ("outcome",),  # added, refused (beyond the limit of the gallery), removed
+    # added, refused (beyond the limit of the gallery), removed, replaced (added nothing for a day)
+    ("outcome",),
 )
 CLAIMED = Counter("kappi_galleries_claimed_galleries_total", "Anonymous galleries that became an account's")
 ROTATED = Counter(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
@@ -76,9 +78,16 @@ def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str
 
 
 def build_live_streams(
-    settings: GatewaySettings, *, upstreams: Upstreams, cache: GrantCache, clock: Clock = utc_now
+    settings: GatewaySettings,
+    *,
+    upstreams: Upstreams,
+    cache: GrantCache,
+    secret: bytes,
+    clock: Clock = utc_now,
 ) -> LiveStreams:
-    """Builds the live streams. They are told nothing until a consumer of changes runs."""
+    """Builds the live streams. They are told nothing until a consumer of changes runs. secret: the same on
+    every gateway.
+    """
     return LiveStreams(
         reopen=CodeAccess(GrantClient(upstreams, lifetime=settings.grant_lifetime), cache=cache),
         clock=clock,
@@ -86,6 +95,7 @@ def build_live_streams(
         per_gallery=settings.live_streams_per_gallery,
         most_waiting=settings.live_queue,
         changes_kept=settings.live_changes_kept,
+        cipher=AESSIV(hmac.digest(secret, b"ids of live events", "sha256")),
     )
 
 

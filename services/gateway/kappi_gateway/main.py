@@ -29,7 +29,8 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)
     process.owns(upstreams)
     process.health.add("upstreams", upstreams.check_any)
-    live = build_live_streams(settings, upstreams=upstreams, cache=cache)
+    secret = platform.internal_secret[0].get_secret_value().encode() if platform.internal_secret else b""
+    live = build_live_streams(settings, upstreams=upstreams, cache=cache, secret=secret)
     changes = GalleryChanges(KafkaConnection.from_settings(platform), cache, live)
     process.runs("changes", changes.run)
     process.runs("live", live.run)

@@ -13,7 +13,7 @@ PROMISES_REFUSED = Counter(
 CONTRIBUTIONS_REFUSED = Counter(
     "kappi_media_contributions_refused_total",
     "Batches of contributors refused because they exceed a limit",
-    ("whose",),  # contributor, gallery: the holder of the limit
+    ("whose",),  # contributor, gallery, pending_address, pending_gallery: the holder of the limit
 )
 PARTS_SIGNED = Counter("kappi_media_parts_signed_total", "Signed URLs of parts that were issued")
 MULTIPARTS_BEGUN = Counter(

@@ -86,6 +86,37 @@ class MediaSettings(DatabaseSettings):
         default=5_000, ge=1, description="Files that all contributors of one gallery may have added to it"
     )
     contributed_bytes_per_gallery: int = Field(default=100 << 30, ge=1, description="Bytes of these files")
+    contributed_pending_files_per_address: int = Field(
+        default=1_000,
+        ge=1,
+        description="Uploads of contributors from one client address, in all galleries, that are reserved "
+        "and not completed; with the limits below, a stranger with a public code cannot use up the quota "
+        "of an account by reservations alone; more are answered 429 `too_much_promised`",
+    )
+    contributed_pending_bytes_per_address: int = Field(
+        default=10 << 30, ge=1, description="Bytes of these uploads, as declared"
+    )
+    contributed_pending_files_per_gallery: int = Field(
+        default=2_000,
+        ge=1,
+        description="Uploads of contributors to one gallery that are reserved and not completed",
+    )
+    contributed_pending_bytes_per_gallery: int = Field(
+        default=20 << 30, ge=1, description="Bytes of these uploads, as declared"
+    )
+    contributed_pending_quota_percent: int = Field(
+        default=25,
+        ge=1,
+        le=100,
+        description="Part of the quota of a gallery's owner, in percent, that these bytes may take at most",
+    )
+    contributed_pending_lifetime: timedelta = Field(
+        default=timedelta(hours=12),
+        gt=timedelta(0),
+        description="Time after which an upload of a contributor that was not completed is abandoned, if "
+        "`KAPPI_MEDIA_UPLOAD_LIFETIME` or `…_MULTIPART_UPLOAD_LIFETIME` is not shorter; until then it counts "
+        "for the owner's quota",
+    )
     download_lifetime: timedelta = Field(
         default=timedelta(minutes=10),
         description="Least time that every signed download URL is valid when it is issued",
@@ -277,6 +308,16 @@ class MediaSettings(DatabaseSettings):
                 self.contributed_files_per_contributor, self.contributed_bytes_per_contributor
             ),
             gallery=ReservationBudget(self.contributed_files_per_gallery, self.contributed_bytes_per_gallery),
+            pending=ReservationBudgets(
+                address=ReservationBudget(
+                    self.contributed_pending_files_per_address, self.contributed_pending_bytes_per_address
+                ),
+                gallery=ReservationBudget(
+                    self.contributed_pending_files_per_gallery, self.contributed_pending_bytes_per_gallery
+                ),
+            ),
+            pending_quota_percent=self.contributed_pending_quota_percent,
+            pending_lifetime=self.contributed_pending_lifetime,
         )
 
     @property

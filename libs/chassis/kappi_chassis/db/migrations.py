@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, MetaData, pool
+from sqlalchemy import Connection, MetaData, TextClause, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATION_LOCK = 0x6B61_7070_69  # one migrator at a time, whichever starts first
+_LOCK_POLL_S = 0.2
 _one_at_a_time = threading.Lock()  # Alembic keeps the current migration in module globals
 
 
@@ -40,6 +43,28 @@ async def migrate(package: str, url: str) -> None:
     await asyncio.to_thread(upgrade)
 
 
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str | TextClause], *, where: TextClause | None = None
+) -> None:
+    """Builds an index while the table is read and written. What the migration did before is committed first,
+    so it must bear being repeated. An index that an interrupted migration left is built anew.
+    """
+    from alembic import op
+
+    with op.get_context().autocommit_block():
+        op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, columns, postgresql_where=where, postgresql_concurrently=True)
+
+
+def validate_check(name: str, table: str) -> None:
+    """Checks the rows that were there before a constraint that was added NOT VALID. The table is read and
+    written meanwhile, if the constraint was added by an earlier migration.
+    """
+    from alembic import op
+
+    op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+
 def run_env(metadata: MetaData) -> None:
     """Runs the migrations: the body of every service's `migrations/env.py`.
 
@@ -50,8 +75,11 @@ def run_env(metadata: MetaData) -> None:
     url: str = context.config.attributes["url"]
 
     def apply(connection: Connection) -> None:
-        # The session holds the lock and ends with the migrations.
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        # The session holds the lock and ends with the migrations. A statement that waited for it would be a
+        # transaction that building an index concurrently waits for.
+        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})").scalar():
+            connection.commit()
+            time.sleep(_LOCK_POLL_S)
         connection.commit()
         context.configure(
             connection=connection,

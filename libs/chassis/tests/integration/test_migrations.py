@@ -32,6 +32,14 @@ def downgrade():
 """
 
 
+_INDEX = """
+from kappi_chassis.db.migrations import create_index_concurrently
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+def upgrade():
+    create_index_concurrently("ix_migrated_id", "migrated", ["id"])
+"""
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"made_up_{uuid4().hex}"
@@ -64,19 +72,42 @@ def awkward_url(database_url: str) -> Iterator[str]:
 
 
 async def test_concurrent_migrators_migrate_once(package: str, awkward_url: str) -> None:
+    folder = Path(next(path for path in sys.path if path.endswith("100% awkward")))
+    (folder / package / "migrations/versions/0002_index.py").write_text(_INDEX)
     script = (
         "import asyncio, sys; sys.path.insert(0, sys.argv[3]);"
         "from kappi_chassis.db.migrations import migrate; asyncio.run(migrate(sys.argv[1], sys.argv[2]))"
     )
-    folder = next(path for path in sys.path if path.endswith("100% awkward"))
     others = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", script, package, awkward_url, folder)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, package, awkward_url, str(folder))
         for _ in range(2)
     ]
     await asyncio.gather(migrate(package, awkward_url), migrate(package, awkward_url))
     assert [await other.wait() for other in others] == [0, 0]
     connection = await asyncpg.connect(awkward_url)
     assert await connection.fetchval("SELECT count(*) FROM migrated") == 0
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_migrated_id'::regclass"
+    assert await connection.fetchval(valid)
+    await connection.close()
+
+
+async def test_an_index_whose_building_was_interrupted_is_built_anew(package: str, awkward_url: str) -> None:
+    await migrate(package, awkward_url)
+    folder = Path(next(path for path in sys.path if path.endswith("100% awkward")))
+    unique = _INDEX.replace('["id"])', '["id"], where=text("1 / id > 0"))').replace(
+        "\nrevision", "\nfrom sqlalchemy import text\nrevision"
+    )
+    index = folder / package / "migrations/versions/0002_index.py"
+    index.write_text(unique)
+    connection = await asyncpg.connect(awkward_url)
+    await connection.execute("INSERT INTO migrated VALUES (0)")
+    with pytest.raises(DBAPIError):
+        await migrate(package, awkward_url)
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_migrated_id'::regclass"
+    assert await connection.fetchval(valid) is False
+    index.write_text(_INDEX)
+    await migrate(package, awkward_url)
+    assert await connection.fetchval(valid)
     await connection.close()
 
 

@@ -23,7 +23,8 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     location_free: viewers get copies of originals without the place of capture. closed: the content is not
     shown, because an administrator took the gallery down or suspended its owner. contributions: whether
-    holders of the code may add items; `closed` ends pending uploads of contributors.
+    holders of the code may add items; `closed` ends pending uploads of contributors, null or absent (from an
+    older release) changes nothing.
     """
 
     aggregate: ClassVar[str] = "gallery_id"
@@ -34,7 +35,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: Instant
     location_free: bool = False
     closed: bool = False
-    contributions: Contributions = "closed"
+    contributions: Contributions | None = None
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):

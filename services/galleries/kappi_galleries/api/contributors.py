@@ -26,7 +26,7 @@ from kappi_galleries.api.contributors_schemas import (
 )
 from kappi_galleries.api.galleries import GalleryIdPath
 from kappi_galleries.domain.contributors import Contributor
-from kappi_galleries.errors import GalleryNotFound
+from kappi_galleries.errors import ContributionsClosed, GalleryNotFound
 from kappi_galleries.repository.contributors import ContributorQueries
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.access import read_managed
@@ -127,7 +127,7 @@ class ContributorApi:
     async def _opened_by(self, request: Request, code: str) -> UUID:
         """Returns the gallery of the grant to view that the gateway obtained for the code, and the password.
 
-        Raises Unauthenticated, GrantInvalid, GalleryNotFound.
+        Raises Unauthenticated, GrantInvalid, GalleryNotFound, ContributionsClosed.
         """
         token = request.headers.get(GRANT_HEADER)
         if not token:
@@ -135,6 +135,8 @@ class ContributorApi:
         grant = await self._grants.open(token)
         if grant.gallery.code != code:
             raise GalleryNotFound
+        if grant.gallery.contributions == "closed":  # without a transaction that locks the gallery
+            raise ContributionsClosed
         return grant.gallery_id
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.contributors import Contributor, ContributorId, ListedContributor
 from kappi_galleries.domain.galleries import Gallery, GalleryId
-from kappi_galleries.models import contributors
+from kappi_galleries.models import contributors, gallery_items
 from kappi_galleries.repository.galleries import GALLERY_COLUMNS
 
 _BY_KEY: Final = f"""
@@ -90,6 +90,31 @@ class ContributorRows:
             )
         )
         row = found.one_or_none()
+        return None if row is None else Contributor(**row._mapping)
+
+    async def take_unused(self, gallery_id: GalleryId, *, before: datetime) -> Contributor | None:
+        """Delete the oldest contributor that was added before the instant and added no item. Returns it.
+
+        Its row does not stay: it has no items to delete later, and strangers could make any number of rows.
+        """
+        items = select(gallery_items.c.media_id).where(gallery_items.c.contributor_id == contributors.c.id)
+        oldest = (
+            select(contributors.c.id)
+            .where(
+                contributors.c.gallery_id == gallery_id,
+                contributors.c.removed_at.is_(None),
+                contributors.c.created_at < before,
+                ~items.exists(),
+            )
+            .order_by(contributors.c.id)
+            .limit(1)
+        )
+        taken = await self._connection.execute(
+            delete(contributors)
+            .where(contributors.c.id == oldest.scalar_subquery())
+            .returning(*(contributors.c[name] for name in _STORED))
+        )
+        row = taken.one_or_none()
         return None if row is None else Contributor(**row._mapping)
 
     async def remove(self, contributor_id: ContributorId, *, removed_at: datetime, version: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from kappi_chassis.clock import Clock, NewId
@@ -13,6 +15,7 @@ from kappi_contracts.events import ContributorRemoved
 from kappi_galleries import metrics
 from kappi_galleries.domain.contributors import Contributor, ContributorId
 from kappi_galleries.domain.credentials import new_access_key
+from kappi_galleries.domain.galleries import GalleryId
 from kappi_galleries.errors import (
     ContributionsClosed,
     ContributorNotFound,
@@ -22,6 +25,9 @@ from kappi_galleries.errors import (
 from kappi_galleries.repository.contributors import ContributorRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import Manager, key_hash_of, lock_managed
+
+UNUSED_AFTER: Final = timedelta(days=1)
+"""The age from which a contributor without items gives its place to a new one, where all are taken."""
 
 
 class AddContributor:
@@ -56,7 +62,8 @@ class AddContributor:
             if gallery.contributions == "closed":
                 raise ContributionsClosed
             rows = ContributorRows(unit.connection)
-            if await rows.count(gallery.id) >= self._most:
+            is_full = await rows.count(gallery.id) >= self._most
+            if is_full and not await self._made_room(unit, gallery.id, now):
                 metrics.CONTRIBUTORS.labels("refused").inc()
                 raise TooManyContributors(f"It has {self._most}. Its manager may remove some.")
             contributor = Contributor(
@@ -68,6 +75,21 @@ class AddContributor:
             return render(contributor, key)
 
         return await answer_once(self._outbox, call, act)
+
+    async def _made_room(self, unit: UnitOfWork, gallery_id: GalleryId, now: datetime) -> bool:
+        """Removes a contributor that added nothing. Returns False when there is none.
+
+        Keys cost nothing, so the places would otherwise be taken once and for all.
+        """
+        unused = await ContributorRows(unit.connection).take_unused(gallery_id, before=now - UNUSED_AFTER)
+        if unused is None:
+            return False
+        event = ContributorRemoved(
+            contributor_id=unused.id, gallery_id=gallery_id, items_deleted=False, removed_at=now
+        )
+        await unit.publish(event, sequence=unused.version + 1)
+        metrics.CONTRIBUTORS.labels("replaced").inc()
+        return True
 
 
 class RemoveContributor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -85,6 +85,21 @@ def outcome(answer: Any) -> tuple[int, str]:
 def path(gallery: Any, contributor: Any = None) -> str:
     every = f"{GALLERIES}/{gallery['id']}/contributors"
     return every if contributor is None else f"{every}/{contributor['id']}"
+
+
+def ready(gallery: Any, media_id: UUID, contributor: Any, *, at: datetime) -> MediaReady:
+    return MediaReady(
+        media_id=media_id,
+        gallery_id=UUID(gallery["id"]),
+        kind="image",
+        content_type="image/jpeg",
+        size_bytes=1_000,
+        width=1,
+        height=1,
+        duration_ms=None,
+        ready_at=at,
+        contributor_id=None if contributor is None else UUID(contributor["id"]),
+    )
 
 
 async def test_contributions_are_closed_unless_the_manager_opens_them(
@@ -194,6 +209,35 @@ async def test_a_gallery_has_a_limited_number_of_contributors(
     assert (await ask()).status == 201
 
 
+async def test_places_that_were_not_used_for_a_day_are_given_to_others(
+    make_http: Any,
+    make_gallery: Any,
+    granted: Any,
+    clock: Any,
+    by_key: Any,
+    processor: Any,
+    record: Any,
+    published: Any,
+    database: Any,
+) -> None:
+    gallery, few = await make_gallery(), make_http(contributors_per_gallery=2)
+
+    async def ask() -> Any:
+        headers = await granted(gallery["code"])
+        return await few("POST", f"/v1/g/{gallery['code']}/contributors", headers=headers)
+
+    used, unused = (await ask()).json, (await ask()).json
+    await processor.process(record(ready(gallery, uuid4(), used, at=clock.now), sequence=2))
+    assert outcome(await ask()) == (409, "too_many_contributors")
+    await database.hot.execute("UPDATE contributors SET created_at = created_at - interval '1 day 1 second'")
+    assert (await ask()).status == 201
+    assert outcome(await ask()) == (409, "too_many_contributors")
+    assert (await by_key(used["contributor_key"])).status == 200
+    assert (await by_key(unused["contributor_key"])).status != 200
+    told = [data for topic, _, data in await published() if topic == "ContributorRemoved"]
+    assert [(data["contributor_id"], data["items_deleted"]) for data in told] == [(unused["id"], False)]
+
+
 async def test_a_key_is_exchanged_for_a_grant_that_names_the_contributor(
     make_gallery: Any, join: Any, by_key: Any, opened: Any, account: Any
 ) -> None:
@@ -265,25 +309,11 @@ async def test_the_manager_lists_contributors_with_what_they_added(
     added = [(await join(gallery, name=name)).json for name in ("Ada", "Grace", "Mary")]
     own, deleted, moved = uuid4(), uuid4(), uuid4()
 
-    def ready(media_id: UUID, contributor: Any) -> Any:
-        return MediaReady(
-            media_id=media_id,
-            gallery_id=UUID(gallery["id"]),
-            kind="image",
-            content_type="image/jpeg",
-            size_bytes=1_000,
-            width=1,
-            height=1,
-            duration_ms=None,
-            ready_at=clock.now,
-            contributor_id=None if contributor is None else UUID(contributor["id"]),
-        )
-
     for media_id, contributor in (
         *((uuid4(), added[0]), (uuid4(), added[0]), (own, None)),
         *((deleted, added[1]), (moved, added[1]), (uuid4(), added[1])),
     ):
-        await processor.process(record(ready(media_id, contributor), sequence=2))
+        await processor.process(record(ready(gallery, media_id, contributor, at=clock.now), sequence=2))
     there = {"gallery_id": UUID(gallery["id"])}
     gone = MediaDeleted(media_id=deleted, reason="requested", deleted_at=clock.now, **there)
     await processor.process(record(gone, sequence=3))

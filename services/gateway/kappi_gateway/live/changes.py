@@ -21,8 +21,6 @@ from kappi_contracts.events import (
 
 ITEM_READY, ITEM_DELETED = "item_ready", "item_deleted"
 GALLERY_UPDATED, GALLERY_DELETED = "gallery_updated", "gallery_deleted"
-OF_GALLERY = frozenset({GALLERY_UPDATED, GALLERY_DELETED})
-"""The changes that name no item."""
 RESET = "reset"
 
 _encode = msgspec.json.Encoder().encode
@@ -40,6 +38,11 @@ class Change:
     subject_id: UUID | None
     kind: str
     body: bytes
+
+    @property
+    def is_of_gallery(self) -> bool:
+        """Whether it tells nothing of items, not even that they were put into another order."""
+        return self.subject_id == self.gallery_id
 
 
 def changes_of(event: Event) -> Iterator[Change]:

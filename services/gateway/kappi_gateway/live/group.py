@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from kappi_gateway.live.changes import OF_GALLERY
 from kappi_gateway.live.recent_changes import Recorded
 from kappi_gateway.live.stream import End, Stream
 
@@ -42,7 +41,7 @@ class Group:
             stream.end(reason)
 
     def shows(self, recorded: Recorded) -> bool:
-        return not self.hides_items or recorded.change.kind in OF_GALLERY
+        return not self.hides_items or recorded.change.is_of_gallery
 
     def end_those_of(self, code: str, reason: End) -> None:
         """Ends the streams that came with a code alone."""

@@ -1,7 +1,8 @@
 """How far the topics were read, as an event id that means the same on every gateway.
 
 The events of one gallery are spread over the partitions of several topics, so one number cannot say what a
-client has seen. The id is the list of the next offset of every partition.
+client has seen. The id is the list of the next offset of every partition, encrypted, because it counts what
+happens in the whole installation.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import blake2b
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 Partition = tuple[str, int]
 """A topic and the number of a partition."""
@@ -21,16 +25,18 @@ _LONGEST_NUMBER = 9
 class Positions:
     """The next offset of each partition.
 
-    An id begins with a digest of the cluster and its partitions. An id of another cluster, or from before a
-    topic got more partitions, is therefore not read.
+    An id is bound to a digest of the cluster and its partitions. An id of another cluster, or from before a
+    topic got more partitions, is therefore not read. cipher: of ids, the same on every gateway; it needs no
+    random number, so equal offsets have the same id.
     """
 
-    def __init__(self, cluster_id: str, offsets: Mapping[Partition, int]) -> None:
+    def __init__(self, cluster_id: str, offsets: Mapping[Partition, int], *, cipher: AESSIV) -> None:
         partitions = sorted((topic, number) for topic, number in offsets)
         named = repr((cluster_id, partitions)).encode()
         self.epoch = blake2b(named, digest_size=_EPOCH_BYTES).digest()
         self.index_of = {partition: index for index, partition in enumerate(partitions)}
         self.next = [offsets[partition] for partition in partitions]
+        self._cipher = cipher
         self._id: bytes | None = None
 
     def offset_of(self, partition: Partition) -> int:
@@ -45,7 +51,7 @@ class Positions:
         """Returns the id of all that was read."""
         if self._id is None:
             numbers = b"".join(_written(number) for number in self.next)
-            self._id = urlsafe_b64encode(self.epoch + numbers).rstrip(b"=")
+            self._id = urlsafe_b64encode(self._cipher.encrypt(numbers, [self.epoch])).rstrip(b"=")
         return self._id
 
     def read(self, event_id: bytes) -> list[int] | None:
@@ -54,11 +60,9 @@ class Positions:
             return None
         try:
             content = urlsafe_b64decode(event_id + b"=" * (-len(event_id) % 4))
-        except ValueError:
+            offsets = _read(self._cipher.decrypt(content, [self.epoch]))
+        except (ValueError, InvalidTag):
             return None
-        if content[:_EPOCH_BYTES] != self.epoch:
-            return None
-        offsets = _read(content[_EPOCH_BYTES:])
         return offsets if offsets is not None and len(offsets) == len(self.next) else None
 
 

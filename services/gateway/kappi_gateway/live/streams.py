@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import Problem
 from kappi_contracts.envelope import Envelope
@@ -53,6 +54,7 @@ class LiveStreams:
 
     heartbeat: time between two heartbeats of a stream. per_gallery: streams of one gallery at once.
     most_waiting: chunks that may wait for a slow client. changes_kept: recent changes of all galleries.
+    cipher: of the ids of events, as in `Positions`.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class LiveStreams:
         per_gallery: int,
         most_waiting: int,
         changes_kept: int,
+        cipher: AESSIV,
     ) -> None:
         self._reopen = reopen
+        self._cipher = cipher
         self._clock = clock
         # Heartbeats of all streams at once would hold up every request, so each stream has one of some turns.
         turns = max(1, round(heartbeat.total_seconds()))
@@ -99,7 +103,7 @@ class LiveStreams:
         begins, ends: the first offset of each partition, and the one after its last. Reading continues where
         it stopped if the broker still has all records since; otherwise it begins anew, and all streams end.
         """
-        positions, former = Positions(cluster_id, ends), self._positions
+        positions, former = Positions(cluster_id, ends, cipher=self._cipher), self._positions
         if former is not None and former.epoch == positions.epoch:
             offsets = {partition: former.offset_of(partition) for partition in ends}
             if all(begins[partition] <= offset <= ends[partition] for partition, offset in offsets.items()):
@@ -222,9 +226,10 @@ class LiveStreams:
         if seen is None or any(offset > here for offset, here in zip(seen, positions.next, strict=True)):
             return None
         missed = self._recent.since(group.gallery_id, seen)
-        if missed is None or len(missed) > MOST_TOLD_AT_ONCE:
+        if missed is None:
             return None
-        return [recorded for recorded in missed if group.shows(recorded)]
+        shown = [recorded for recorded in missed if group.shows(recorded)]
+        return shown if len(shown) <= MOST_TOLD_AT_ONCE else None
 
     def _tell(self, recorded: Recorded, envelope: Envelope[Event]) -> None:
         group = self._groups.get(recorded.change.gallery_id)

@@ -46,7 +46,7 @@ async def make_stack() -> AsyncIterator[StackFactory]:
             upstreams = build_upstreams(configured)
             await upstreams.start()
             open_servers.push_async_callback(upstreams.close)
-            live = build_live_streams(configured, upstreams=upstreams, cache=cache)
+            live = build_live_streams(configured, upstreams=upstreams, cache=cache, secret=b"")
             await open_servers.enter_async_context(running(live.run))
             app = build_app(configured, upstreams=upstreams, cache=cache, live=live, monotonic=time)
             port = await open_servers.enter_async_context(serving(app))

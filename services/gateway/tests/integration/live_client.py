@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from kappi_chassis.clock import Clock, utc_now
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import (
@@ -46,6 +47,7 @@ def live_streams(*, reopen: Reopen = still_opens, clock: Clock = utc_now, **limi
         reopen=reopen,
         clock=clock,
         heartbeat=timedelta(seconds=15),
+        cipher=AESSIV(bytes(32)),
         **{"per_gallery": 10, "most_waiting": 4, "changes_kept": 100, **limits},
     )
 

@@ -61,6 +61,21 @@ def shown_only_of(grant: Grant) -> ContributorId | None:
     return NO_CONTRIBUTOR if grant.contributor is None else ContributorId(grant.contributor.id)
 
 
+def is_uploader(grant: Grant, *, added_by: UUID | None) -> bool:
+    """Whether the bearer of the grant counts as the uploader of an item. added_by: the item's contributor."""
+    return grant.allows("contribute") and (grant.contributor is None or grant.contributor.id == added_by)
+
+
+def is_told_no_places(grant: Grant) -> bool:
+    """Whether the bearer of the grant gets copies without the place, in place of originals."""
+    return grant.gallery.location_free and grant.right != "manage"
+
+
+def is_counted(grant: Grant) -> bool:
+    """Whether downloads of the grant's bearer count against a cap."""
+    return grant.gallery.downloads_capped and not grant.allows("manage")
+
+
 def party_of(grant: Grant) -> str:
     """Returns the name under which answers to repeated calls are stored.
 

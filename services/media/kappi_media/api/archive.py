@@ -21,8 +21,7 @@ from starlette.responses import Response
 
 from kappi_media import metrics
 from kappi_media.api import archive_operations
-from kappi_media.api.access import GrantGate, shown_only_of
-from kappi_media.api.items import is_counted
+from kappi_media.api.access import GrantGate, is_counted, shown_only_of
 from kappi_media.archive.conditions import Outcome, outcome
 from kappi_media.archive.continuations import Continuations
 from kappi_media.archive.layout import ArchiveLayout

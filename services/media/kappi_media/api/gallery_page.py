@@ -2,13 +2,18 @@
 
 One row decides whether the gallery exists and at which version. The body is a pure function of that version,
 the gallery's public data, what its tier shows, the requested page, the URLs' time bucket and their base URL.
-So it is cached, compressed.
+So it is cached, compressed. Where items are hidden, the shown items take the place of the version, which
+would tell how much others add.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
+from typing import Final, NamedTuple
+from uuid import UUID
 from zlib import crc32
 
 import msgspec
@@ -22,7 +27,7 @@ from kappi_media.api.item_fragments import ItemFragments
 from kappi_media.api.page_cache import PageCache
 from kappi_media.api.presentation import present_gallery
 from kappi_media.api.schemas import SharedGallery
-from kappi_media.domain.contributions import ContributorId
+from kappi_media.domain.contributions import NO_CONTRIBUTOR, ContributorId
 from kappi_media.domain.media import GalleryContents
 from kappi_media.domain.tiers import TierRules
 from kappi_media.signed_urls import DownloadUrls
@@ -60,6 +65,21 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class _Listed(NamedTuple):
+    """The items of a page, as in `PageOfVersions`. item_count: of all that are shown."""
+
+    versions: Sequence[tuple[UUID, int]]
+    next_after: bytes | None
+    item_count: int
+
+    @property
+    def digest(self) -> str:
+        return blake2b(_encoder.encode(self), digest_size=8).hexdigest()
+
+
+_NOTHING: Final = _Listed((), None, 0)
+
+
 class GalleryPages:
     """Returns encoded pages of galleries, from the cache where possible."""
 
@@ -80,20 +100,22 @@ class GalleryPages:
     async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
         """Returns the page. Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
         contents = await self._view.contents(gallery)
+        own = None if page.only_of is None else await self._listed(gallery, contents, page)
+        state = contents.version if own is None else own.digest
         as_of, base_url = self._urls.as_of(), told.get()
         # The tag is weak: the same page in another coding is the same page. The time bucket is part of it,
         # because a client must not keep a copy whose URLs expire, and so is the base URL, because the client
         # may have used another address earlier.
         seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
         seen_by = "" if page.only_of is None else f".{page.only_of.hex}"
-        moment = f"{contents.version}.{gallery.version}.{int(as_of.timestamp())}"
+        moment = f"{state}.{gallery.version}.{int(as_of.timestamp())}"
         etag = f'W/"{moment}.{rules.mark}{seen_from}{seen_by}"'
         if page.known_tags and names(page.known_tags, etag):
             metrics.VIEWS.labels("not_modified").inc()
             return PageAnswer(None, etag)
         key = (
             gallery.id,
-            contents.version,
+            state,
             gallery.version,
             as_of,
             base_url,
@@ -108,7 +130,7 @@ class GalleryPages:
             metrics.VIEWS.labels("cached").inc()
             return PageAnswer(body, etag)
         body = await self._cache.build(
-            key, lambda: self._build(gallery, contents, page=page, as_of=as_of, rules=rules)
+            key, lambda: self._build(gallery, contents, own, page=page, as_of=as_of, rules=rules)
         )
         metrics.VIEWS.labels("built").inc()
         return PageAnswer(body, etag)
@@ -117,15 +139,13 @@ class GalleryPages:
         self,
         gallery: PublicGallery,
         contents: GalleryContents,
+        own: _Listed | None,
         *,
         page: PageRequest,
         as_of: datetime,
         rules: TierRules,
     ) -> bytes:
-        versions, next_after = await self._view.page(
-            gallery, after=page.after, limit=page.limit, only_of=page.only_of
-        )
-        item_count = await self._view.item_count(gallery, contents, only_of=page.only_of)
+        versions, next_after, item_count = own or await self._listed(gallery, contents, page)
         fragments = self._fragments[gallery.downloads_capped, gallery.location_free]
         shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
@@ -139,6 +159,15 @@ class GalleryPages:
             next_cursor=cursor_after_key(next_after),
         )
         return compress(_encoder.encode(document), page.coding)
+
+    async def _listed(self, gallery: PublicGallery, contents: GalleryContents, page: PageRequest) -> _Listed:
+        if page.only_of == NO_CONTRIBUTOR:
+            return _NOTHING
+        versions, next_after = await self._view.page(
+            gallery, after=page.after, limit=page.limit, only_of=page.only_of
+        )
+        count = await self._view.item_count(gallery, contents, only_of=page.only_of)
+        return _Listed(versions, next_after, count)
 
 
 def names(header: str, etag: str) -> bool:

@@ -16,17 +16,24 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import ClientAddresses, GrantGate, share_of, shown_only_of
+from kappi_media.api.access import (
+    ClientAddresses,
+    GrantGate,
+    is_counted,
+    is_told_no_places,
+    is_uploader,
+    share_of,
+    shown_only_of,
+)
 from kappi_media.api.content_negotiation import rendition_format
-from kappi_media.api.presentation import present_item, present_to_viewer
+from kappi_media.api.item_answers import ItemAnswers
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.api.redirects import redirect_to
 from kappi_media.api.schemas import ItemChanges
 from kappi_media.domain.contributions import ContributorId
-from kappi_media.domain.media import Description, GalleryId, MediaId, ServedVariant
+from kappi_media.domain.media import Description, GalleryId, MediaId
 from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendering.sizes import is_size
-from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.contributions import OwnContributions
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -50,8 +57,7 @@ class ItemApi:
         tier: GoverningTier,
         items: Items,
         renditions: Renditions,
-        urls: DownloadUrls,
-        counted_urls: DownloadUrls,
+        answers: ItemAnswers,
         recorder: AccessRecorder,
         addresses: ClientAddresses,
         own: OwnContributions,
@@ -62,8 +68,7 @@ class ItemApi:
         self._tier = tier
         self._items = items
         self._renditions = renditions
-        self._urls = urls
-        self._counted_urls = counted_urls
+        self._answers = answers
         self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
@@ -80,15 +85,9 @@ class ItemApi:
         grant = await self._gate.open(request, "view")
         await self._check_shown(grant, media_id)
         item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
-        variant = ServedVariant.ORIGINAL
-        if _is_told_no_places(grant):
-            variant = await self._items.gps_free_variant(item)
+        shown = await self._answers(item, grant)
         self._recorder("item_view", request, gallery_id=grant.gallery_id, media_id=media_id)
-        is_uploader = _is_uploader(grant, added_by=item.contributor_id)
-        present = present_item if is_uploader else present_to_viewer
-        rules = await self._tier.of(grant)
-        urls = self._counted_urls if is_counted(grant) else self._urls
-        return JsonResponse(present(item, urls, as_of=urls.as_of(), rules=rules, variant=variant))
+        return JsonResponse(shown)
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._open_own(request, media_id)
@@ -108,8 +107,7 @@ class ItemApi:
                 name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
             ),
         )
-        rules = await self._tier.of(grant)
-        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
+        return JsonResponse(await self._answers(item, grant))
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._open_own(request, media_id)
@@ -193,29 +191,16 @@ class ItemApi:
             await self._own.check_item(only_of, MediaId(media_id), GalleryId(grant.gallery_id))
 
     async def _download_for(self, grant: Grant, media_id: UUID) -> Callable[..., Awaitable[SignedUrl]]:
-        if _is_told_no_places(grant):
+        if is_told_no_places(grant):
             return self._items.download_location_free
         added_by = None
         if grant.contributor is not None:
             contributor_id = ContributorId(grant.contributor.id)
             if await self._own.has_item(contributor_id, MediaId(media_id), GalleryId(grant.gallery_id)):
                 added_by = contributor_id
-        is_uploader = _is_uploader(grant, added_by=added_by)
-        return self._items.download_as_uploader if is_uploader else self._items.download
-
-
-def _is_uploader(grant: Grant, *, added_by: UUID | None) -> bool:
-    """Whether the bearer of the grant counts as the uploader of an item. added_by: the item's contributor."""
-    return grant.allows("contribute") and (grant.contributor is None or grant.contributor.id == added_by)
-
-
-def _is_told_no_places(grant: Grant) -> bool:
-    return grant.gallery.location_free and grant.right != "manage"
-
-
-def is_counted(grant: Grant) -> bool:
-    """Whether downloads of the grant's bearer count against a cap."""
-    return grant.gallery.downloads_capped and not grant.allows("manage")
+        if is_uploader(grant, added_by=added_by):
+            return self._items.download_as_uploader
+        return self._items.download
 
 
 def _counted(response: Response, gallery_id: UUID, media_id: UUID) -> Response:

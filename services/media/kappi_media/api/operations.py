@@ -47,7 +47,8 @@ SIGN_BATCH: Final = documented(
         "owner until the upload is aborted or abandoned. Without an account they count towards a budget of "
         "the client's address and one of the gallery, until the upload is completed, or is aborted or "
         "expired and its URL has expired too. Above a budget, `too_much_promised` says how much is open. "
-        "What contributors add has limits of its own, per contributor and per gallery.\n\n"
+        "What contributors add has limits of its own, per contributor and per gallery, and what they did not "
+        "complete has one per address and per gallery, with the same code.\n\n"
         "With `Idempotency-Key` a retry gets the same uploads with new URLs, and no second set.",
         {201: answer("PromisedBatch", "The uploads, in the order of the files")},
         MalformedJson,

@@ -16,11 +16,10 @@ from kappi_media.api import small_upload_operations
 from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of
 from kappi_media.api.direct_upload.form_body import FormBody
 from kappi_media.api.direct_upload.json_body import JsonBody
-from kappi_media.api.presentation import present_item
+from kappi_media.api.item_answers import ItemAnswers
 from kappi_media.api.reading import pieces_of, uuid_of
 from kappi_media.domain.media import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
-from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.post_file import CallOf, FileOrder, PostedBody, PostFile
 
@@ -47,7 +46,7 @@ class SmallUploadApi:
         addresses: ClientAddresses,
         tier: GoverningTier,
         post: PostFile,
-        urls: DownloadUrls,
+        answers: ItemAnswers,
         calls: IdempotentCalls,
         max_file_bytes: int,
         at_once: int,
@@ -56,7 +55,7 @@ class SmallUploadApi:
         self._addresses = addresses
         self._tier = tier
         self._post = post
-        self._urls = urls
+        self._answers = answers
         self._calls = calls
         self._max_file_bytes = max_file_bytes
         self._turns = Turns(
@@ -85,8 +84,7 @@ class SmallUploadApi:
         )
         async with self._turns.taken():
             item = await self._post(order, body, self._call_of(request, grant))
-        shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
-        return json_response(_encoder.encode(shown), status=201)
+        return json_response(_encoder.encode(await self._answers(item, grant)), status=201)
 
     def _call_of(self, request: Request, grant: Grant) -> CallOf | None:
         scope = f"POST /v1/galleries/{grant.gallery_id}/media"

@@ -18,13 +18,13 @@ from starlette.responses import Response
 from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of
 from kappi_media.api.batches import read_batch
-from kappi_media.api.presentation import present_item, present_upload
+from kappi_media.api.item_answers import ItemAnswers
+from kappi_media.api.presentation import present_upload
 from kappi_media.api.reading import decode, read_body, uuid_of
 from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SignedParts
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
-from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.contributions import OwnContributions
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -57,7 +57,7 @@ class UploadApi:
         sign_parts: SignParts,
         complete: CompleteUpload,
         abort: AbortUpload,
-        urls: DownloadUrls,
+        answers: ItemAnswers,
         calls: IdempotentCalls,
     ) -> None:
         self._gate = gate
@@ -69,7 +69,7 @@ class UploadApi:
         self._sign_parts = sign_parts
         self._complete = complete
         self._abort = abort
-        self._urls = urls
+        self._answers = answers
         self._calls = calls
 
     def register(self, app: FastAPI) -> None:
@@ -146,9 +146,7 @@ class UploadApi:
         completion = decode(_completion, body) if body else None
         parts = (completion.parts if completion else None) or ()
         item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
-        rules = await self._tier.of(grant)
-        shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
-        return json_response(_encoder.encode(shown))
+        return json_response(_encoder.encode(await self._answers(item, grant)))
 
     async def abort(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")

@@ -23,6 +23,7 @@ from kappi_media.api.cover import CoverApi
 from kappi_media.api.gallery_items import GalleryItemsApi
 from kappi_media.api.gallery_page import GalleryPages
 from kappi_media.api.internal import InternalApi
+from kappi_media.api.item_answers import ItemAnswers
 from kappi_media.api.items import ItemApi, leads_to_rendition
 from kappi_media.api.library import LibraryApi
 from kappi_media.api.links import LinkApi
@@ -220,7 +221,7 @@ def _uploads(shared: _Shared) -> UploadApi:
         ),
         complete=build_complete(deps),
         abort=build_abort(deps),
-        urls=shared.urls,
+        answers=_answers(shared),
         calls=shared.calls,
     )
 
@@ -231,7 +232,7 @@ def _small_uploads(shared: _Shared) -> SmallUploadApi:
         addresses=shared.addresses,
         tier=shared.tier,
         post=build_post_file(shared.deps, shared.settings),
-        urls=shared.urls,
+        answers=_answers(shared),
         calls=shared.calls,
         max_file_bytes=shared.settings.small_upload_bytes,
         at_once=shared.settings.small_uploads_at_once,
@@ -256,27 +257,35 @@ def _bulk(shared: _Shared, wake_mover: Callable[[], None]) -> BulkApi:
 
 
 def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
-    deps, urls = shared.deps, shared.urls
-    queries = ItemQueries(deps.database)
-    items = Items(
-        queries,
-        urls=urls,
+    deps = shared.deps
+    return ItemApi(
+        shared.gate,
+        tier=shared.tier,
+        items=_items_of(shared),
+        renditions=_renditions(shared, make),
+        answers=_answers(shared),
+        recorder=shared.recorder,
+        addresses=shared.addresses,
+        own=OwnContributions(ContributionQueries(deps.database)),
+    )
+
+
+def _items_of(shared: _Shared) -> Items:
+    deps = shared.deps
+    return Items(
+        ItemQueries(deps.database),
+        urls=shared.urls,
         copies=shared.copies,
         outbox=deps.outbox,
         clock=deps.clock,
         counted=shared.counted,
         facts=shared.facts,
     )
-    return ItemApi(
-        shared.gate,
-        tier=shared.tier,
-        items=items,
-        renditions=_renditions(shared, make),
-        urls=urls,
-        counted_urls=shared.counted_urls,
-        recorder=shared.recorder,
-        addresses=shared.addresses,
-        own=OwnContributions(ContributionQueries(deps.database)),
+
+
+def _answers(shared: _Shared) -> ItemAnswers:
+    return ItemAnswers(
+        _items_of(shared), tier=shared.tier, urls=shared.urls, counted_urls=shared.counted_urls
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal, NamedTuple, NewType
 from uuid import UUID
 
-from kappi_media.domain.media import ReservationBudget
+from kappi_media.domain.media import ReservationBudget, ReservationBudgets
 
 ContributorId = NewType("ContributorId", UUID)
 
@@ -28,15 +29,32 @@ class Contributor(NamedTuple):
 class ContributionLimits(NamedTuple):
     """The files and bytes that may be added, pending uploads included. contributor: by one contributor.
     gallery: by all contributors of one gallery.
+
+    pending: of these, those that are not completed, for a client address in all galleries, and for a gallery.
+    pending_quota_percent: of the quota of the gallery's owner, for the pending bytes of a gallery.
+    pending_lifetime: until an upload of a contributor that was not completed is abandoned.
     """
 
     contributor: ReservationBudget
     gallery: ReservationBudget
+    pending: ReservationBudgets
+    pending_quota_percent: int
+    pending_lifetime: timedelta
+
+    def pending_of_gallery(self, quota_bytes: int | None) -> ReservationBudget:
+        """Returns what may be pending in one gallery. quota_bytes: of its owner; None for no limit."""
+        files, size_bytes = self.pending.gallery
+        if quota_bytes is not None:
+            size_bytes = min(size_bytes, quota_bytes * self.pending_quota_percent // 100)
+        return ReservationBudget(files, size_bytes)
 
 
 class ContributionLimitReached(NamedTuple):
-    """The limit that a batch of a contributor exceeds. held: what counts against it now."""
+    """The limit that a batch of a contributor exceeds. held: what counts against it now.
 
-    whose: Literal["contributor", "gallery"]
+    whose: the holder of the limit; the last two have one on what is not completed.
+    """
+
+    whose: Literal["contributor", "gallery", "pending_address", "pending_gallery"]
     held: ReservationBudget
     limit: ReservationBudget

@@ -22,6 +22,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kappi_media.models.base import metadata
 
+_CONTRIBUTED = text("contributor_id IS NOT NULL AND state = 'pending'")
+
 uploads = Table(
     "uploads",
     metadata,
@@ -61,11 +63,9 @@ uploads = Table(
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
     CheckConstraint("size_bytes > 0", name="size_positive"),
     Index("ix_uploads_gallery_id", "gallery_id"),
-    Index(
-        "ix_uploads_contributor",
-        *("gallery_id", "contributor_id"),
-        postgresql_where=text("contributor_id IS NOT NULL"),
-    ),
+    # Pending uploads of contributors alone: they are summed up while the gallery's row is locked.
+    Index("ix_uploads_contributed", "gallery_id", "contributor_id", postgresql_where=_CONTRIBUTED),
+    Index("ix_uploads_contributed_address", "uploader_address", postgresql_where=_CONTRIBUTED),
     Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
 )
 

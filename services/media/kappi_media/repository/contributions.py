@@ -2,6 +2,7 @@
 
 There are no counters: the limits are small enough that the rows themselves are summed up, under the lock of
 the gallery's row in `contents`. So no way in which an upload or an item ends can leave a wrong count.
+Rejected items stay, so they count as files: nothing else would bound their number.
 """
 
 from __future__ import annotations
@@ -23,23 +24,32 @@ from kappi_media.domain.contributions import (
     Contributor,
     ContributorId,
 )
-from kappi_media.domain.media import AccountId, GalleryId, MediaId, ReservationBudget, UploadId
+from kappi_media.domain.media import AccountId, AddressId, GalleryId, MediaId, ReservationBudget, UploadId
+from kappi_media.domain.shares import address_party
 from kappi_media.models.gallery import contents, removed_contributors
 from kappi_media.repository.bulk import HeldItem
 
 _MAKE_HOME = "INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _HOLD_HOME = "SELECT contributions_closed, face_version FROM contents WHERE gallery_id = $1 FOR UPDATE"
+# An address may add to several galleries at once.
+_HOLD_ADDRESS = "SELECT pg_advisory_xact_lock($1)"
 _HELD = """
 SELECT EXISTS (SELECT FROM removed_contributors WHERE contributor_id = $2) AS removed,
   count(*) FILTER (WHERE contributor_id = $2) AS contributor_files,
   coalesce(sum(size_bytes) FILTER (WHERE contributor_id = $2), 0)::bigint AS contributor_bytes,
-  count(*) AS gallery_files, coalesce(sum(size_bytes), 0)::bigint AS gallery_bytes
+  count(held.size_bytes) AS gallery_files, coalesce(sum(size_bytes), 0)::bigint AS gallery_bytes,
+  count(*) FILTER (WHERE pending) AS pending_gallery_files,
+  coalesce(sum(size_bytes) FILTER (WHERE pending), 0)::bigint AS pending_gallery_bytes,
+  min(of_address.files) AS pending_address_files, min(of_address.bytes) AS pending_address_bytes
 FROM (
-  SELECT contributor_id, size_bytes FROM uploads
+  SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads
+  WHERE uploader_address = $3 AND contributor_id IS NOT NULL AND state = 'pending') AS of_address
+LEFT JOIN (
+  SELECT contributor_id, size_bytes, true AS pending FROM uploads
   WHERE gallery_id = $1 AND contributor_id IS NOT NULL AND state = 'pending'
   UNION ALL
-  SELECT contributor_id, size_bytes FROM items
-  WHERE gallery_id = $1 AND contributor_id IS NOT NULL AND status <> 'rejected') AS held
+  SELECT contributor_id, CASE status WHEN 'rejected' THEN 0 ELSE size_bytes END, false FROM items
+  WHERE gallery_id = $1 AND contributor_id IS NOT NULL) AS held ON true
 """
 # The bytes of what is ended may still arrive while URLs are valid, so it still counts against the budgets of
 # anonymous galleries.
@@ -111,17 +121,21 @@ async def hold_room(
     *,
     gallery_id: GalleryId,
     owner_id: AccountId | None,
+    quota_bytes: int | None,
+    address_id: AddressId,
     adds: ReservationBudget,
 ) -> NotTaken | ContributionLimitReached | None:
     """Returns None if the files may be added. Until the end of the transaction no other transaction adds
-    contributions to the gallery.
+    contributions to the gallery, or from the address.
 
     The gallery and the contributor may have changed since the grant was given.
     """
+    address = address_party(address_id)
     driver = await driver_of(connection)
     await driver.execute(_MAKE_HOME, gallery_id, owner_id)
     home = await driver.fetchrow(_HOLD_HOME, gallery_id)
-    held = await driver.fetchrow(_HELD, gallery_id, contribution.by.id)  # after the lock: it sees all others
+    await driver.execute(_HOLD_ADDRESS, address)
+    held = await driver.fetchrow(_HELD, gallery_id, contribution.by.id, address)  # after the locks
     if home["contributions_closed"] and home["face_version"] >= contribution.by.gallery_version:
         return NotTaken.CLOSED
     if held["removed"]:
@@ -130,6 +144,10 @@ async def hold_room(
     for reached in (
         ContributionLimitReached("contributor", _budget(held, "contributor"), limits.contributor),
         ContributionLimitReached("gallery", _budget(held, "gallery"), limits.gallery),
+        ContributionLimitReached("pending_address", _budget(held, "pending_address"), limits.pending.address),
+        ContributionLimitReached(
+            "pending_gallery", _budget(held, "pending_gallery"), limits.pending_of_gallery(quota_bytes)
+        ),
     ):
         files, size_bytes = reached.held.files + adds.files, reached.held.bytes + adds.bytes
         if files > reached.limit.files or size_bytes > reached.limit.bytes:

@@ -18,6 +18,7 @@ from kappi_contracts.grants import PublicGallery
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.models.gallery import contents
 
@@ -66,7 +67,7 @@ WHERE media_id = ANY($1) AND size = 'location-free' AND failure IS NOT NULL
 """
 _WAITING = """
 SELECT i.id FROM items i
-WHERE i.gallery_id = $1 AND i.status = 'ready'
+WHERE i.gallery_id = $1 AND i.status = 'ready' AND ($3::uuid IS NULL OR i.contributor_id = $3)
   AND NOT EXISTS (SELECT 1 FROM location_free_copies c WHERE c.media_id = i.id)
   AND NOT EXISTS (SELECT 1 FROM rendition_claims r WHERE r.media_id = i.id AND r.size = 'location-free'
                   AND r.failure IS NOT NULL AND r.held_until > $2)
@@ -169,9 +170,13 @@ class GpsFreeQueries:
         """Returns those of these items whose copy could not be made."""
         return {record["media_id"] for record in await self._database.hot.fetch(_IMPOSSIBLE, list(media_ids))}
 
-    async def waiting(self, gallery_id: GalleryId, *, now: datetime) -> list[MediaId]:
-        """Returns the ready items whose copy is still to be made, without those that failed recently."""
-        records = await self._database.hot.fetch(_WAITING, gallery_id, now)
+    async def waiting(
+        self, gallery_id: GalleryId, *, only_of: ContributorId | None, now: datetime
+    ) -> list[MediaId]:
+        """Returns the ready items whose copy is still to be made, without those that failed recently.
+        only_of: the contributor whose items alone are wanted; None for all items.
+        """
+        records = await self._database.hot.fetch(_WAITING, gallery_id, now, only_of)
         return [record["id"] for record in records]
 
     async def _state(
@@ -216,21 +221,20 @@ async def note_face(
     *,
     location_free: bool,
     closed: bool,
-    contributions_closed: bool,
+    contributions_closed: bool | None,
     version: int,
 ) -> None:
     """Record what a gallery's viewers get, as of a version of the gallery; an older version changes nothing.
+    contributions_closed: None leaves it as it is.
 
     Nothing is recorded for a gallery that holds nothing yet: links read it, whose creation records it again,
     and uploads of contributors, whose grant tells it, too.
     """
+    face = {"location_free": location_free, "closed": closed, "face_version": version}
+    if contributions_closed is not None:
+        face["contributions_closed"] = contributions_closed
     await connection.execute(
         update(contents)
         .where(contents.c.gallery_id == gallery_id, contents.c.face_version < version)
-        .values(
-            location_free=location_free,
-            closed=closed,
-            contributions_closed=contributions_closed,
-            face_version=version,
-        )
+        .values(face)
     )

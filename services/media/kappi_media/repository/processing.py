@@ -67,17 +67,19 @@ WHERE i.id = $1
 """The item's own version has grown already in this transaction and was not shown."""
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
 PAIR = """
-WITH me AS (SELECT id, gallery_id, kind, live_id FROM items WHERE id = $1),
+WITH me AS (SELECT id, gallery_id, kind, live_id, contributor_id FROM items WHERE id = $1),
 partner AS (
   SELECT p.id FROM items p JOIN me ON p.gallery_id = me.gallery_id AND p.live_id = me.live_id
+    AND p.contributor_id IS NOT DISTINCT FROM me.contributor_id
   WHERE p.kind <> me.kind AND p.status = 'ready' AND p.live_partner_id IS NULL ORDER BY p.id LIMIT 1)
 UPDATE items i SET
   live_partner_id = CASE WHEN i.id = me.id THEN partner.id ELSE me.id END,
   version = i.version + CASE WHEN i.id = me.id THEN 0 ELSE 1 END
 FROM me, partner WHERE i.id IN (me.id, partner.id)
 """
-"""Pairs an item with its Live Photo partner in its gallery. Its own version has grown already in this
-transaction and was not shown.
+"""Pairs an item with its Live Photo partner in its gallery. Both were added by the same contributor, or by
+the manager, because a file may name any pair. Its own version has grown already in this transaction and was
+not shown.
 """
 _REJECTED = """
 WITH home AS MATERIALIZED (

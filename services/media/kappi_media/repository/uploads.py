@@ -258,7 +258,13 @@ async def reserve_within(connection: AsyncConnection, batch: FilesToReserve) -> 
         ReservationBudget(len(batch.declared), batch.size_bytes),
     )
     refused = await hold_room(
-        connection, contribution, gallery_id=gallery_id, owner_id=batch.owner_id, adds=adds
+        connection,
+        contribution,
+        gallery_id=gallery_id,
+        owner_id=batch.owner_id,
+        quota_bytes=batch.quota_bytes,
+        address_id=batch.address_id,
+        adds=adds,
     )
     reserved = refused or await _reserve(driver, batch)
     if contribution.by.sees_own_only and isinstance(reserved, dict):

@@ -22,7 +22,9 @@ _COUNT_OF_CONTRIBUTOR = """
 SELECT count(*) FROM items WHERE gallery_id = $1 AND contributor_id = $2 AND status <> 'rejected'
 """
 _ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
-_HAS_ITEM_WITH = f"SELECT true FROM items i WHERE i.gallery_id = $1 AND {SORT_KEY} = $2"  # noqa: S608 - as above
+_HAS_ITEM_WITH = f"""
+SELECT true FROM items i WHERE i.gallery_id = $1 AND {SORT_KEY} = $2 AND i.status <> 'rejected'
+"""  # noqa: S608 - as above
 _FIRST_READY = f"""
 SELECT i.id FROM items i WHERE i.gallery_id = $1 AND i.status = 'ready' ORDER BY {SORT_KEY} LIMIT 1
 """  # noqa: S608 - as above
@@ -71,6 +73,7 @@ class ViewQueries:
         return count
 
     async def has_item_with(self, gallery_id: GalleryId, sort_key: bytes) -> bool:
+        """Returns whether a visible item has this sort key."""
         return bool(await self._database.hot.fetchval(_HAS_ITEM_WITH, gallery_id, sort_key))
 
     async def first_ready(self, gallery_id: GalleryId) -> MediaId | None:

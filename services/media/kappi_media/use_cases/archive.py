@@ -14,7 +14,7 @@ from kappi_media.archive.conditions import Outcome
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout
 from kappi_media.archive.reading import READS_AHEAD, Blocks
 from kappi_media.archive.streaming import ArchiveStream
-from kappi_media.domain.contributions import ContributorId
+from kappi_media.domain.contributions import NO_CONTRIBUTOR, ContributorId
 from kappi_media.domain.media import GalleryId
 from kappi_media.domain.tiers import TierRules
 from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, OriginalNotInTier
@@ -70,8 +70,8 @@ class Archives:
         A file whose place cannot be removed is left out. Also raises LocationFreePending while some copies
         are still being made, and StoreUnavailable.
         """
-        if rules.original_access:
-            await self._copies.all_of(gallery_id)
+        if rules.original_access and only_of != NO_CONTRIBUTOR:
+            await self._copies.all_of(gallery_id, only_of=only_of)
         files_of = self._queries.location_free_files
         return await self._lay_out(gallery_id, files_of, rules=rules, only_of=only_of)
 
@@ -85,7 +85,7 @@ class Archives:
     ) -> ArchiveLayout:
         if not rules.original_access:
             raise OriginalNotInTier("An archive is made of originals. Renditions are available.")
-        files = await files_of(gallery_id, only_of)
+        files = await files_of(gallery_id, only_of) if only_of != NO_CONTRIBUTOR else []
         if not files:
             if (await self._view.contents(gallery_id)).deleted:
                 raise GalleryNotFound

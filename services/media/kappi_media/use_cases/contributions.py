@@ -21,6 +21,7 @@ from kappi_media.errors import (
     ContributionsClosed,
     ContributorKeyWrong,
     MediaNotFound,
+    ReservationBudgetExceeded,
     UploadNotFound,
 )
 from kappi_media.repository.bulk import delete_held
@@ -34,6 +35,8 @@ from kappi_media.repository.lifecycle import FIRST_SEQUENCE, publish_all, publis
 
 PAGE: Final = 200
 """The number of items per transaction."""
+PENDING_RETRY_AFTER_S: Final = 60
+_PENDING: Final = {"pending_address": "this address", "pending_gallery": "this gallery"}
 
 
 class OwnContributions:
@@ -110,15 +113,26 @@ async def publish_ended(
 
 def contribution_refusal(answer: NotTaken | ContributionLimitReached) -> Problem:
     """Returns the problem: ContributionsClosed, ContributorKeyWrong (it was removed),
-    ContributionLimitExceeded.
+    ContributionLimitExceeded, ReservationBudgetExceeded.
     """
     if isinstance(answer, NotTaken):
         return ContributionsClosed() if answer is NotTaken.CLOSED else ContributorKeyWrong()
     metrics.CONTRIBUTIONS_REFUSED.labels(answer.whose).inc()
+    if answer.whose in _PENDING:
+        return _too_much_pending(answer)
     whose = "one contributor" if answer.whose == "contributor" else "all contributors of the gallery together"
     return ContributionLimitExceeded(
         f"At most {answer.limit.files} files of {answer.limit.bytes} bytes are taken from {whose}; "
         f"{answer.held.files} files of {answer.held.bytes} bytes are there or pending."
+    )
+
+
+def _too_much_pending(answer: ContributionLimitReached) -> ReservationBudgetExceeded:
+    allowed = f"at most {answer.limit.files} files of {answer.limit.bytes} bytes"
+    return ReservationBudgetExceeded(
+        f"{answer.held.files} files of {answer.held.bytes} bytes of contributors are not completed for "
+        f"{_PENDING[answer.whose]}; {allowed} may be. Complete or abort some, or declare fewer at once.",
+        retry_after_s=PENDING_RETRY_AFTER_S,
     )
 
 

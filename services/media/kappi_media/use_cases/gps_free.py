@@ -24,6 +24,7 @@ from kappi_mediameta.gps_free.patching import patched
 from kappi_mediameta.probing import RangedSource
 
 from kappi_media import metrics
+from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, MediaId, ServedVariant
 from kappi_media.domain.shares import DecoderBudget, Share
 from kappi_media.errors import (
@@ -143,17 +144,18 @@ class GpsFreeCopies:
             self._making = asyncio.create_task(self._make_wanted(), name="location-free")
             self._making.add_done_callback(_note_interruption)
 
-    async def all_of(self, gallery_id: GalleryId) -> None:
-        """Returns when every ready item has its copy, except those whose place cannot be removed.
+    async def all_of(self, gallery_id: GalleryId, *, only_of: ContributorId | None) -> None:
+        """Returns when every ready item has its copy, except those whose place cannot be removed. only_of:
+        the contributor whose items alone are meant; None for all items.
 
         Raises LocationFreePending, StoreUnavailable.
         """
-        waiting = await self._copies.waiting(gallery_id, now=self._clock())
+        waiting = await self._copies.waiting(gallery_id, only_of=only_of, now=self._clock())
         if not waiting:
             return
         self.want(gallery_id, waiting)
         give_up_at = time.monotonic() + TIMEOUT_S
-        while await self._copies.waiting(gallery_id, now=self._clock()):
+        while await self._copies.waiting(gallery_id, only_of=only_of, now=self._clock()):
             if time.monotonic() > give_up_at or self._making is None or self._making.done():
                 raise _pending()
             await asyncio.sleep(POLL_S)

@@ -49,7 +49,7 @@ class NoteChange:
             gallery_id,
             location_free=event.location_free,
             closed=event.closed,
-            contributions_closed=event.contributions == "closed",
+            contributions_closed=None if event.contributions is None else event.contributions == "closed",
             version=envelope.sequence,
         )
         ended = await end_closed(unit.connection, gallery_id, at=event.updated_at)

@@ -206,7 +206,9 @@ class PostFile:
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
     async def _reserve(self, order: FileOrder, fmt: MediaFormat) -> Upload:
-        now = self._clock()
+        now, lifetime = self._clock(), self._lifetime
+        if order.contributor is not None:
+            lifetime = min(lifetime, self._contribution_limits.pending_lifetime)
         upload = Upload(
             id=UploadId(self._new_id()),
             media_id=MediaId(self._new_id()),
@@ -217,7 +219,7 @@ class PostFile:
             sha256=None,
             state="pending",
             rejection_reason=None,
-            expires_at=now + self._lifetime,
+            expires_at=now + lifetime,
             created_at=now,
         )
         files = FilesToReserve(

@@ -103,7 +103,8 @@ class ReservationTerms:
     """The terms of reservations. budgets: of what is reserved for anonymous galleries. contribution_limits:
     of what contributors add.
 
-    lifetime: of a reservation of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
+    lifetime: of a reservation of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter,
+    and so may a reservation of a contributor.
     multipart_above_bytes: larger files are sent in parts.
     """
 
@@ -225,8 +226,11 @@ class SignBatch:
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:
         _check(batch.rules, batch.files)
         now = self._clock()
-        expires_at = now + self._terms.lifetime
-        multipart_expires_at = now + self._terms.multipart_lifetime
+        lifetimes = self._terms.lifetime, self._terms.multipart_lifetime
+        if batch.contributor is not None:
+            most = self._terms.contribution_limits.pending_lifetime
+            lifetimes = min(lifetimes[0], most), min(lifetimes[1], most)
+        expires_at, multipart_expires_at = now + lifetimes[0], now + lifetimes[1]
         multipart_above = min(self._terms.multipart_above_bytes, SINGLE_PUT_LIMIT_BYTES)
         return [
             DeclaredUpload(

@@ -72,11 +72,18 @@ async def test_a_first_page_is_a_view(client: Client, capped: Gallery, add: Any)
 
 
 async def test_a_made_up_cursor_is_a_view(
-    client: Client, capped: Gallery, make_gallery: Callable[..., Gallery], add: Any
+    client: Client,
+    capped: Gallery,
+    make_gallery: Callable[..., Gallery],
+    add: Any,
+    worker: Worker,
+    published: Publications,
 ) -> None:
+    rejected = (await client.upload(capped, JPEG[:200]))["id"]
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
     await add(capped)
     elsewhere = await add(make_gallery())
-    for position in (UUID(int=0), new_id(), UUID(elsewhere)):
+    for position in (UUID(int=0), new_id(), UUID(elsewhere), UUID(rejected)):
         answer = await client.view(capped, f"cursor={cursor_after(position)}")
         assert count_of(answer) == counted_access("views", capped.id)
 

@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,7 +21,9 @@ from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.contributions import PAGE
 from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.live_photos import live_film, live_picture
 from kappi_testkit.media.samples import encode, quadrants
+from msgspec.structs import replace
 
 pytestmark = pytest.mark.integration
 
@@ -57,9 +60,11 @@ class Guest:
         assert answer.status == 201, answer.body
         return answer.json["uploads"][0]
 
-    async def post(self, body: bytes = JPEG, *, headers: Mapping[str, str] | None = None) -> Answer:
+    async def post(
+        self, body: bytes = JPEG, *, filename: str = "a.jpg", headers: Mapping[str, str] | None = None
+    ) -> Answer:
         path = f"/v1/galleries/{self.gallery.id}/media"
-        return await self.ask("POST", path, **posted(body, headers or {}))
+        return await self.ask("POST", path, **posted(body, headers or {}, filename=filename))
 
     async def add(self, client: Client, body: bytes = JPEG) -> Any:
         """Uploads a file and returns its item."""
@@ -76,9 +81,10 @@ class Guest:
         return [item["id"] for item in answer.json["items"]]
 
 
-def posted(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def posted(body: bytes, headers: Mapping[str, str], *, filename: str = "a.jpg") -> dict[str, Any]:
     """Returns a request with a form that holds a file."""
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    field = f'Content-Disposition: form-data; name="file"; filename="{filename}"'
+    head = b"--b\r\n" + field.encode() + b"\r\n\r\n"
     form = {"content-type": "multipart/form-data; boundary=b", **headers}
     return {"raw": head + body + b"\r\n--b--\r\n", "headers": form}
 
@@ -267,6 +273,113 @@ async def test_a_drop_shows_each_contributor_its_own_items(
         assert (await http("GET", path, grant=gallery.grant("view"))).status < 400  # it is open again
 
 
+async def test_the_tag_of_a_drop_tells_nothing_of_what_others_add(
+    client: Client, gallery: Gallery, guest: Make
+) -> None:
+    drop = gallery.changed(contributions="drop")
+    grace, mary = guest("Grace", of=drop), guest("Mary", of=drop)
+    added = await grace.add(client)
+
+    async def tags() -> tuple[str, str]:
+        answers = await client.view(drop), await grace.ask("GET", f"/v1/g/{CODE}")
+        return answers[0].headers["etag"], answers[1].headers["etag"]
+
+    before = await tags()
+    others = await mary.add(client)
+    await client.upload(drop, JPEG)
+    assert (await mary.ask("PATCH", f"/v1/media/{others['id']}", body={"caption": "Mine"})).status == 200
+    assert await tags() == before
+    again = await grace.ask("GET", f"/v1/g/{CODE}", headers={"If-None-Match": before[1]})
+    assert again.status == 304
+    seen = {before[1]}
+    for change in (
+        grace.ask("PATCH", f"/v1/media/{added['id']}", body={"caption": "Mine"}),
+        grace.add(client, JPEG + b"\0"),
+        grace.ask("DELETE", f"/v1/media/{added['id']}"),
+    ):
+        await change
+        viewers, own = await tags()
+        assert viewers == before[0]
+        assert own not in seen
+        seen.add(own)
+    await grace.shown()
+
+
+async def test_an_archive_of_a_drop_waits_for_no_copies_of_others(
+    client: Client,
+    gallery: Gallery,
+    guest: Make,
+    worker: Worker,
+    database: Database,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    drop = gallery.changed(contributions="drop", location_free=True)
+    grace, mary = guest("Grace", of=drop), guest("Mary", of=drop)
+    added = await grace.add(client)
+    await mary.add(client)
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    archive = f"/v1/g/{CODE}/archive"
+
+    async def copied() -> list[str]:
+        rows = await database.hot.fetch("SELECT media_id FROM location_free_copies")
+        claimed = await database.hot.fetch("SELECT media_id FROM rendition_claims")
+        return [str(row[0]) for row in rows + claimed]
+
+    for nothing in (
+        await client.http("GET", archive, grant=drop.grant("view")),
+        await guest(of=drop).ask("GET", archive),
+    ):
+        assert outcome(nothing) == (409, "archive_empty")
+    assert await copied() == []
+    assert names_in(await grace.ask("GET", archive)) == ["a.jpg"]
+    assert await copied() == [added["id"]]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"capped": True, "downloads_capped": True}, {"location_free": True}],
+    ids=["capped", "placeless"],
+)
+async def test_answers_to_a_contributor_lead_to_what_its_views_lead_to(
+    client: Client, gallery: Gallery, guest: Make, terms: dict[str, bool]
+) -> None:
+    """An answer must not hand out what a cap counts, or the place that the gallery hides."""
+    grace = guest(of=gallery.changed(**terms))
+    shown = [await grace.add(client), (await grace.post()).json]
+    changed = await grace.ask("PATCH", f"/v1/media/{shown[0]['id']}", body={"caption": "Mine"})
+    for item in (*shown, changed.json):
+        seen = (await grace.ask("GET", f"/v1/media/{item['id']}")).json
+        assert (item["original"], item["gps"]) == (seen["original"], seen["gps"])
+        if "capped" in terms:
+            assert f"/v1/media/{item['id']}/download?" in item["original"]["url"]
+        else:
+            assert item["original"] is None
+
+
+async def test_halves_of_a_live_photo_are_paired_within_one_contributor(
+    guest: Make,
+    client: Client,
+    gallery: Gallery,
+    worker: Worker,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    grace, mary = guest("Grace"), guest("Mary")
+    own = await client.upload(gallery, live_picture("A-1"))
+    picture = (await grace.post(live_picture("A-1"))).json
+    others = (await mary.post(live_film("A-1"), filename="b.mov")).json
+    film = (await grace.post(live_film("A-1"), filename="b.mov")).json
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    view = (await client.view(gallery)).json
+    assert {item["id"]: item["live_partner_id"] for item in view["items"]} == {
+        own["id"]: None,
+        picture["id"]: film["id"],
+        others["id"]: None,
+        film["id"]: picture["id"],
+    }
+
+
 def names_in(answer: Answer) -> list[str]:
     assert answer.status == 200, answer.body
     return zipfile.ZipFile(io.BytesIO(answer.body)).namelist()
@@ -337,7 +450,7 @@ async def test_a_contributor_adds_a_limited_number_of_files_and_bytes(
     assert await client.sign(gallery, *[{"filename": "a", "content_type": "image/png", "size": 9}] * 9)
 
 
-async def test_items_count_until_they_are_deleted_or_rejected(
+async def test_items_count_until_they_are_deleted(
     guest: Make,
     tight: Http,
     client: Client,
@@ -356,7 +469,9 @@ async def test_items_count_until_they_are_deleted_or_rejected(
     assert outcome(await grace.sign(100)) == LIMIT
     for event in await published("UploadCompleted"):
         await worker.process(redelivered(event))
-    assert len(await published("MediaRejected")) == 1
+    (rejected,) = await published("MediaRejected")
+    assert outcome(await grace.sign(100)) == LIMIT  # its row stays, so that it is no way to make many
+    assert (await grace.ask("DELETE", f"/v1/media/{rejected.key}")).status == 204
     assert (await grace.sign(100)).status == 201
 
 
@@ -369,6 +484,100 @@ async def test_all_contributors_of_a_gallery_have_a_limit_together(
     assert outcome(answer) == LIMIT
     assert "all contributors" in answer.json["detail"]
     assert (await guest(via=tight, of=make_gallery(contributions="open")).sign(10)).status == 201
+
+
+async def test_the_bytes_of_a_rejected_item_do_not_count(
+    guest: Make,
+    tight: Http,
+    client: Client,
+    worker: Worker,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    grace = guest(via=tight)
+    await grace.add(client, encode(quadrants(8, 6), "JPEG")[:200])
+    assert outcome(await grace.sign(2_900)) == LIMIT
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    assert (await grace.sign(2_900)).status == 201
+
+
+PENDING = (429, "too_much_promised")
+
+
+def sent_from(number: int) -> dict[str, Any]:
+    return {"headers": {"X-Forwarded-For": f"192.0.2.{number}"}}
+
+
+@pytest.fixture
+def few_pending(make_http: Callable[..., Http]) -> Http:
+    """Three files and 3,000 bytes of an address may be pending, five and 5,000 of a gallery."""
+    return make_http(
+        contributed_pending_files_per_address=3,
+        contributed_pending_bytes_per_address=3_000,
+        contributed_pending_files_per_gallery=5,
+        contributed_pending_bytes_per_gallery=5_000,
+    )
+
+
+@pytest.mark.parametrize("size", [10, 1_000], ids=["files", "bytes"])
+@pytest.mark.parametrize("owner", [None, uuid4()], ids=["anonymous", "owned"])
+async def test_what_contributors_did_not_complete_has_a_limit(
+    guest: Make,
+    few_pending: Http,
+    client: Client,
+    make_gallery: Callable[..., Gallery],
+    owner: UUID | None,
+    size: int,
+) -> None:
+    """A stranger makes keys freely, so a limit of one contributor bounds nothing."""
+    one, two = make_gallery(contributions="open"), make_gallery(contributions="open", code="other")
+    if owner is not None:
+        one, two = one.of(owner), two.of(owner)
+    grace = guest(via=few_pending, of=one)
+    promised = (await grace.sign(size, size, **sent_from(1))).json["uploads"]
+    for gallery in (one, two):  # of the same address
+        refused = await guest(via=few_pending, of=gallery).sign(size, size, **sent_from(1))
+        assert outcome(refused) == PENDING
+        assert "this address" in refused.json["detail"]
+    assert (await guest(via=few_pending, of=one).sign(size, size, **sent_from(2))).status == 201
+    refused = await guest(via=few_pending, of=one).sign(size, size, **sent_from(3))
+    assert outcome(refused) == PENDING
+    assert "this gallery" in refused.json["detail"]
+    assert refused.headers["retry-after"] == "60"
+    assert (await grace.ask("DELETE", f"/v1/uploads/{promised[0]['id']}")).status == 204
+    assert (await guest(via=few_pending, of=one).sign(size, size, **sent_from(3))).status == 201
+    managers = [{"filename": "a", "content_type": "image/png", "size": 3_000}] * 9
+    assert await client.sign(one, *managers)
+
+
+async def test_what_is_completed_is_not_pending(guest: Make, few_pending: Http, client: Client) -> None:
+    grace = guest(via=few_pending)
+    for _ in range(5):
+        await grace.add(client)
+
+
+async def test_pending_bytes_are_a_part_of_the_owners_quota(
+    guest: Make, make_http: Callable[..., Http], gallery: Gallery
+) -> None:
+    quota = 50 << 30  # of the tier of new accounts
+    owned, http = gallery.of(uuid4()), make_http(contributed_pending_quota_percent=10)
+    assert outcome(await guest(of=owned, via=http).sign(4 << 30)) == (201, "")
+    assert outcome(await guest(of=owned, via=http).sign((quota // 10) - (4 << 30) + 1)) == PENDING
+    assert outcome(await guest(of=owned, via=http).sign((quota // 10) - (4 << 30))) == (201, "")
+
+
+async def test_limits_of_an_address_are_exact_with_many_galleries_at_once(
+    guest: Make, few_pending: Http, make_gallery: Callable[..., Gallery]
+) -> None:
+    galleries = [make_gallery(contributions="open", code=f"code{number}") for number in range(12)]
+    answers = await asyncio.gather(*(guest(via=few_pending, of=each).sign(100) for each in galleries))
+    assert sorted(map(outcome, answers)) == [(201, "")] * 3 + [PENDING] * 9
+
+
+async def test_uploads_of_contributors_are_abandoned_early(guest: Make, database: Database) -> None:
+    await guest().sign(1_000, 64 << 20)
+    lifetimes = await database.hot.fetch("SELECT DISTINCT expires_at - created_at FROM uploads")
+    assert [row[0] for row in lifetimes] == [timedelta(hours=12)]
 
 
 async def test_a_posted_file_counts_too(guest: Make, tight: Http) -> None:
@@ -485,6 +694,17 @@ async def test_other_changes_of_an_open_gallery_end_nothing(
     pending = await grace.signed()
     assert await client.put(pending, JPEG) == 200
     await tell(gallery.changed(contributions="drop", version=2).updated(clock()), sequence=2)
+    assert (await grace.ask("POST", f"/v1/uploads/{pending['id']}/complete")).status == 200
+
+
+async def test_a_change_told_by_an_older_release_ends_no_uploads(
+    client: Client, gallery: Gallery, guest: Make, clock: Clock, tell: Teller
+) -> None:
+    grace = guest()
+    pending = await grace.signed()
+    assert await client.put(pending, JPEG) == 200
+    older = replace(gallery.changed(version=2).updated(clock()), contributions=None)
+    await tell(older, sequence=2)
     assert (await grace.ask("POST", f"/v1/uploads/{pending['id']}/complete")).status == 200
 
 

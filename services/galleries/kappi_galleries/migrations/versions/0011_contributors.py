@@ -1,4 +1,4 @@
-"""Contributors of galleries, and the items that they added."""
+"""Contributors of galleries, and the items that they added. The index of these comes in 0013."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def upgrade() -> None:
         sa.Column("contributions", sa.Text(), server_default=sa.text("'closed'"), nullable=False),
     )
     op.create_check_constraint(
-        "contributions_known", "galleries", "contributions IN ('closed', 'open', 'drop')"
+        "contributions_known",
+        "galleries",
+        "contributions IN ('closed', 'open', 'drop')",
+        postgresql_not_valid=True,
     )
     op.create_table(
         "contributors",
@@ -40,17 +43,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_contributors_gallery_id_id", "contributors", ["gallery_id", "id"], unique=False)
     op.add_column("gallery_items", sa.Column("contributor_id", sa.Uuid(), nullable=True))
-    op.create_index(
-        "ix_gallery_items_contributor_id",
-        "gallery_items",
-        ["contributor_id"],
-        unique=False,
-        postgresql_where=sa.text("contributor_id IS NOT NULL"),
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_gallery_items_contributor_id", table_name="gallery_items")
     op.drop_column("gallery_items", "contributor_id")
     op.drop_table("contributors")
     op.drop_constraint("contributions_known", "galleries", type_="check")

@@ -6,9 +6,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from kappi_chassis.clock import utc_now
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import AccountDeleted
+from kappi_contracts.events import AccountDeleted, Event, ItemsReordered, MediaDeleted
 from kappi_gateway.auth.grant_cache import KeptGrant
 from kappi_gateway.live.stream import End, Stream
 from kappi_gateway.live.streams import FeedGap, LiveStreams
@@ -38,13 +39,14 @@ def live() -> LiveStreams:
         per_gallery=2,
         most_waiting=4,
         changes_kept=10,
+        cipher=AESSIV(bytes(32)),
     )
     assert live.locate("c", begins=BEGINS, ends=ENDS) == ENDS
     return live
 
 
-def opened(live: LiveStreams) -> Stream:
-    grant = KeptGrant(token="t", gallery_id=GALLERY, reusable_s=60)
+def opened(live: LiveStreams, *, hides_items: bool = False) -> Stream:
+    grant = KeptGrant(token="t", gallery_id=GALLERY, reusable_s=60, hides_items=hides_items)
     return live.open(grant, code="abcd", is_protected=False, last_event_id=None, cut=lambda: None)
 
 
@@ -81,6 +83,27 @@ def test_a_gap_ends_all_streams(
 def test_an_unexpected_record_is_a_gap(live: LiveStreams, partition: tuple[str, int], offset: int) -> None:
     with pytest.raises(FeedGap):
         live.apply(partition, offset, NO_CHANGE)
+
+
+@pytest.mark.parametrize("hides_items", [False, True])
+@pytest.mark.parametrize(
+    "event",
+    [
+        ItemsReordered(gallery_id=GALLERY, reordered_at=utc_now()),
+        MediaDeleted(media_id=uuid4(), gallery_id=GALLERY, reason="requested", deleted_at=utc_now()),
+    ],
+    ids=["order", "item"],
+)
+async def test_where_items_are_hidden_nothing_is_told_of_them(
+    live: LiveStreams, event: Event, hides_items: bool
+) -> None:
+    stream = opened(live, hides_items=hides_items)
+    await stream.read()  # its beginning
+    live.apply(FIRST, 7, Envelope(id=uuid4(), source="/media", time=utc_now(), sequence=1, data=event))
+    live.flush()
+    live.drain()
+    told = await stream.read()
+    assert (told is None) is hides_items
 
 
 def test_nothing_is_held_of_streams_that_ended(live: LiveStreams) -> None:

@@ -1,4 +1,4 @@
-"""Uploads and items of contributors."""
+"""Uploads and items of contributors. Their indexes come in 0017."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ def upgrade() -> None:
     for table in ("uploads", "items"):
         op.add_column(table, sa.Column("contributor_id", sa.Uuid(), nullable=True))
         op.add_column(table, sa.Column("contributor_name", sa.Text(), nullable=True))
-        op.create_index(
-            f"ix_{table}_contributor",
-            table,
-            ["gallery_id", "contributor_id"],
-            unique=False,
-            postgresql_where=sa.text("contributor_id IS NOT NULL"),
-        )
     op.add_column(
         "contents",
         sa.Column("contributions_closed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -41,6 +34,5 @@ def downgrade() -> None:
     op.drop_table("removed_contributors")
     op.drop_column("contents", "contributions_closed")
     for table in ("items", "uploads"):
-        op.drop_index(f"ix_{table}_contributor", table_name=table)
         op.drop_column(table, "contributor_name")
         op.drop_column(table, "contributor_id")
