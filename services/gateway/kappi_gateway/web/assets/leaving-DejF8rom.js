@@ -1,0 +1,1 @@
+var e=new Set,t;function n(t){return e.add(t),()=>e.delete(t)}var r=()=>[...e].some(e=>e.isUnfinished());async function i(){let n=[...e].find(e=>e.isUnfinished());return!n||(t??=n.ask().finally(()=>t=void 0))}export{r as n,i as r,n as t};
