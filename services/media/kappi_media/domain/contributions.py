@@ -49,12 +49,19 @@ class ContributionLimits(NamedTuple):
         return ReservationBudget(files, size_bytes)
 
 
+LimitHolder = Literal["contributor", "gallery", "pending_address", "pending_gallery"]
+"""The holder of a limit. The last two have one on what is not completed."""
+
+
 class ContributionLimitReached(NamedTuple):
-    """The limit that a batch of a contributor exceeds. held: what counts against it now.
+    """The limit that a batch of a contributor exceeds. held: what counts against it now. adds: the batch."""
 
-    whose: the holder of the limit; the last two have one on what is not completed.
-    """
-
-    whose: Literal["contributor", "gallery", "pending_address", "pending_gallery"]
+    whose: LimitHolder
     held: ReservationBudget
     limit: ReservationBudget
+    adds: ReservationBudget
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the batch exceeds the limit by itself."""
+        return self.adds.files > self.limit.files or self.adds.bytes > self.limit.bytes

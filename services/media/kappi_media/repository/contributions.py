@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import Database, driver_of
@@ -23,6 +23,7 @@ from kappi_media.domain.contributions import (
     ContributionLimits,
     Contributor,
     ContributorId,
+    LimitHolder,
 )
 from kappi_media.domain.media import AccountId, AddressId, GalleryId, MediaId, ReservationBudget, UploadId
 from kappi_media.domain.shares import address_party
@@ -141,17 +142,16 @@ async def hold_room(
     if held["removed"]:
         return NotTaken.REMOVED
     limits = contribution.limits
-    for reached in (
-        ContributionLimitReached("contributor", _budget(held, "contributor"), limits.contributor),
-        ContributionLimitReached("gallery", _budget(held, "gallery"), limits.gallery),
-        ContributionLimitReached("pending_address", _budget(held, "pending_address"), limits.pending.address),
-        ContributionLimitReached(
-            "pending_gallery", _budget(held, "pending_gallery"), limits.pending_of_gallery(quota_bytes)
-        ),
-    ):
-        files, size_bytes = reached.held.files + adds.files, reached.held.bytes + adds.bytes
-        if files > reached.limit.files or size_bytes > reached.limit.bytes:
-            return reached
+    of_holders: dict[LimitHolder, ReservationBudget] = {
+        "contributor": limits.contributor,
+        "gallery": limits.gallery,
+        "pending_address": limits.pending.address,
+        "pending_gallery": limits.pending_of_gallery(quota_bytes),
+    }
+    for whose, limit in of_holders.items():
+        there = ReservationBudget(held[f"{whose}_files"], held[f"{whose}_bytes"])
+        if there.files + adds.files > limit.files or there.bytes + adds.bytes > limit.bytes:
+            return ContributionLimitReached(whose, there, limit, adds)
     return None
 
 
@@ -190,7 +190,3 @@ async def hold_items_of(
     owner_id = (await connection.execute(home)).scalar()
     rows = await (await driver_of(connection)).fetch(_ITEMS_OF, gallery_id, contributor_id, limit)
     return owner_id, [HeldItem(*row) for row in rows]
-
-
-def _budget(row: Any, whose: str) -> ReservationBudget:
-    return ReservationBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])

@@ -128,11 +128,12 @@ def contribution_refusal(answer: NotTaken | ContributionLimitReached) -> Problem
 
 
 def _too_much_pending(answer: ContributionLimitReached) -> ReservationBudgetExceeded:
-    allowed = f"at most {answer.limit.files} files of {answer.limit.bytes} bytes"
+    allowed = f"at most {answer.limit.files} files of {answer.limit.bytes} bytes may be"
     return ReservationBudgetExceeded(
         f"{answer.held.files} files of {answer.held.bytes} bytes of contributors are not completed for "
-        f"{_PENDING[answer.whose]}; {allowed} may be. Complete or abort some, or declare fewer at once.",
-        retry_after_s=PENDING_RETRY_AFTER_S,
+        f"{_PENDING[answer.whose]}; {allowed}. Complete or abort some, or declare fewer at once.",
+        # Waiting does not help a batch that is too large by itself.
+        retry_after_s=None if answer.is_too_large else PENDING_RETRY_AFTER_S,
     )
 
 

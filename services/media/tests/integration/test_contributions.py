@@ -544,6 +544,9 @@ async def test_what_contributors_did_not_complete_has_a_limit(
     assert outcome(refused) == PENDING
     assert "this gallery" in refused.json["detail"]
     assert refused.headers["retry-after"] == "60"
+    too_large = await guest(via=few_pending, of=one).sign(*[size] * 4, **sent_from(4))
+    assert outcome(too_large) == PENDING
+    assert "retry-after" not in too_large.headers
     assert (await grace.ask("DELETE", f"/v1/uploads/{promised[0]['id']}")).status == 204
     assert (await guest(via=few_pending, of=one).sign(size, size, **sent_from(3))).status == 201
     managers = [{"filename": "a", "content_type": "image/png", "size": 3_000}] * 9
