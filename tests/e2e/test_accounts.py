@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
@@ -32,7 +33,10 @@ PHOTO = File("tram.png", "image/png", encode(quadrants(640, 480), "PNG"))
 SMALL = File("dot.png", "image/png", encode(quadrants(16, 16), "PNG"))
 GATE_WORD = "pastel de nata"
 EFFECT_S = 20.0
-DISPLAY_NAME, TITLE, CAPTION, NAME = "Ada Wombat", "Farewell Zebra", "Caption Ocelot", "Filename Quokka.png"
+# Nothing else may hold these words: they are searched for in all rows.
+_RUN = secrets.token_hex(4)
+DISPLAY_NAME, TITLE, CAPTION = f"Ada {_RUN}", f"Farewell {_RUN}", f"Line 28 {_RUN}"
+NAME = f"tram-{_RUN}.png"
 
 TOMBSTONES = {
     "identity.accounts",  # no personal data; late events find the account deleted

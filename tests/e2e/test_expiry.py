@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,10 @@ from tests.e2e.stacks import StackUnderTest
 pytestmark = pytest.mark.real_servers
 
 DAY_S = 86_400
-TITLE, CAPTION, PLACE, NAME = "Farewell Zebra", "Caption Ocelot", "Place Quokka", "Filename Wombat.png"
+# Nothing else may hold these words: they are searched for in all rows.
+_RUN = secrets.token_hex(4)
+TITLE, CAPTION, PLACE = f"Farewell {_RUN}", f"Line 28 {_RUN}", f"Alfama {_RUN}"
+NAME = f"tram-{_RUN}.png"
 
 KEPT = {
     "galleries.galleries",  # the code is never issued again
