@@ -38,6 +38,14 @@ class Told:
                 fields = {}
         return "", None
 
+    async def next_of(self, kind: str) -> Any:
+        """The data of the next event of a kind. An item may be told late, after the stream has begun."""
+        while True:
+            told, data = await self.next()
+            assert told, f"the stream ended before {kind}"
+            if told == kind:
+                return data
+
 
 @asynccontextmanager
 async def watching(

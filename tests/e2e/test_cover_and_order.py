@@ -117,12 +117,12 @@ async def test_a_viewer_follows_a_gallery_that_is_arranged(stack: StackUnderTest
         order = {"ids": [c], "before": a}
         moved = await phone.ask("POST", f"{manage}/order", headers=gallery.key, json=order)
         assert moved.ok() == {"moved": [c], "not_found": []}
-        assert await told.next() == ("gallery_updated", {"id": gallery.id})
+        assert await told.next_of("gallery_updated") == {"id": gallery.id}
         assert (await shown(), await covered()) == ([c, a, b], c)
 
         named = await phone.ask("PATCH", manage, headers=gallery.key, json={"cover_media_id": b})
         assert named.ok()["cover_media_id"] == b
-        assert await told.next() == ("gallery_updated", {"id": gallery.id})
+        assert await told.next_of("gallery_updated") == {"id": gallery.id}
         assert await covered() == b
         assert (await phone.ask("GET", path)).ok()["gallery"]["cover_media_id"] == b
 
