@@ -10,9 +10,9 @@ from kappi_chassis.db import Database
 # refused and not counted. Every call also deletes a few rows that are past that instant.
 _TAKE = """
 WITH swept AS (
-  DELETE FROM password_attempts WHERE subject_hash IN (
+  DELETE FROM password_attempts WHERE subject_hash = ANY(ARRAY(
     SELECT subject_hash FROM password_attempts WHERE spent_until <= $2 AND subject_hash <> $1
-    ORDER BY spent_until LIMIT 4 FOR UPDATE SKIP LOCKED))
+    ORDER BY spent_until LIMIT 4 FOR UPDATE SKIP LOCKED)))
 INSERT INTO password_attempts AS known (subject_hash, spent_until) VALUES ($1, $2::timestamptz + $3::interval)
 ON CONFLICT (subject_hash) DO UPDATE SET spent_until = GREATEST(known.spent_until, $2) + $3
 WHERE GREATEST(known.spent_until, $2) + $3 <= $2 + $4::interval

@@ -74,10 +74,11 @@ async def expire_due(
         .order_by(due_galleries.c.expires_at, due_galleries.c.gallery_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")  # evaluated once: a subquery may run again for each row, and claim more than the limit
     )
     rows = await connection.execute(
         update(due_galleries)
-        .where(due_galleries.c.gallery_id.in_(due))
+        .where(due_galleries.c.gallery_id.in_(select(due.c.gallery_id)))
         .values(claimed_by=tick_id, published=due_galleries.c.published + 1)
         .returning(due_galleries.c.gallery_id, due_galleries.c.expires_at, due_galleries.c.published)
     )

@@ -44,10 +44,11 @@ async def expire_due_links(
         .order_by(due_links.c.expires_at, due_links.c.link_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")  # evaluated once: a subquery may run again for each row, and claim more than the limit
     )
     rows = await connection.execute(
         update(due_links)
-        .where(due_links.c.link_id.in_(due))
+        .where(due_links.c.link_id.in_(select(due.c.link_id)))
         .values(claimed_at=now)
         .returning(due_links.c.link_id, due_links.c.media_id, due_links.c.expires_at, due_links.c.sequence)
     )

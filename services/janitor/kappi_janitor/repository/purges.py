@@ -60,10 +60,11 @@ async def lease_purges(
         .order_by(purges.c.not_before)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")  # evaluated once: a subquery may run again for each row, and claim more than the limit
     )
     rows = await connection.execute(
         update(purges)
-        .where(purges.c.id.in_(due))
+        .where(purges.c.id.in_(select(due.c.id)))
         .values(lease_id=lease_id, leased_until=until)
         .returning(
             purges.c.id,

@@ -19,6 +19,7 @@ from kappi_contracts.events import (
     ObjectsPurged,
 )
 from kappi_janitor.repository import due_galleries
+from sqlalchemy import text
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -94,6 +95,20 @@ async def test_more_than_a_page_is_claimed_once_each(janitor: Any) -> None:
     found = await claimed(janitor)
     assert len(found) == 10
     assert set(found) == galleries
+
+
+async def test_a_page_is_never_larger_than_its_limit(janitor: Any) -> None:
+    """With the statistics of one row PostgreSQL would run a subquery again for each row."""
+    await create(janitor, janitor.clock() + DAY)
+    async with janitor.deps.database.transaction() as connection:
+        await connection.execute(text("ANALYZE due_galleries"))
+    for _ in range(6):
+        await create(janitor, janitor.clock() + DAY)
+    async with janitor.deps.database.transaction() as connection:
+        page = await due_galleries.expire_due(
+            connection, at=janitor.clock() + 2 * DAY, tick_id=new_id(), limit=3
+        )
+    assert len(page) == 3
 
 
 async def test_a_tick_delivered_again_claims_nothing_twice(janitor: Any) -> None:
