@@ -2,7 +2,7 @@ import type { Catalogue } from "../index";
 
 export default {
   heading: "Share photos and films by a link",
-  lead: "In the quality they were taken. Nobody needs an account, neither you nor those who get the link.",
+  lead: "In the quality they were taken. No account is needed, neither by you nor by those who get the link.",
   title: "Title",
   titleHint: "Optional",
   expiry: "The gallery ends after",
