@@ -173,7 +173,7 @@ BY_CODE = Rule(
     {**_all(tuple(Caller), _VIEWS[Caller.VIEWER]), **_VIEWS, Caller.NOBODY: GONE},
 )
 BY_CODE_ALONE = Rule(
-    "Whoever knows the code, without the password",
+    "With the code, without the password",
     "The code in the path is the credential. The answer tells the gallery's link and nothing in it, so a "
     "password is neither asked for nor looked at. *Nobody* tries a code at random.",
     {
