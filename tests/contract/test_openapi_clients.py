@@ -71,6 +71,13 @@ def test_every_size_and_count_has_64_bits_and_every_number_a_format() -> None:
             assert schema["format"] == "double", schema
 
 
+def test_no_value_of_an_enumeration_has_the_name_of_a_member_of_every_enumeration() -> None:
+    """Kotlin refuses an entry `name`: its generator names entries by their values."""
+    values = {value for schema in _every(SCHEMAS) for value in schema.get("enum", ())}
+    assert "filename" in values
+    assert values.isdisjoint({"name", "ordinal", "values", "entries"})
+
+
 def test_every_time_is_a_date_time() -> None:
     times = [(name, field, value) for name, field, value in _fields() if _TIME.search(field)]
     assert {name for name, _, _ in times} >= {"Item", "Gallery", "SignedUrl", "Access", "Session"}

@@ -39,7 +39,7 @@ async def test_the_client_arranges_a_gallery(stack: StackUnderTest, phone: Phone
     assert await shown() == [c, b, a]
     assert await client.reorder(gallery, [c]) == [c]
     assert await shown() == [b, a, c]
-    await client.sort(gallery, "name")
+    await client.sort(gallery, "filename")
     assert await shown() == [a, b, c]
     for named in (b, None):
         await client.name_cover(gallery, named)
@@ -137,6 +137,6 @@ async def test_a_viewer_follows_a_gallery_that_is_arranged(stack: StackUnderTest
     assert await covered() == c
     gone = await phone.ask("PATCH", manage, headers=gallery.key, json={"cover_media_id": b})
     gone.problem(404, "media_not_found")
-    (await phone.ask("POST", f"{manage}/order", headers=gallery.key, json={"sort": "name"})).ok()
+    (await phone.ask("POST", f"{manage}/order", headers=gallery.key, json={"sort": "filename"})).ok()
     archive = await phone.ask("GET", f"{path}/archive")
     assert zipfile.ZipFile(io.BytesIO(archive.body)).namelist() == ["a.png", "c.png"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from kappi_client.api import Api
 from kappi_client.errors import ApiError
 
-Sorting = Literal["added", "taken", "name"]
+Sorting = Literal["added", "taken", "filename"]
 """An order of a gallery's items: as they were added, by time of capture, or by name."""
 _PAGE = 500
 _MOST_MOVED = 1_000

@@ -296,7 +296,7 @@ class OrderChange(RequestBody, frozen=True, kw_only=True):
 
     ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)] | None = None
     before: UUID | None = None
-    sort: Literal["added", "taken", "name"] | None = None
+    sort: Literal["added", "taken", "filename"] | None = None
 
 
 class OrderChanged(msgspec.Struct, frozen=True, kw_only=True):

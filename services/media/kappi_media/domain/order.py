@@ -17,7 +17,7 @@ FIRST_MOMENT: Final = 1 << 40
 """The milliseconds at which keys begin where no other key is near: before every id, and far from zero."""
 _MOMENT_BYTES: Final = 6
 
-Sorting = Literal["added", "taken", "name"]
+Sorting = Literal["added", "taken", "filename"]
 
 
 class OrderTooFine(ValueError):

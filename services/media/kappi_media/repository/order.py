@@ -46,7 +46,7 @@ regexp_replace(
   regexp_replace(library_fold(s.filename), '(\d+)', '00000000000000000000\1', 'g'),
   '\d*(\d{20})', '\1', 'g') COLLATE "C"
 """
-_BY: Final[Mapping[Sorting, str]] = MappingProxyType({"taken": "s.taken_at NULLS LAST", "name": _NAME})
+_BY: Final[Mapping[Sorting, str]] = MappingProxyType({"taken": "s.taken_at NULLS LAST", "filename": _NAME})
 _BUMP = "UPDATE contents SET version = version + 1 WHERE gallery_id = $1 RETURNING version"
 
 

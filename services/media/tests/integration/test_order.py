@@ -169,10 +169,10 @@ async def test_the_body_names_either_items_or_a_sort(
         ({"ids": [str(new_id()) for _ in range(1_001)]}, "ids"),
         ({"ids": ["a"]}, "ids.0"),
         ({"ids": [a], "before": a}, "before"),
-        ({"ids": [a], "sort": "name"}, "ids"),
-        ({"sort": "name", "before": b}, "before"),
+        ({"ids": [a], "sort": "filename"}, "ids"),
+        ({"sort": "filename", "before": b}, "before"),
         ({"sort": "size"}, "sort"),
-        ({"sort": "name", "up": True}, "up"),
+        ({"sort": "filename", "up": True}, "up"),
     ):
         refused = await reorder(**body)
         assert refused.status == 422, body
@@ -210,7 +210,7 @@ async def test_a_deleted_gallery_has_no_order(
     )
     for answer in (
         await reorder([a]),
-        await reorder(sort="name"),
+        await reorder(sort="filename"),
         await http("GET", f"/v1/galleries/{gallery.id}/media", grant=gallery.grant()),
     ):
         assert (answer.status, answer.json["code"]) == (404, "gallery_not_found")
@@ -226,7 +226,7 @@ async def test_new_items_come_last(client: Client, gallery: Gallery, reorder: Re
     await reorder([a])
     d = (await client.upload(gallery, JPEG))["id"]
     assert await shown() == [b, c, a, d]
-    await reorder(sort="name")
+    await reorder(sort="filename")
     e = (await client.upload(gallery, JPEG, filename="0.jpg"))["id"]
     assert (await shown())[-1] == e
 
@@ -241,7 +241,7 @@ async def test_all_items_are_sorted_once(
     a, b, c, d, e = added = await seed(
         database, gallery, 5, filename=names, taken_at=[at(3), None, at(1), at(2), at(1)]
     )
-    await reorder(sort="name")
+    await reorder(sort="filename")
     assert await shown() == [d, c, b, e, a]
     await reorder(sort="taken")
     assert await shown() == [c, e, d, a, b]
@@ -258,7 +258,7 @@ async def test_the_items_of_a_sorted_gallery_are_moved_as_any_others(
     database: Database, gallery: Gallery, reorder: Reorder, shown: Any
 ) -> None:
     a, b, c, d = await seed(database, gallery, 4, filename=["4", "3", "2", "1"])
-    await reorder(sort="name")
+    await reorder(sort="filename")
     await reorder([a], before=d)
     assert await shown() == [a, d, c, b]
     await reorder([b], before=c)
@@ -273,7 +273,7 @@ async def test_a_gallery_with_too_many_items_is_not_sorted(
     await seed(database, gallery, 3)
     http = make_http(sorted_items=2)
     answer = await http(
-        "POST", f"/v1/galleries/{gallery.id}/order", grant=gallery.grant(), body={"sort": "name"}
+        "POST", f"/v1/galleries/{gallery.id}/order", grant=gallery.grant(), body={"sort": "filename"}
     )
     assert (answer.status, answer.json["code"]) == (422, "too_many_to_sort")
 
@@ -295,9 +295,9 @@ async def test_few_galleries_are_sorted_at_the_same_time(
         return await sort(self, by)
 
     monkeypatch.setattr(OrderRows, "sort", slowly)
-    running = asyncio.create_task(http("POST", path, grant=gallery.grant(), body={"sort": "name"}))
+    running = asyncio.create_task(http("POST", path, grant=gallery.grant(), body={"sort": "filename"}))
     await begun.wait()
-    refused = await http("POST", path, grant=gallery.grant(), body={"sort": "name"})
+    refused = await http("POST", path, grant=gallery.grant(), body={"sort": "filename"})
     assert (refused.status, refused.json["code"], refused.headers["retry-after"]) == (503, "sort_busy", "1")
     go_on.set()
     assert (await running).status == 200

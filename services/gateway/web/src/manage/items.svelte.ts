@@ -20,6 +20,7 @@ export class Items {
   #cursor: string | null = null;
   #loading: Promise<void> | null = null;
   readonly #watched = new Set<string>();
+  readonly #removedContributors = new Set<string>();
   readonly #checking = new Checking((id) => this.#manager.send<Item>("GET", `v1/media/${id}`));
 
   constructor(manager: Manager) {
@@ -78,7 +79,7 @@ export class Items {
   };
 
   /** Sorts all items of the gallery. Throws Problem. */
-  async sort(by: "added" | "taken" | "name"): Promise<void> {
+  async sort(by: "added" | "taken" | "filename"): Promise<void> {
     await this.#manager.send("POST", this.#manager.path("/order"), { sort: by });
     await this.reload();
   }
@@ -104,9 +105,10 @@ export class Items {
     return gone.size;
   }
 
-  /** Takes out what a contributor had added. */
+  /** Takes out what a contributor had added; the server deletes it some time after its answer. */
   dropOf(contributorId: string): void {
-    this.list = this.list.filter((item) => item.contributor?.id !== contributorId);
+    this.#removedContributors.add(contributorId);
+    this.list = this.#kept(this.list);
   }
 
   /** Looks again at the items that are in processing now until they are ready or gone. */
@@ -146,9 +148,13 @@ export class Items {
   }
 
   #take(list: readonly Item[], page: ListPage<Item>): void {
-    this.list = list;
+    this.list = this.#kept(list);
     this.#cursor = page.next_cursor;
     this.isComplete = page.next_cursor === null;
+  }
+
+  #kept(list: readonly Item[]): readonly Item[] {
+    return list.filter(({ contributor }) => !contributor || !this.#removedContributors.has(contributor.id));
   }
 
   async #removeTogether(ids: string[], gone: Set<string>): Promise<void> {
