@@ -86,3 +86,14 @@ STORE_FULL = Counter(
     "Writes, and signings of uploads, refused because the local store had no room for them",
     ("use",),  # upload, service (renditions and copies, which may use half of the reserve)
 )
+
+LOG_LINES_LEFT_OUT = Counter(
+    "kappi_log_left_out_lines_total",
+    "Lines that were not logged because many like them were",
+    ("kind",),  # answers (with an error), library (messages of a third party)
+)
+TRACE_SPANS_DROPPED = Counter(
+    "kappi_trace_dropped_spans_total",
+    "Spans that were not exported",
+    ("reason",),  # queue (full), collector (did not take them)
+)
