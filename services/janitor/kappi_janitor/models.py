@@ -82,6 +82,8 @@ purges = Table(
     Column("leased_until", DateTime(timezone=True)),
     Column("swept_at", DateTime(timezone=True)),
     Column("done_at", DateTime(timezone=True)),
+    # Of the event that requested it.
+    Column("traceparent", Text),
     UniqueConstraint("prefix"),
     CheckConstraint(f"prefix ~ '^{PURGED_PREFIX}$'", name="prefix_may_be_purged"),
     CheckConstraint("(gallery_id IS NULL) <> (post_id IS NULL)", name="of_gallery_or_post"),
