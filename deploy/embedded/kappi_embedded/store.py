@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import only_internal
-from kappi_chassis.observability.logs import configure_logging, get_logger
+from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings, ServiceSettings
 from kappi_chassis.storage.contract import StorageUnavailable
@@ -76,7 +77,7 @@ def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageS
 
 def main() -> None:
     platform = PlatformSettings()
-    configure_logging(service="store", level=platform.log_level, renderer=platform.log_format)
+    configure_observability("store", platform)
     settings = StoreSettings()  # type: ignore[call-arg]  # read from the environment
     build(platform, settings, StorageSettings()).main()
 

@@ -48,6 +48,25 @@ class PlatformSettings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+    access_log: bool = Field(
+        default=False,
+        description="Log a line for every answer. Answers with an error are logged in any case: at most 60 a "
+        "minute of one client and 1,200 in all, and the number of the others",
+    )
+    otlp_endpoint: Annotated[str | None, BeforeValidator(lambda text: text or None)] = Field(
+        default=None,
+        pattern="^https?://",
+        description="Base URL of an OpenTelemetry collector (OTLP, protobuf over HTTP) that gets traces, for "
+        "example `http://collector:4318`. Headers and certificates: the variables `OTEL_EXPORTER_OTLP_…` of "
+        "OpenTelemetry. Without it, nothing is measured",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that is exported. The gateway decides for a request, the services "
+        "follow",
+    )
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"

@@ -8,7 +8,7 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import internal_headers
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
@@ -49,7 +49,7 @@ def main() -> None:
     """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = GalleriesSettings()  # type: ignore[call-arg]  # required fields come from the environment
-    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    configure_observability(NAME, platform)
     build(platform, settings).main()
 
 

@@ -32,6 +32,7 @@ from kappi_gateway.http.client_address import ClientAddresses
 from kappi_gateway.http.request import Endpoint
 from kappi_gateway.http.router import Router
 from kappi_gateway.http.slow_clients import with_slow_client_limits
+from kappi_gateway.limits.address_key import limit_key
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.guesses import GuessLimit
 from kappi_gateway.limits.rate import RateLimit
@@ -141,6 +142,13 @@ class _Wiring:
     base_urls: BaseUrls
     places: ConcurrencyLimit
 
+    def edge(self, app: App, max_in_flight: int) -> Edge:
+        return Edge(
+            app,
+            max_in_flight=max_in_flight,
+            client_of=lambda scope: limit_key(self.addresses.of_request(scope)),
+        )
+
     def api(self) -> App:
         """Builds the app of all routes of the API.
 
@@ -159,12 +167,12 @@ class _Wiring:
         usual = Gateway(router, addresses=self.addresses, places=self.places, missing=missing)
         streaming = Gateway(router, addresses=self.addresses, places=live_places, missing=missing)
         waiting = Gateway(router, addresses=self.addresses, places=rendition_places, missing=missing)
-        api: App = Edge(usual, max_in_flight=settings.max_in_flight)
-        rendition = Edge(waiting, max_in_flight=settings.max_rendition_requests)
+        api: App = self.edge(usual, settings.max_in_flight)
+        rendition = self.edge(waiting, settings.max_rendition_requests)
         api = behind(leads_to_rendition, rendition, otherwise=api)
         most_streams = min(settings.live_streams, places_for(settings.max_connections) * 3 // 4)
-        api = behind(leads_to_live, Edge(streaming, max_in_flight=most_streams), otherwise=api)
-        return behind(leads_to_archive, Edge(usual, max_in_flight=settings.max_archives), otherwise=api)
+        api = behind(leads_to_live, self.edge(streaming, most_streams), otherwise=api)
+        return behind(leads_to_archive, self.edge(usual, settings.max_archives), otherwise=api)
 
     def with_panel(self, app: App) -> App:
         """Adds the admin panel, where there is an identity service."""
@@ -179,7 +187,7 @@ class _Wiring:
             places=self.places,
             base_urls=self.base_urls,
         )
-        return behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
+        return behind(leads_to_panel, self.edge(panel, settings.max_in_flight), otherwise=app)
 
     def with_store(self, app: App) -> App:
         """Adds the embedded object store, where there is one. Its transfers have limits of their own."""
@@ -192,9 +200,9 @@ class _Wiring:
             bytes_per_s=settings.transfer_bytes_per_s,
             silence_s=settings.client_silence.total_seconds(),
         )
-        store = Edge(
+        store = self.edge(
             store_passthrough(self.upstreams, addresses=self.addresses, transfers=transfers),
-            max_in_flight=settings.max_transfers,
+            settings.max_transfers,
         )
         return behind(leads_to_store, in_s3_form(store), otherwise=app)
 

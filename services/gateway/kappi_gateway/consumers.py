@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import work_caused_by
 from kappi_contracts.envelope import Envelope, MalformedEvent, decode
 from kappi_contracts.events import AccountDeleted, ContributorRemoved, Event, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
@@ -98,7 +99,7 @@ class GalleryChanges:
             for message in messages:
                 envelope = self._opened(message)
                 if envelope is not None:
-                    self._drop_grants(envelope.data)
+                    self._handle(envelope)
                 try:
                     self._live.apply(partition, message.offset, envelope)
                 except FeedGap:
@@ -120,6 +121,12 @@ class GalleryChanges:
         except MalformedEvent as error:
             _log.warning("changes.malformed", error=str(error))
             return None
+
+    def _handle(self, envelope: Envelope[Event]) -> None:
+        topic = type(envelope.data).topic_name()
+        with work_caused_by(envelope.traceparent, f"process {topic}", kind="consumer"):
+            self._drop_grants(envelope.data)
+            _log.debug("changes.handled", topic=topic, event_id=str(envelope.id))
 
     def _drop_grants(self, event: Event) -> None:
         if isinstance(event, GalleryUpdated | GalleryDeleted | ContributorRemoved):

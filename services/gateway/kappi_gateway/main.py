@@ -8,7 +8,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.internal import internal_headers
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
@@ -50,7 +50,7 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
 def main() -> None:
     """Runs until the process is asked to stop."""
     platform, settings = PlatformSettings(), GatewaySettings()
-    configure_logging(service="gateway", level=platform.log_level, renderer=platform.log_format)
+    configure_observability("gateway", platform, called_by="clients")
     build(platform, settings).main()
 
 

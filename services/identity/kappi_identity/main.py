@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kappi_chassis.backbone import Backbone
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
@@ -30,7 +30,7 @@ def main() -> None:
     """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = IdentitySettings()  # type: ignore[call-arg]  # required fields come from the environment
-    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    configure_observability(NAME, platform)
     build(platform, settings).main()
 
 

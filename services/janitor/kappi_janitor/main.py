@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.bus.retention_gap import loss_of_records
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings, build_store
@@ -47,7 +47,7 @@ def main() -> None:
     """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = JanitorSettings()  # type: ignore[call-arg]  # required fields come from the environment
-    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    configure_observability(NAME, platform)
     build(platform, settings, StorageSettings()).main()
 
 

@@ -6,7 +6,7 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.internal import internal_headers
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
@@ -170,7 +170,7 @@ def main() -> None:
     """Read the settings and run until stopped."""
     platform = PlatformSettings()
     settings = MediaSettings()  # type: ignore[call-arg]  # required fields come from the environment
-    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    configure_observability(NAME, platform)
     build(platform, settings, StorageSettings()).main()
 
 

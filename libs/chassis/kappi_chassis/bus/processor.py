@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -19,13 +20,14 @@ from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
-from kappi_chassis.observability.context import work_caused_by
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import Attributes, work_caused_by
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
 UNEXPECTED_ATTEMPTS = 5
 TELL_REFUSALS_EVERY_S = 10.0
+MAX_HEADER_CHARACTERS = 64
 
 _log = get_logger(__name__)
 
@@ -116,15 +118,35 @@ class Processor:
         try:
             envelope = self._read(record)
         except MalformedEvent as error:
-            await self._send_to_dlq(record, error)
+            with self._work_on(record, _header(record, "traceparent")):
+                await self._send_to_dlq(record, error)
             fate = "dead_lettered"
         except RecordRefused as refusal:
             self._tell(record, refusal)
             fate = "refused"
         else:
-            with work_caused_by(envelope.traceparent):
+            with self._work_on(record, envelope.traceparent):
                 fate = await self._handle(record, envelope)
+                _log.debug(
+                    "consumer.handled",
+                    group=self.group,
+                    topic=record.topic,
+                    event_id=str(envelope.id),
+                    fate=fate,
+                    elapsed_ms=round((time.perf_counter() - started) * 1e3, 1),
+                )
         metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
+
+    def _work_on(self, record: Record, traceparent: str | None) -> AbstractContextManager[Any]:
+        attributes: Attributes = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self.group,
+            "messaging.message.id": _event_id(record),
+        }
+        return work_caused_by(traceparent, f"process {record.topic}", kind="consumer", attributes=attributes)
 
     def _read(self, record: Record) -> Incoming:
         """Returns the argument of the record's handler. Raises MalformedEvent, RecordRefused."""
@@ -178,6 +200,7 @@ class Processor:
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
+            event_id=_event_id(record),
             error=str(error),
             error_type=type(error).__name__,
         )
@@ -205,6 +228,17 @@ def _event_of(record: Record) -> Envelope[Any]:
     if (found := type(envelope.data).topic_name()) != record.topic:
         raise MalformedEvent(f"a {found} has no place on {record.topic}")
     return envelope
+
+
+def _event_id(record: Record) -> str:
+    """Returns the event's id as its headers have it; the position of a record without one."""
+    return _header(record, "ce_id") or f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def _header(record: Record, name: str) -> str | None:
+    value = next((value for found, value in record.headers if found == name), None)
+    # Its writer may be anyone, and the text goes to a log line.
+    return None if value is None else value.decode("ascii", "replace")[:MAX_HEADER_CHARACTERS]
 
 
 def _being_cancelled() -> bool:

@@ -13,6 +13,9 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from kappi_chassis.db.statement_spans import note_statement, trace_statements
+from kappi_chassis.observability import tracing
+
 COMMAND_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 
@@ -41,13 +44,15 @@ class Database:
             hide_parameters=True,  # an error's text ends up in logs and dead letters
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        if tracing.tracer is not None:
+            trace_statements(self._engine.sync_engine)
         self._hot = await asyncpg.create_pool(
             self.url,
             min_size=1,
             max_size=self._pool_size,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=COMMAND_TIMEOUT_S,
-            init=_set_codecs,
+            init=_set_up,
             connection_class=_HotConnection,
         )
 
@@ -114,7 +119,9 @@ class _HotConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg publi
         return ""
 
 
-async def _set_codecs(connection: Any) -> None:
+async def _set_up(connection: Any) -> None:
+    if tracing.tracer is not None:
+        connection.add_query_logger(note_statement)
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

@@ -12,6 +12,7 @@ import pytest
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
 from kappi_chassis.observability import metrics
+from kappi_chassis.observability.logs import _add_ids
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted
@@ -206,3 +207,28 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
     headers = mac.signed(topic=good.topic, key=good.key, value=good.value, headers=good.headers)
     await processor.process(record(headers=headers))
     assert handler.calls == 1
+
+
+TRACEPARENT = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+@pytest.mark.parametrize(
+    ("failures", "headers", "event"),
+    [
+        ((), EVENT.headers(), "consumer.handled"),
+        ((Poison("never"),), EVENT.headers(), "consumer.dead_lettered"),
+        # It lacks most headers of an event.
+        ((), (("ce_id", str(EVENT.id).encode()),), "consumer.dead_lettered"),
+    ],
+    ids=["handled", "poison", "malformed"],
+)
+async def test_a_line_about_a_record_names_its_event_and_its_trace(
+    dead_letters: DeadLettersOfTest,
+    failures: tuple[BaseException, ...],
+    headers: Any,
+    event: str,
+) -> None:
+    with capture_logs(processors=[_add_ids]) as lines:
+        await run(Failing(*failures), dead_letters, record(headers=(*headers, TRACEPARENT)))
+    (line,) = [line for line in lines if line["event"] == event]
+    assert (line["event_id"], line["trace_id"]) == (str(EVENT.id), "4bf92f3577b34da6a3ce929d0e0e4736")
