@@ -20,8 +20,9 @@ from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
 from kappi_chassis.inbox import Effect
 from kappi_chassis.leased_work import LeasedWork
-from kappi_chassis.observability.context import traceparent, work_caused_by
+from kappi_chassis.observability.context import traceparent
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import Attributes, work_caused_by
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.envelope import Envelope
@@ -202,6 +203,7 @@ class ProcessUpload:
             await self._nothing_to_do(job)
             return
         self._outbox.wake()
+        _log.debug("media.ready", media_id=str(job.media_id))
         metrics.ITEMS_PROCESSED.labels("ready").inc()
         metrics.READY_SECONDS.observe(max(0.0, (now - job.completed_at).total_seconds()))
         if self._tag is not None:
@@ -292,7 +294,7 @@ class UploadWorker:
 
     async def _work_on(self, job: LeasedUpload) -> None:
         try:
-            with work_caused_by(job.traceparent):
+            with work_caused_by(job.traceparent, "process upload", attributes=_named(job)):
                 async with renewing("upload", lambda: self._renew(job), every_s=RENEW_EVERY_S):
                     await self._process(job)
         except asyncio.CancelledError:
@@ -328,6 +330,10 @@ class UploadWorker:
             if not is_transient(failure):
                 raise
             _log.warning("upload.lost_database", error=str(failure))  # its lease expires by itself
+
+
+def _named(job: LeasedUpload) -> Attributes:
+    return {"kappi.media_id": str(job.media_id), "kappi.attempt": job.attempts}
 
 
 def _meaning(error: Exception) -> tuple[str, int, timedelta]:
