@@ -159,6 +159,14 @@ def test_the_resources_of_a_container_are_bounded(composition: dict[str, Contain
     assert composition["postgres"].definition["read_only"] is True
 
 
+def test_the_logs_of_a_container_are_bounded(composition: dict[str, Container]) -> None:
+    for container in composition.values():
+        logging = container.definition["logging"]
+        assert logging["driver"] == "json-file"
+        size, files = logging["options"]["max-size"], logging["options"]["max-file"]
+        assert 0 < int(size.removesuffix("m")) * int(files) <= 100, container.name
+
+
 def test_kappi_containers_have_few_rights(composition: dict[str, Container]) -> None:
     for each in composition.values():
         if each.runs_kappi:
