@@ -34,6 +34,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 COPIES = 2
 _PROBE_EVERY_S, _PROBE_TIMEOUT_S = 1.0, 1.0
 _READY_S = 180.0
+_DRAIN_DELAY = "PT3S"  # longer than load balancers need to notice
+_DRAIN_S = 40.0
 _FAKE_CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _SETTINGS: Mapping[str, str] = {
     **GENEROUS,
@@ -79,6 +81,11 @@ class Replica:
         self.process = ManagedProcess(argv, log=self.log, ready=lambda: True)
         self.process.start()
 
+    def stop(self) -> int:
+        """Ends the process as a platform does, with time to drain. Returns its exit status."""
+        assert self.process is not None
+        return self.process.stop(grace_s=_DRAIN_S)
+
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.is_running():
             os.kill(self.process.pid, number)
@@ -122,6 +129,11 @@ class System:
         except TimeoutError as late:
             others = [replica.name for replica in self.replicas if not replica.is_ready]
             raise TimeoutError(f"not ready: {others}") from late
+
+    async def replace(self, replica: Replica) -> None:
+        """Stops a process in order; the supervision starts it again. Returns once it is ready."""
+        assert await asyncio.to_thread(replica.stop) == 0, replica.name
+        await self.until_ready()
 
     async def supervise(self) -> None:
         """Probes all processes and starts those that have ended, until it is cancelled."""
@@ -228,6 +240,7 @@ def _add_replicas(
             for number in range(1, COPIES + 1):
                 port, ops_port = free_ports(2)
                 own = {
+                    f"{prefix}_DRAIN_DELAY": _DRAIN_DELAY,
                     f"{prefix}_PORT": str(port),
                     f"{prefix}_OPS_PORT": str(ops_port),
                     f"{prefix}_ROLES": role,
