@@ -18,6 +18,7 @@ from kappi_contracts.services import DATABASES
 from kappi_testkit.eventually import eventually
 
 from tests.chaos.ledger import Ledger, Sent
+from tests.chaos.load import AHEAD_S
 from tests.chaos.system import System
 
 _SETTLED_S = 300.0
@@ -121,8 +122,8 @@ class Checker:
             at = deleted_at.get(gallery_id)
             self.report.expect(
                 "expiries, none early",
-                so=at is None or at >= due - _CLOCKS_S,
-                sentence=f"{gallery_id} was deleted {due - (at or 0):.1f} s early",
+                so=at is None or at + AHEAD_S >= due - _CLOCKS_S,
+                sentence=f"{gallery_id} was deleted {due - AHEAD_S - (at or 0):.1f} s early",
             )
             if due < self._ledger.last_tick_at - _CLOCKS_S:
                 self.report.expect("expiries, all due", so=at is not None, sentence=f"{gallery_id} is left")

@@ -43,11 +43,11 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
         async with running_system(tmp_path, disk=tmp_path / "disk") as system:
             load = Load(system.base_url, _connection(system))
             await load.prepare()
-            loading = asyncio.create_task(load.run())
-            await asyncio.sleep(_BEFORE_S)
-            windows = await cause_faults(system, random.Random(seed), seconds=LASTS_S)
-            load.over.set()
-            await loading
+            async with asyncio.TaskGroup() as group:
+                group.create_task(load.run())
+                await asyncio.sleep(_BEFORE_S)
+                windows = await cause_faults(system, random.Random(seed), seconds=LASTS_S)
+                load.over.set()
             for window in windows:
                 _log.info("%s %s", window.fault, window.detail)
             _log.info("What clients saw:\n%s", table(load.samples, windows))
