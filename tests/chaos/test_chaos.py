@@ -37,6 +37,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
         pytest.skip("no Kafka and S3 server that a test may kill (make real-servers)")
     seed = int(os.environ.get("KAPPI_CHAOS_SEED", random.randrange(10**6)))
     _log.info("KAPPI_CHAOS_SEED=%d", seed)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # of the tick's own connections
     with mounted(tmp_path / "disk", size_bytes=_DISK_BYTES) as is_mounted:
         if not is_mounted:
             pytest.skip("no disk of its own for the store, which a fault fills")
