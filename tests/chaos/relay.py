@@ -23,18 +23,12 @@ class Relay:
     def __init__(self, targets: Callable[[], Sequence[Address]]) -> None:
         self._targets = targets
         self._turn = itertools.count()
-        self._open: dict[asyncio.Task[None], Address] = {}
+        self._open: set[asyncio.Task[None]] = set()
 
     def cut_all(self) -> None:
         """Cuts all open connections. New ones are taken."""
         for task in self._open:
             task.cancel()
-
-    def cut(self, target: Address) -> None:
-        """Cuts the connections to a target."""
-        for task, other in self._open.items():
-            if other == target:
-                task.cancel()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries one connection until an end closes it."""
@@ -42,26 +36,27 @@ class Relay:
         assert task is not None
         inner_writer: asyncio.StreamWriter | None = None
         try:
+            self._open.add(task)
             found = await self._connect()
             if found is not None:
-                self._open[task], inner_reader, inner_writer = found
+                inner_reader, inner_writer = found
                 await _both_ways((reader, inner_writer), (inner_reader, writer))
         except asyncio.CancelledError:
-            task.uncancel()  # `cut` ends this connection only
+            task.uncancel()  # `cut_all` ends this connection only
         finally:
-            self._open.pop(task, None)
+            self._open.discard(task)
             writer.transport.abort()
             if inner_writer is not None:
                 inner_writer.transport.abort()
 
-    async def _connect(self) -> tuple[Address, asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         targets = self._targets()
         first = next(self._turn)
         for offset in range(len(targets)):
             target = targets[(first + offset) % len(targets)]
             with contextlib.suppress(OSError):
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    return target, *(await asyncio.open_connection(*target, limit=_CHUNK_BYTES))
+                    return await asyncio.open_connection(*target, limit=_CHUNK_BYTES)
         return None
 
 

@@ -149,10 +149,8 @@ class System:
             if self.is_supervised:
                 await asyncio.to_thread(replica.start)
             return
-        was_ready, replica.is_ready = replica.is_ready, await _is_ready(replica, session)
-        if was_ready and not replica.is_ready and replica.service in self.relays:
-            # A process that hangs keeps its connections open: no client would notice.
-            self.relays[replica.service].cut((LOOPBACK, replica.port))
+        # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
+        replica.is_ready = await _is_ready(replica, session)
 
 
 async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
