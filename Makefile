@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: install ## run the tests in parallel, except those that take minutes
 
 test-slow: install ## run the tests that take minutes
 	@$(BIN)/python .ci/test.py --slow=only
+
+chaos: install ## run two processes of each role under faults; KAPPI_CHAOS_S=3600 for an hour
+	@$(BIN)/python -m pytest -n 0 -m slow --slow=tests/chaos/test_chaos.py -o log_cli=true -o log_cli_level=INFO tests/chaos
 
 coverage: install ## run the tests with branch coverage of all processes, which takes twice as long
 	@rm -f .coverage .coverage.*

@@ -23,7 +23,7 @@ from kappi_chassis.storage.contract import (
 )
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObject
 from kappi_chassis.storage.local_folders import translated_os_errors
-from kappi_chassis.storage.local_listing import objects_under
+from kappi_chassis.storage.local_listing import keys_under, objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
 from kappi_chassis.storage.local_space import LocalSpace, SpaceReservation
 from kappi_chassis.storage.local_tombstones import ObjectDeleted, Tombstones
@@ -220,8 +220,8 @@ class LocalObjectStore:
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
         await self.blocking(lambda: self._tombstones.add_prefix(prefix))
-        page = await self.list_page(prefix)
-        return await self._delete([found.key for found in page.objects])
+        keys = await self.blocking(lambda: [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)])
+        return await self._delete(keys)
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
         """See `ObjectStore.abort_multipart_uploads`."""

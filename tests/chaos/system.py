@@ -1,0 +1,286 @@
+"""Two processes of each role behind load balancers, kept running as Kubernetes keeps containers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from kappi_chassis.embedded.ports import LOOPBACK, free_port, free_ports
+from kappi_contracts.services import DATABASES
+from kappi_testkit.processes import ManagedProcess
+from kappi_testkit.servers.kafka import KafkaServer
+from kappi_testkit.stack import GENEROUS
+
+from tests.chaos.relay import Relay, listening
+from tests.chaos.servers import Postgres, Store, start_kafka
+from tests.deploy.composed import InVenv
+from tests.deploy.composition import Container, make_secrets, read_composition, read_env
+from tests.deploy.servers import environment_of
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "identity": ("api", "worker", "relay"),
+    "galleries": ("api", "worker", "relay"),
+    "media": ("api", "worker", "relay"),
+    "janitor": ("api", "worker", "relay"),
+    "gateway": ("api",),
+}
+COPIES = 2
+_PROBE_EVERY_S, _PROBE_TIMEOUT_S = 1.0, 1.0
+_READY_S = 180.0
+_DRAIN_DELAY = "PT3S"  # longer than load balancers need to notice
+_DRAIN_S = 40.0
+_FAKE_CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_SETTINGS: Mapping[str, str] = {
+    **GENEROUS,
+    "KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME": "PT4H",
+    "KAPPI_JANITOR_PURGE_LEASE": "PT5S",
+    # Signed upload URLs of this test live for minutes at most: the second sweep of a prefix comes soon.
+    "KAPPI_JANITOR_RESWEEP_AFTER": "PT30S",
+    "KAPPI_MEDIA_DECODER_PROCESSES": "1",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """One process of a service. is_ready: its last probe; a load balancer sends it connections then."""
+
+    service: str
+    role: str
+    number: int
+    port: int
+    ops_port: int
+    environment: Mapping[str, str]
+    log: Path
+    is_ready: bool = False
+    clock_offset_s: int = 0
+    process: ManagedProcess | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}-{self.role}-{self.number}"
+
+    def start(self) -> None:
+        """Starts the process and does not wait until it is ready."""
+        clock = (
+            {
+                "LD_PRELOAD": str(_FAKE_CLOCK),
+                "FAKETIME": f"{self.clock_offset_s:+d}s",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+            if self.clock_offset_s
+            else {}
+        )
+        argv = InVenv().argv([self.service], {**self.environment, **clock})
+        self.process = ManagedProcess(argv, log=self.log, ready=lambda: True)
+        self.process.start()
+
+    def stop(self) -> int:
+        """Ends the process as a platform does, with time to drain. Returns its exit status."""
+        assert self.process is not None
+        return self.process.stop(grace_s=_DRAIN_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.is_running():
+            os.kill(self.process.pid, number)
+
+
+@dataclass(slots=True)
+class System:
+    """The running system. disk: the folder of the store's objects, a file system of its own."""
+
+    folder: Path
+    disk: Path
+    postgres: Postgres
+    kafka: KafkaServer
+    store: Store
+    bucket: str = ""
+    replicas: list[Replica] = field(default_factory=list)
+    relays: dict[str, Relay] = field(default_factory=dict)
+    gateway_port: int = field(default_factory=free_port)
+    is_supervised: bool = True
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    def database_url(self, service: str) -> str:
+        return self.postgres.direct_url(service)
+
+    def ready_targets(self, service: str) -> list[tuple[str, int]]:
+        return [
+            (LOOPBACK, replica.port)
+            for replica in self.replicas
+            if replica.service == service and replica.role == "api" and replica.is_ready
+        ]
+
+    async def until_ready(self) -> None:
+        """Waits until every process is ready. Raises TimeoutError with the names of the others."""
+        try:
+            async with asyncio.timeout(_READY_S):
+                while not all(replica.is_ready for replica in self.replicas):  # noqa: ASYNC110 - probes see it
+                    await asyncio.sleep(0.2)
+        except TimeoutError as late:
+            others = [replica.name for replica in self.replicas if not replica.is_ready]
+            raise TimeoutError(f"not ready: {others}") from late
+
+    async def replace(self, replica: Replica) -> None:
+        """Stops a process in order; the supervision starts it again. Returns once it is ready."""
+        assert await asyncio.to_thread(replica.stop) == 0, replica.name
+        await self.until_ready()
+
+    async def supervise(self) -> None:
+        """Probes all processes and starts those that have ended, until it is cancelled."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT_S)) as session:
+            while True:
+                await asyncio.gather(*(self._look_at(replica, session) for replica in self.replicas))
+                await asyncio.sleep(_PROBE_EVERY_S)
+
+    async def _look_at(self, replica: Replica, session: aiohttp.ClientSession) -> None:
+        process = replica.process
+        if process is not None and not process.is_running():
+            replica.is_ready = False
+            if self.is_supervised:
+                await asyncio.to_thread(replica.start)
+            return
+        # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
+        replica.is_ready = await _is_ready(replica, session)
+
+
+async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
+    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with session.get(f"http://{LOOPBACK}:{replica.ops_port}/readyz") as answer:
+            return answer.status == 200
+    return False
+
+
+@asynccontextmanager
+async def running_system(folder: Path, *, disk: Path) -> AsyncIterator[System]:
+    """Yields the system once every process is ready; ends everything afterwards."""
+    with ExitStack() as running:
+        async with AsyncExitStack() as serving:
+            system = await _start_servers(folder, disk, running)
+            for relay, port in (
+                (system.postgres.relay, system.postgres.port),
+                (system.store.relay, system.store.port),
+            ):
+                await serving.enter_async_context(listening(port, relay))
+            secrets = folder / "secrets"
+            secrets.mkdir()
+            composition = read_composition(read_env(make_secrets(secrets) / ".env"))
+            addresses = await _serve_relays(system, serving)
+            _add_replicas(system, composition, addresses, secrets)
+            await asyncio.to_thread(_run_jobs, system)
+            for replica in system.replicas:
+                await asyncio.to_thread(replica.start)
+                running.callback(_end, replica)
+            supervising = asyncio.create_task(system.supervise())
+            try:
+                await system.until_ready()
+                yield system
+            finally:
+                supervising.cancel()
+                await asyncio.wait([supervising])
+
+
+async def _start_servers(folder: Path, disk: Path, running: ExitStack) -> System:
+    postgres, store = Postgres(folder / "postgres"), Store(folder, data=disk)
+    await asyncio.to_thread(postgres.start)
+    running.callback(postgres.stop)
+    await asyncio.to_thread(store.start)
+    running.callback(store.stop)
+    kafka = await asyncio.to_thread(start_kafka, folder / "kafka", running)
+    system = System(folder, disk, postgres, kafka, store)
+    system.bucket = await asyncio.to_thread(store.inner.create_bucket)
+    return system
+
+
+async def _serve_relays(system: System, serving: AsyncExitStack) -> dict[str, str]:
+    """Returns the addresses of the servers and services by their names in docker-compose.yml."""
+    addresses = {"kafka:9092": system.kafka.bootstrap, "localhost:8000": f"{LOOPBACK}:{system.gateway_port}"}
+    own_ports = {"identity": 8001, "galleries": 8002, "media": 8003}
+    for service, own_port in own_ports.items():
+        port = free_port()
+        addresses[f"{service}:{own_port}"] = f"{LOOPBACK}:{port}"
+        await _serve_relay(system, service, port, serving)
+    await _serve_relay(system, "gateway", system.gateway_port, serving)
+    return addresses
+
+
+async def _serve_relay(system: System, service: str, port: int, serving: AsyncExitStack) -> None:
+    relay = Relay(lambda: system.ready_targets(service))
+    system.relays[service] = await serving.enter_async_context(listening(port, relay))
+
+
+def _add_replicas(
+    system: System, composition: Mapping[str, Container], addresses: Mapping[str, str], secrets: Path
+) -> None:
+    files = {"/run/secrets/grant_key": str(secrets / "deploy/docker/secrets/grant-key.pem")}
+    logs = system.folder / "logs"
+    logs.mkdir()
+    for service, roles in ROLES.items():
+        common = {
+            **environment_of(composition[service], addresses=addresses, files=files),
+            **_SETTINGS,
+            "KAPPI_PUBLIC_URL": system.base_url,
+        }
+        if "KAPPI_S3_ENDPOINT" in common:
+            del common["KAPPI_S3_PUBLIC_ENDPOINT"]
+            common |= system.store.server.environment(system.bucket)
+        prefix = f"KAPPI_{service.upper()}"
+        for role in roles:
+            for number in range(1, COPIES + 1):
+                port, ops_port = free_ports(2)
+                own = {
+                    f"{prefix}_DRAIN_DELAY": _DRAIN_DELAY,
+                    f"{prefix}_PORT": str(port),
+                    f"{prefix}_OPS_PORT": str(ops_port),
+                    f"{prefix}_ROLES": role,
+                    "KAPPI_DATA_DIR": "/nonexistent",
+                }
+                if service in DATABASES:
+                    own[f"{prefix}_DATABASE_URL"] = system.postgres.url(service)
+                if service == "identity":
+                    own["KAPPI_IDENTITY_MAIL_DIR"] = str(system.folder)
+                if service == "gateway":
+                    del own[f"{prefix}_ROLES"]
+                system.replicas.append(
+                    Replica(
+                        service=service,
+                        role=role,
+                        number=number,
+                        port=port,
+                        ops_port=ops_port,
+                        environment={**common, **own},
+                        log=logs / f"{service}-{role}-{number}.log",
+                    )
+                )
+
+
+def _run_jobs(system: System) -> None:
+    """Creates the databases, their tables and the topics, as the jobs of a deployment do."""
+    import subprocess
+
+    for service in DATABASES:
+        asyncio.run(system.postgres.create_database(service))
+    for replica in system.replicas:
+        if replica.number > 1 or replica.role != "api":
+            continue
+        jobs = [["migrate", replica.service]] if replica.service in DATABASES else [["create-topics"]]
+        for job in jobs:
+            done = subprocess.run(
+                InVenv().argv(job, replica.environment), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, (job, done.stdout + done.stderr)
+
+
+def _end(replica: Replica) -> None:
+    replica.signal(signal.SIGCONT)
+    if replica.process is not None and replica.process.is_running():
+        replica.process.kill()
