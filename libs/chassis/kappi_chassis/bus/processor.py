@@ -48,7 +48,7 @@ _LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirec
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record. topic: without the deployment's prefix."""
+    """A Kafka record. topic: without the deployment's prefix. timestamp_ms: when it was sent (Unix time)."""
 
     topic: str
     partition: int
@@ -56,6 +56,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int | None = None
 
 
 class DeadLetterSink(Protocol):
@@ -124,7 +125,8 @@ class Processor:
         else:
             with work_caused_by(envelope.traceparent):
                 fate = await self._handle(record, envelope)
-        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
+        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
+        metrics.CONSUMER_RECORDS.labels(record.topic, fate).inc()
 
     def _read(self, record: Record) -> Incoming:
         """Returns the argument of the record's handler. Raises MalformedEvent, RecordRefused."""

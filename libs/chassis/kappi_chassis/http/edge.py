@@ -185,6 +185,8 @@ class _Call:
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
         # A full store is logged once at its source: clients that continue to send must not fill the logs.
         failed = self._status >= 500 and self._status != InsufficientStorage.status
+        if self._status >= 500:
+            metrics.HTTP_FAILED.labels(method, route).inc()
         if failed or slow:
             _log.warning(
                 "http.answered",

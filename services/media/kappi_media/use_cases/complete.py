@@ -200,6 +200,7 @@ class CompleteUpload:
             return await self._overtaken(upload)
         self._outbox.wake()
         metrics.COMPLETIONS.labels("completed").inc()
+        metrics.UPLOADED_BYTES.inc(upload.size_bytes)
         return item
 
     async def _overtaken(self, upload: Upload) -> Item:
