@@ -76,6 +76,7 @@ bench: install ## measure the running system; appends to benchmarks/results.json
 schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m kappi_dashboards deploy/k8s/components/grafana/dashboards
 
 RUNNING_OPENAPI := "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]"
 examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs
