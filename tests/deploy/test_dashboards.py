@@ -59,9 +59,6 @@ def test_compose_scrapes_every_service(composition: dict[str, Container]) -> Non
     jobs = read_document(ROOT / "deploy/prometheus/prometheus.yaml")["scrape_configs"]
     [kappi] = [job for job in jobs if job["job_name"] == "kappi"]
     targets = {each["labels"]["kappi_service"]: each["targets"] for each in kappi["static_configs"]}
-    services = [
-        name for name, each in composition.items() if "ready" in str(each.definition.get("healthcheck"))
-    ]
     assert targets == {
         name: [f"{name}:{composition[name].definition['healthcheck']['test'][-1]}"] for name in SERVICES
     }
