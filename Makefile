@@ -84,12 +84,13 @@ examples: install ## record the examples of the OpenAPI document again, from a r
 	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
 	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
 
-pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka
+pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka, rules
 	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
-	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
+	  KAPPI_TEST_REFRESH_TOPICS=1 KAPPI_TEST_REFRESH_RULES=1 $(BIN)/python -m pytest -q -n0 --slow=none \
 	  $(RUNNING_OPENAPI) \
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
+	  tests/deploy/test_watching.py::test_the_operator_s_resource_is_written_from_the_rules \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails

@@ -194,7 +194,7 @@ async def test_any_order_with_deletions_leaves_nothing(janitor: Any, order: tupl
 
 async def test_a_purge_that_is_not_due_is_not_overdue(janitor: Any) -> None:
     await janitor.hear(unused(janitor))
-    watch = WatchOverdue(janitor.database, clock=janitor.clock)
+    watch = WatchOverdue(janitor.deps.database, clock=janitor.clock)
     await watch()
     assert metrics.OVERDUE.labels("purge")._value.get() == 0
     janitor.clock.pass_by(2 * HOUR)
