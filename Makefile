@@ -79,6 +79,7 @@ bench: install ## measure the running system; appends to benchmarks/results.json
 schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m kappi_dashboards deploy/k8s/components/grafana/dashboards
 
 RUNNING_OPENAPI := "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]"
 examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs
@@ -86,12 +87,13 @@ examples: install ## record the examples of the OpenAPI document again, from a r
 	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
 	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
 
-pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka
+pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka, rules
 	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
-	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
+	  KAPPI_TEST_REFRESH_TOPICS=1 KAPPI_TEST_REFRESH_RULES=1 $(BIN)/python -m pytest -q -n0 --slow=none \
 	  $(RUNNING_OPENAPI) \
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
+	  tests/deploy/test_watching.py::test_the_operator_s_resource_is_written_from_the_rules \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails

@@ -166,6 +166,6 @@ async def _refused(stack: StackUnderTest, phone: Phone) -> float:
     for service in NAMES:
         text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
         for line in text.splitlines():
-            if line.startswith("kappi_consumer_record_seconds_count") and 'fate="refused"' in line:
+            if line.startswith("kappi_consumer_records_total") and 'fate="refused"' in line:
                 total += float(re.split(r"\s", line)[-1])
     return total

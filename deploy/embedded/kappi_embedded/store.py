@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import only_internal
+from kappi_chassis.observability import metrics
 from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.runtime import Service
@@ -63,7 +64,9 @@ def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageS
     if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
         raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
     store = build_local_store(storage)
-    service = Service("store", settings)
+    service = Service("store", settings, commit=platform.commit)
+    service.exports(metrics.LOCAL_STORE)
+    service.exports(metrics.FOLDER)
     service.health.add("folder", store.ready)
     service.runs("space", SpaceWatch(store).run)
     app = local_store_app(

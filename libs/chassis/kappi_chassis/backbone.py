@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
+from kappi_contracts.topics import owned_by
+
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
 from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.bus.external_topic import ForeignHandler, ForeignProcessor
@@ -15,6 +17,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.housekeeping import Housekeeping
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.internal import only_internal
+from kappi_chassis.observability import metrics
 from kappi_chassis.outbox import Outbox, Relay
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import DatabaseSettings, PlatformSettings
@@ -42,7 +45,8 @@ class Backbone:
         self.connection = KafkaConnection.from_settings(platform)
         self.producer = Producer(self.connection, source=f"/{name}")
         self.dead_letters = DeadLetters(self.producer, self.connection)
-        self.service = Service(name, settings)
+        self.service = Service(name, settings, commit=platform.commit)
+        self.service.exports(metrics.DATABASE)
         self._topics = TopicDeclaration(
             self.connection,
             wanted=platform.kafka_create_topics,
@@ -52,6 +56,7 @@ class Backbone:
         self.service.closes(self.producer)
         self.service.health.add("database", self.database.ready)
         self.service.runs("outbox-notify", self.outbox.run)
+        self._sender: Relay | None = None
         if "relay" in settings.roles:
             self._relay(settings)
 
@@ -94,6 +99,7 @@ class Backbone:
 
     def _consume(self, processor: Processor, *, name: str, concurrency: int, on_gap: OnGap | None) -> None:
         consumer = Consumer(self.connection, processor, concurrency=concurrency, on_gap=on_gap)
+        self.service.exports(metrics.CONSUMER, topic=processor.topics)
         # A process that also answers requests must stay ready while the broker is away.
         check = self.service.health.watch if "api" in self.roles else self.service.health.add
         check(f"consumer-{name}", consumer.ready)
@@ -116,6 +122,10 @@ class Backbone:
 
         return run
 
+    def relays(self) -> bool:
+        """Whether this process is the one that sends the events of its service."""
+        return self._sender is not None and self._sender.working
+
     def _relay(self, settings: DatabaseSettings) -> None:
         housekeeping = Housekeeping(
             self.database.url,
@@ -125,5 +135,7 @@ class Backbone:
         )
         relay = Relay(self.database.url, self.producer)
         self.outbox.relayed_by(relay.nudge)
+        self._sender = relay
+        self.service.exports(metrics.RELAY, topic=[topic.name for topic in owned_by(self.service.name)])
         self.service.runs("relay", self.with_topics(relay.run))
         self.service.runs("housekeeping", housekeeping.run)

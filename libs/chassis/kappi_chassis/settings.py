@@ -83,6 +83,9 @@ class PlatformSettings(BaseSettings):
         description="Time after which the partitions of a consumer that died go to another one",
     )
     topic_prefix: str = ""
+    commit: str = Field(
+        default="", description="Commit of the source that runs, for `kappi_build_info`. The image sets it"
+    )
     gap_signal_dir: Path | None = Field(
         default=None,
         description="Folder for notes of consumers whose records the broker removed before they read them",

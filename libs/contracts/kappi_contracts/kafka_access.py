@@ -11,6 +11,8 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS, consumed_by, owned_by
 
 OPERATOR = "operator"
 """Creates topics and manages dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
+DEAD_LETTER_WATCH = "janitor"
+"""The service that measures the dead letters of all topics."""
 USERS = (*NAMES, OPERATOR)
 REPLAY_GROUP = "kappi-dlq-replay"
 
@@ -67,6 +69,10 @@ def _of_service(service: str, prefix: str) -> Iterator[Rule]:
         return  # it reads without a group and writes no dead letters
     for topic in consumed:
         yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Write",))
+    if service == DEAD_LETTER_WATCH:
+        for topic in TOPICS:
+            if topic.consumers:
+                yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Read",))
     if consumed:
         # `media`, `media-worker`: each group begins with its service's name.
         yield Rule("group", prefix + service, ("Read",), prefixed=True)

@@ -9,10 +9,12 @@ from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.observability.metrics import PASSWORDS
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
+from kappi_galleries import metrics
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.media_client import MediaService
@@ -40,9 +42,17 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         claim_room=media,
         ready_items=media,
     )
+    _export(backbone.service)
     backbone.serves(build_app(deps, settings))
     backbone.consumes(build_handlers(deps, settings), group=GROUP)
     return backbone.service
+
+
+def _export(service: Service) -> None:
+    service.exports(metrics.API, roles=["api"])
+    service.exports(metrics.WORKER, roles=["worker"])
+    service.exports(metrics.EITHER, roles=["api", "worker"])
+    service.exports(PASSWORDS, roles=["api"])
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.connections import places_for
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
+from kappi_chassis.observability.metrics import HTTP_FAILED
 from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway import errors
@@ -226,6 +227,7 @@ class _Wiring:
                     counts=counts,
                 )
                 router.add(route.method, route.template, proxy)
+                HTTP_FAILED.labels(route.method, route.template)  # so that the first failure counts
         openapi = OpenApi(
             upstreams,
             refresh=settings.openapi_refresh,

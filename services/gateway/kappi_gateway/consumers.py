@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.consumer_ages import is_answered
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import work_caused_by
 from kappi_contracts.envelope import Envelope, MalformedEvent, decode
@@ -27,6 +28,7 @@ from kappi_gateway.live.streams import FeedGap, LiveStreams
 
 POLL_MS = 1_000
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
+SILENT_AFTER_S = 10.0
 
 _log = get_logger(__name__)
 
@@ -72,7 +74,6 @@ class GalleryChanges:
                 await self._locate(kafka)
                 self._connected = True
                 self._cache.drop_all()
-                metrics.FEED_CONNECTED.set(1)
                 while kafka.assignment() == assigned:  # a topic may get more partitions
                     await self._read(kafka)
         finally:
@@ -95,6 +96,7 @@ class GalleryChanges:
 
     async def _read(self, kafka: AIOKafkaConsumer) -> None:
         batch = await kafka.getmany(timeout_ms=POLL_MS)
+        metrics.FEED_CONNECTED.set(is_answered(kafka, within_s=SILENT_AFTER_S))
         for partition, messages in batch.items():
             for message in messages:
                 envelope = self._opened(message)

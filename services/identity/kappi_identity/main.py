@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.observability.metrics import PASSWORDS
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
+from kappi_identity import metrics
 from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs
 from kappi_identity.settings import IdentitySettings
 
@@ -19,11 +21,19 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     backbone = Backbone(NAME, platform, settings)
     deps = Dependencies(database=backbone.database, outbox=backbone.outbox, passwords=Passwords.of(settings))
     backbone.service.closes(deps.passwords)
+    _export(backbone.service)
     backbone.serves(build_app(deps, settings))
     if "worker" in settings.roles:
         for name, job in build_background_jobs(deps, settings).items():
             backbone.service.runs(name, job)
     return backbone.service
+
+
+def _export(service: Service) -> None:
+    service.exports(metrics.API, roles=["api"])
+    service.exports(metrics.WORKER, roles=["worker"])
+    service.exports(metrics.EITHER, roles=["api", "worker"])
+    service.exports(PASSWORDS, roles=["api"])
 
 
 def main() -> None:

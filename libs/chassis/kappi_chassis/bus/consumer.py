@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.consumer_ages import ConsumerAges
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
@@ -61,6 +62,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._on_gap = on_gap
         self._queues: dict[TopicPartition, PartitionQueue] = {}
         self._expected: dict[TopicPartition, int] = {}
+        self._ages = ConsumerAges(self._queues, topic_of=connection.unprefixed)
         self._joined = False
         self._turned_at = time.monotonic()
         self._asides: set[asyncio.Task[None]] = set()
@@ -86,8 +88,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
         silently.
         """
-        # the metric exists, also if it never joins
+        # the metrics exist, also if it never joins
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)
+        self._ages.show(self._processor.group, self._processor.topics)
         while True:
             error = await self._session()
             _log.warning(
@@ -174,6 +177,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             key=message.key,
             value=message.value,
             headers=tuple(message.headers),
+            timestamp_ms=message.timestamp if message.timestamp > 0 else None,
         )
 
     async def _commit_regularly(self) -> None:
@@ -182,6 +186,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             for partition, queue in self._queues.items():
                 if (end := self._end_of(partition)) is not None:
                     metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(queue.behind(end))
+            self._ages.listen(self._kafka, joined=self._joined)
             await self._commit(dict(self._queues))
 
     def _end_of(self, partition: TopicPartition) -> int | None:

@@ -50,7 +50,7 @@ _LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirec
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record. topic: without the deployment's prefix."""
+    """A Kafka record. topic: without the deployment's prefix. timestamp_ms: when it was sent (Unix time)."""
 
     topic: str
     partition: int
@@ -58,6 +58,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int | None = None
 
 
 class DeadLetterSink(Protocol):
@@ -135,7 +136,8 @@ class Processor:
                     fate=fate,
                     elapsed_ms=round((time.perf_counter() - started) * 1e3, 1),
                 )
-        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
+        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
+        metrics.CONSUMER_RECORDS.labels(record.topic, fate).inc()
 
     def _work_on(self, record: Record, traceparent: str | None) -> AbstractContextManager[Any]:
         attributes: Attributes = {

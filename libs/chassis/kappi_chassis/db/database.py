@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,10 +15,13 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kappi_chassis.db.statement_spans import note_statement, trace_statements
-from kappi_chassis.observability import tracing
+from kappi_chassis.observability import metrics, tracing
 
 COMMAND_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+
+_TRANSACTION_WAIT = metrics.POOL_WAIT_SECONDS.labels("transactions")
+_STATEMENT_WAIT = metrics.POOL_WAIT_SECONDS.labels("statements")
 
 
 class Database:
@@ -31,7 +35,7 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._engine: AsyncEngine | None = None
-        self._hot: asyncpg.Pool | None = None
+        self._hot: StatementPool | None = None
 
     async def start(self) -> None:
         """Raises OSError, PostgresError if the database does not answer."""
@@ -46,7 +50,7 @@ class Database:
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         if tracing.tracer is not None:
             trace_statements(self._engine.sync_engine)
-        self._hot = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             self.url,
             min_size=1,
             max_size=self._pool_size,
@@ -55,6 +59,8 @@ class Database:
             init=_set_up,
             connection_class=_HotConnection,
         )
+        self._hot = StatementPool(pool)
+        _show_use(self._pool_size, transactions=self._engine, statements=pool)
 
     async def close(self) -> None:
         """Closes the pools in bounded time: connections still in use then are cut off."""
@@ -72,11 +78,13 @@ class Database:
         """One use case is one transaction: it commits on leaving and rolls back on an exception."""
         if self._engine is None:
             raise RuntimeError("Database.start was not called")
+        began = time.perf_counter()
         async with self._engine.begin() as connection:
+            _TRANSACTION_WAIT.observe(time.perf_counter() - began)
             yield connection
 
     @property
-    def hot(self) -> Any:
+    def hot(self) -> StatementPool:
         """The asyncpg pool. A single statement on it is its own transaction: one round trip."""
         if self._hot is None:
             raise RuntimeError("Database.start was not called")
@@ -85,6 +93,47 @@ class Database:
     async def ready(self) -> None:
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
+
+
+class StatementPool:
+    """An asyncpg pool that measures how long each statement waits for a connection."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self.close = pool.close
+        self.terminate = pool.terminate
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Lends an asyncpg connection."""
+        began = time.perf_counter()
+        async with self._pool.acquire() as connection:
+            _STATEMENT_WAIT.observe(time.perf_counter() - began)
+            yield connection
+
+    async def execute(self, statement: str, *values: Any) -> str:
+        async with self.acquire() as connection:
+            status: str = await connection.execute(statement, *values)
+        return status
+
+    async def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        async with self.acquire() as connection:
+            await connection.executemany(statement, rows)
+
+    async def fetch(self, statement: str, *values: Any, **options: Any) -> list[Any]:
+        """options: `timeout` in seconds, as in asyncpg."""
+        async with self.acquire() as connection:
+            rows: list[Any] = await connection.fetch(statement, *values, **options)
+        return rows
+
+    async def fetchrow(self, statement: str, *values: Any, **options: Any) -> Any:
+        """options: as in `fetch`."""
+        async with self.acquire() as connection:
+            return await connection.fetchrow(statement, *values, **options)
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        async with self.acquire() as connection:
+            return await connection.fetchval(statement, *values)
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
@@ -98,6 +147,16 @@ async def driver_of(connection: AsyncConnection) -> Any:
     if not driver.is_in_transaction():
         await connection.execute(text("SELECT 1"))
     return driver
+
+
+def _show_use(size: int, *, transactions: AsyncEngine, statements: asyncpg.Pool) -> None:
+    pool: Any = transactions.pool
+    metrics.POOL_CONNECTIONS.labels("transactions").set_function(pool.checkedout)
+    metrics.POOL_CONNECTIONS.labels("statements").set_function(
+        lambda: statements.get_size() - statements.get_idle_size()
+    )
+    for name in ("transactions", "statements"):
+        metrics.POOL_SIZE.labels(name).set(size)
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:

@@ -197,6 +197,8 @@ class _Call:
         method = _method_of(self._scope)
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
+        if self._status >= 500:
+            metrics.HTTP_FAILED.labels(method, route).inc()
         if self._status >= 400 or slow or access_log.every or self.span is not None:
             self.noted(elapsed_s, route=route, method=method, slow=slow)
 

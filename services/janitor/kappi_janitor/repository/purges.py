@@ -168,17 +168,13 @@ async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: dat
     )
 
 
-async def count_unfinished(connection: AsyncConnection, *, now: datetime) -> tuple[int, int]:
-    """Returns the numbers of overdue and of failing purges."""
-    row = (
-        await connection.execute(
-            select(
-                func.count().filter(purges.c.not_before <= now),
-                func.count().filter(purges.c.attempts > 0),
-            ).where(purges.c.done_at.is_(None))
-        )
-    ).one()
-    return row[0], row[1]
+async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
+    """Returns the number of unfinished purges whose last attempt failed; at most `limit`."""
+    failing = select(purges.c.id).where(purges.c.done_at.is_(None), purges.c.attempts > 0).limit(limit)
+    number: int = (
+        await connection.execute(select(func.count()).select_from(failing.subquery()))
+    ).scalar_one()
+    return number
 
 
 async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:

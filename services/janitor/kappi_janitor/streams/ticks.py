@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection, Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
+from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 from kappi_contracts.topics import BY_NAME
@@ -34,14 +35,21 @@ class TickStream:
     """Runs the Faust app, from start to cancellation, in the event loop in which `run` is awaited."""
 
     def __init__(
-        self, connection: KafkaConnection, processor: Processor, *, on_gap: OnGap | None = None
+        self,
+        connection: KafkaConnection,
+        processor: Processor,
+        *,
+        on_gap: OnGap | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """processor: of the topic JanitorTick. on_gap: as for `Consumer`."""
         self._connection = connection
         self._processor = processor
         self._on_gap = on_gap
+        self._clock = clock
         self._app: JanitorApp | None = None
         self._expected: dict[Any, int] = {}
+        self._in_hand_since: float | None = None
 
     async def run(self) -> None:
         """Run until cancelled; an unreachable broker is waited for.
@@ -49,7 +57,8 @@ class TickStream:
         Raises StreamsStopped when a dead letter could not be written, or Faust ended for another reason. The
         process must end then. Every record that was not acknowledged is delivered again.
         """
-        self._set_assigned(0)  # so that the metric exists from the start, even if the group is never joined
+        self._set_assigned(0)  # so that the metrics exist from the start, even if the group is never joined
+        metrics.CONSUMER_OLDEST_SECONDS.labels(self._processor.group, TOPIC).set_function(self._oldest_s)
         while True:
             error = await self._session()
             _log.warning(
@@ -92,6 +101,11 @@ class TickStream:
             raise StreamsStopped(repr(failure)) from failure
         return failure
 
+    def _oldest_s(self) -> float:
+        """Returns the age of the tick in hand. The agent takes one after the other."""
+        since = self._in_hand_since
+        return 0.0 if since is None else max(0.0, self._clock().timestamp() - since)
+
     def _set_assigned(self, partitions: int) -> None:
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(partitions)
 
@@ -124,10 +138,13 @@ class TickStream:
         wanted, self._expected[message.tp] = self._expected.get(message.tp), message.offset + 1
         if wanted is not None and message.offset > wanted:
             await self._report_gaps({message.tp: wanted}, await app.consumer.earliest_offsets(message.tp))
+        self._in_hand_since = message.timestamp
         try:
             await self._processor.process(_record(message))
         except Exception as error:
             raise StreamsStopped(f"no dead letter was written: {error!r}") from error
+        finally:
+            self._in_hand_since = None
 
     async def _look_for_gaps_at_start(self) -> None:
         consumer = AIOKafkaConsumer(

@@ -111,9 +111,6 @@ class SweepDue:
         now = self._clock()
         async with self._database.transaction() as connection:
             expedited = await purges.expedite(connection, at=tick.at, now=now)
-            overdue, failing = await purges.count_unfinished(connection, now=now)
-        metrics.PURGES_OVERDUE.set(overdue)
-        metrics.PURGE_FAILING.set(failing)
         self._wake_purger()
         return expedited
 

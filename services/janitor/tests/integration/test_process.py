@@ -156,7 +156,7 @@ async def test_killed_between_the_commit_and_the_offset_it_does_nothing_twice(wo
 
     async def all_came_again() -> None:
         metrics = await asyncio.to_thread(metrics_of, ops_port)
-        assert 'kappi_consumer_record_seconds_count{fate="duplicate",topic="GalleryDeleted"} 10.0' in metrics
+        assert 'kappi_consumer_records_total{fate="duplicate",topic="GalleryDeleted"} 10.0' in metrics
 
     await eventually(all_came_again, 40.0)
     await purged()

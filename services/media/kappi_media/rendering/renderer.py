@@ -216,10 +216,13 @@ class Renderer:
 
     @asynccontextmanager
     async def _place(self, share: Share) -> AsyncIterator[None]:
+        waited = time.monotonic()
         async with self._places.held(share):
             started = time.monotonic()
+            metrics.DECODER_WAIT_SECONDS.observe(started - waited)
             try:
-                yield
+                with metrics.DECODERS_HELD.track_inprogress():
+                    yield
             finally:
                 seconds = time.monotonic() - started
                 self._budget.charge(share, seconds)

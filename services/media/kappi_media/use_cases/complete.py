@@ -210,6 +210,7 @@ class CompleteUpload:
         self._outbox.wake()
         metrics.COMPLETIONS.labels("completed").inc()
         _log.debug("upload.completed", upload_id=str(upload.id), media_id=str(upload.media_id))
+        metrics.UPLOADED_BYTES.inc(upload.size_bytes)
         return item
 
     async def _overtaken(self, upload: Upload) -> Item:
