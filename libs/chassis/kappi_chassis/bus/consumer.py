@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
@@ -62,6 +63,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._queues: dict[TopicPartition, PartitionQueue] = {}
         self._expected: dict[TopicPartition, int] = {}
         self._joined = False
+        self._stopped: BaseException | None = None
         self._turned_at = time.monotonic()
         self._asides: set[asyncio.Task[None]] = set()
         # The parts of the current session:
@@ -75,6 +77,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     async def ready(self) -> None:
         """A health check. Raises ConsumerStuck."""
+        if self._stopped is not None:
+            raise ConsumerStuck(f"{self._processor.group}: stopped, {self._stopped}")
         if not self._joined:
             raise ConsumerStuck(f"{self._processor.group}: no part in the group yet")
         if (still_s := time.monotonic() - self._turned_at) > STUCK_AFTER_S:
@@ -83,11 +87,22 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def run(self) -> None:
         """Runs until cancelled; an unavailable broker is waited for.
 
+        After too many dead letters it leaves the group and does nothing more: another process, perhaps of
+        another release, gets its partitions from the first record on that is not done.
+
         Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
         silently.
         """
-        # the metric exists, also if it never joins
+        # the metrics exist, also if it never joins
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)
+        metrics.CONSUMER_STOPPED.labels(self._processor.group).set(0)
+        try:
+            await self._sessions()
+        except* TooManyDeadLetters as stopped:
+            self._stopped = stopped.exceptions[0]
+        await stay_stopped(self._processor.group, reason=self._stopped)
+
+    async def _sessions(self) -> None:
         while True:
             error = await self._session()
             _log.warning(

@@ -73,6 +73,7 @@ CONSUMER_LAG = Gauge(
 CONSUMER_ASSIGNED = Gauge(
     "kappi_consumer_assigned_partitions", "Partitions this process has of its group", ("group",)
 )
+CONSUMER_STOPPED = Gauge("kappi_consumer_stopped", "1 once too many dead letters stopped it", ("group",))
 CONSUMER_GAPS = Counter(
     "kappi_consumer_gaps_total", "Times the broker had dropped records before they were read", ("topic",)
 )

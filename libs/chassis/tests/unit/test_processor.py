@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit, TooManyDeadLetters
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
 from kappi_chassis.observability import metrics
@@ -206,3 +207,17 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
     headers = mac.signed(topic=good.topic, key=good.key, value=good.value, headers=good.headers)
     await processor.process(record(headers=headers))
     assert handler.calls == 1
+
+
+async def test_the_record_beyond_the_limit_is_no_dead_letter(dead_letters: DeadLettersOfTest) -> None:
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": Failing(*[Poison("never")] * 3)},
+        dead_letters=dead_letters,
+        limit=DeadLetterLimit(2, within=timedelta(minutes=1)),
+    )
+    await processor.process(record())
+    await processor.process(record())
+    with pytest.raises(TooManyDeadLetters):
+        await processor.process(record())
+    assert len(dead_letters.errors) == 2
