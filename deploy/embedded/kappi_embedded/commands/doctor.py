@@ -91,15 +91,12 @@ async def _findings(stack: Stack, environ: Mapping[str, str]) -> AsyncIterator[F
 async def _service(note: RunNote, name: str) -> Finding:
     service = note.services[name]
     status, body = await ask(service.ops_port, "/readyz")
-    failing = ""
-    if status == 503:
-        checks = json.loads(body).get("checks", {})
-        failing = ", ".join(f"{check} {state}" for check, state in checks.items() if state != "ok")
-    detail = f"pid {service.pid}, port {service.port}, " + {200: "ready", 0: "does not answer"}.get(
-        status, f"not ready: {failing}"
-    )
-    log = f"look at its log, {name}.log" if status != 200 else ""
-    return Finding(name, status == 200, detail, log)
+    checks = json.loads(body).get("checks", {}) if status else {}
+    # A process that answers requests is ready without its consumers.
+    failing = ", ".join(f"{check} {state}" for check, state in checks.items() if state != "ok")
+    state = {200: "ready", 0: "does not answer"}.get(status, "not ready")
+    detail = f"pid {service.pid}, port {service.port}, {state}" + (f": {failing}" if failing else "")
+    return Finding(name, status == 200 and not failing, detail, f"look at its log, {name}.log")
 
 
 async def _try(what: str, check: Callable[[], Awaitable[str]], hint: str) -> Finding:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,8 @@ from kappi_testkit.stack import EmbeddedStack, call_kappi
 from PIL import Image
 
 pytestmark = pytest.mark.integration
+
+CAUSE = "the cause, " + "which is a long one " * 20
 
 
 def kappi(
@@ -166,10 +169,10 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     assert kappi(embedded_stack, "dlq", "list").returncode == 0
     connection = embedded_stack.connection()
     await add_dead_letter(connection)
-    listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "300"})
+    listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "40"})
     assert listed.returncode == 1
     assert "MediaReady" in listed.stdout
-    assert "ValueError: the cause" in listed.stdout
+    assert f"  ValueError: {CAUSE}\n" in listed.stdout, "whole, as the output is not a terminal"
     doctor = kappi(embedded_stack, "doctor")
     assert doctor.returncode == 1
     assert "1 dead letter" in doctor.stdout
@@ -177,7 +180,7 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     # It is no event, so each consumer sends it to the dead-letter topic again.
     await embedded_stack.wait_idle()
     assert "1 dead letter." in kappi(embedded_stack, "dlq", "list").stdout
-    assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
+    assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count(", handled") == 1
 
 
 async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
@@ -196,13 +199,84 @@ async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
     assert f"{waiting} dead letter" in kappi(embedded_stack, "dlq", "replay").stdout
 
 
+async def test_one_dead_letter_is_shown_sent_back_and_discarded(embedded_stack: EmbeddedStack) -> None:
+    def listed(*arguments: str) -> list[dict[str, Any]]:
+        lines = kappi(embedded_stack, "dlq", "list", "--json", *arguments).stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    connection = embedded_stack.connection()
+    before = {letter["id"] for letter in listed()}
+    for _ in range(2):
+        await add_dead_letter(connection)
+    first, second = [letter for letter in listed("--topic", "MediaReady") if letter["id"] not in before]
+    assert first["id"].startswith("MediaReady/0/")
+    assert (first["group"], first["error"], first["key"]) == ("galleries", CAUSE, "k")
+    assert (first["handled"], first["authentic"]) == (False, True)
+    assert listed("--group", "nobody") == []
+
+    shown = kappi(embedded_stack, "dlq", "show", first["id"])
+    assert f"dlq_error: {CAUSE}" in shown.stdout
+    whole = json.loads(kappi(embedded_stack, "dlq", "show", "--json", first["id"]).stdout)
+    assert whole["value"] == "{"
+    assert whole["headers"]["dlq_topic"] == "MediaReady"
+
+    done = kappi(embedded_stack, "dlq", "discard", "--id", second["id"])
+    assert (done.returncode, done.stdout) == (0, "1 dead letter discarded.\n")
+    sent = kappi(embedded_stack, "dlq", "replay", "--id", first["id"])
+    assert (sent.returncode, sent.stdout) == (0, "1 dead letter sent back.\n")
+    again = kappi(embedded_stack, "dlq", "replay", "--id", first["id"], "--id", second["id"])
+    assert (again.returncode, again.stdout) == (0, "0 dead letters sent back, 2 handled before.\n")
+    await embedded_stack.wait_idle()
+    left = {letter["id"] for letter in listed()} - before
+    assert len(left) == 1, "the letter that was sent back is no event, so it became a new one"
+    assert not {first["id"], second["id"]} & left
+    kappi(embedded_stack, "dlq", "discard", "--id", left.pop())
+
+    for arguments, explained in (
+        (("show", "MediaReady/0/999999"), "there is no dead letter MediaReady/0/999999"),
+        (("discard", "--id", "nothing"), "there is no dead letter nothing"),
+        (("replay", "--topic", "Nothing"), "MediaReady"),
+    ):
+        refused = kappi(embedded_stack, "dlq", *arguments)
+        assert refused.returncode == 1
+        assert explained in refused.stderr
+
+
+async def test_a_letter_of_another_writer_cannot_control_the_terminal_and_is_discarded(
+    embedded_stack: EmbeddedStack,
+) -> None:
+    key, headers = uuid4().hex, (("dlq_offset", b"not a number\x1b[2J"),)
+    producer = Producer(embedded_stack.connection(), source="/stranger")
+    try:
+        await producer.send(
+            "MediaReady.dlq",
+            key=f"\x1b[31m{key}".encode(),
+            value=b"\xff\x1b",
+            headers=headers,
+        )
+    finally:
+        await producer.close()
+    lines = kappi(embedded_stack, "dlq", "list", "--all", "--json").stdout.splitlines()
+    [letter] = [found for line in lines if key in (found := json.loads(line))["key"]]
+    assert (letter["authentic"], letter["offset"]) == (False, None)
+    shown = kappi(embedded_stack, "dlq", "show", letter["id"]).stdout
+    assert key in shown
+    assert "\x1b" not in shown
+    refused = kappi(embedded_stack, "dlq", "replay", "--id", letter["id"])
+    assert refused.returncode == 1
+    assert "without a MAC" in refused.stderr
+    assert kappi(embedded_stack, "dlq", "discard", "--id", letter["id"]).returncode == 0
+    left = kappi(embedded_stack, "dlq", "list", "--all", "--json").stdout.splitlines()
+    assert [json.loads(line)["handled"] for line in left if key in line] == [True]
+
+
 async def add_dead_letter(connection: KafkaConnection) -> None:
     producer = Producer(connection, source="/test")
     signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
     record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
     try:
         await DeadLetters(producer, connection).send_to_dlq(
-            record, group="galleries", error=ValueError("the cause")
+            record, group="galleries", error=ValueError(CAUSE)
         )
     finally:
         await producer.close()

@@ -51,7 +51,8 @@ class DeadLetters:
         await self._producer.send(
             self._connection.topic(record.topic) + DLQ_SUFFIX,
             key=record.key,
-            value=record.value,
+            # aiokafka sends no record without key and value.
+            value=b"" if record.key is None and record.value is None else record.value,
             headers=(*original, *((name, text.encode()) for name, text in why.items())),
         )
 
@@ -174,6 +175,8 @@ class DeadLetterAdmin:
             self._consumer.assign([partition])
             begins = await self._consumer.beginning_offsets([partition])
             ends = await self._consumer.end_offsets([partition])
+            # Waits for the group's coordinator, which begins on first use; the admin client does not wait.
+            await self._consumer.committed(partition)
             marks = await self._marks(partition)
             # An explicit seek: `seek_to_beginning` races with the reset that `assign` has begun.
             self._consumer.seek(partition, begins[partition])
