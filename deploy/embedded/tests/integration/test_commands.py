@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from kappi_chassis.bus import DeadLetters, KafkaConnection, Producer, Record
+from kappi_chassis.bus.dead_letters import Chosen, DeadLetterAdmin
 from kappi_chassis.clock import utc_now
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.replayer import settled_until
@@ -199,47 +199,44 @@ async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
     assert f"{waiting} dead letter" in kappi(embedded_stack, "dlq", "replay").stdout
 
 
-async def test_one_dead_letter_is_shown_sent_back_and_discarded(embedded_stack: EmbeddedStack) -> None:
-    def listed(*arguments: str) -> list[dict[str, Any]]:
-        lines = kappi(embedded_stack, "dlq", "list", "--json", *arguments).stdout.splitlines()
-        return [json.loads(line) for line in lines]
-
-    connection = embedded_stack.connection()
-    before = {letter["id"] for letter in listed()}
-    for _ in range(2):
-        await add_dead_letter(connection)
-    first, second = [letter for letter in listed("--topic", "MediaReady") if letter["id"] not in before]
-    assert first["id"].startswith("MediaReady/0/")
-    assert (first["group"], first["error"], first["key"]) == ("galleries", CAUSE, "k")
-    assert (first["handled"], first["authentic"]) == (False, True)
-    assert listed("--group", "nobody") == []
-
-    shown = kappi(embedded_stack, "dlq", "show", first["id"])
-    assert f"dlq_error: {CAUSE}" in shown.stdout
-    whole = json.loads(kappi(embedded_stack, "dlq", "show", "--json", first["id"]).stdout)
+async def test_a_dead_letter_is_listed_and_shown_as_json(embedded_stack: EmbeddedStack) -> None:
+    group = uuid4().hex
+    await add_dead_letter(embedded_stack.connection(), group=group)
+    listed = kappi(embedded_stack, "dlq", "list", "--json", "--topic", "MediaReady", "--group", group)
+    assert listed.returncode == 1
+    letter = json.loads(listed.stdout)
+    assert letter["id"].startswith("MediaReady/0/")
+    assert (letter["group"], letter["error"], letter["key"]) == (group, CAUSE, "k")
+    assert (letter["handled"], letter["authentic"]) == (False, True)
+    assert f"dlq_error: {CAUSE}\n" in kappi(embedded_stack, "dlq", "show", letter["id"]).stdout
+    whole = json.loads(kappi(embedded_stack, "dlq", "show", "--json", letter["id"]).stdout)
     assert whole["value"] == "{"
     assert whole["headers"]["dlq_topic"] == "MediaReady"
+    await discard_all(embedded_stack.connection())
 
-    done = kappi(embedded_stack, "dlq", "discard", "--id", second["id"])
+
+async def test_one_dead_letter_is_sent_back_and_one_discarded(embedded_stack: EmbeddedStack) -> None:
+    connection, group = embedded_stack.connection(), uuid4().hex
+    for _ in range(2):
+        await add_dead_letter(connection, group=group)
+    async with DeadLetterAdmin(connection) as admin:
+        chosen = Chosen(groups=frozenset({group}))
+        first, second = [letter.id async for letter in admin.letters(chosen)]
+    done = kappi(embedded_stack, "dlq", "discard", "--id", second)
     assert (done.returncode, done.stdout) == (0, "1 dead letter discarded.\n")
-    sent = kappi(embedded_stack, "dlq", "replay", "--id", first["id"])
+    sent = kappi(embedded_stack, "dlq", "replay", "--id", first)
     assert (sent.returncode, sent.stdout) == (0, "1 dead letter sent back.\n")
-    again = kappi(embedded_stack, "dlq", "replay", "--id", first["id"], "--id", second["id"])
+    again = kappi(embedded_stack, "dlq", "replay", "--id", first, "--id", second)
     assert (again.returncode, again.stdout) == (0, "0 dead letters sent back, 2 handled before.\n")
-    await embedded_stack.wait_idle()
-    left = {letter["id"] for letter in listed()} - before
-    assert len(left) == 1, "the letter that was sent back is no event, so it became a new one"
-    assert not {first["id"], second["id"]} & left
-    kappi(embedded_stack, "dlq", "discard", "--id", left.pop())
+    listed = kappi(embedded_stack, "dlq", "list", "--group", group)
+    assert (listed.returncode, listed.stdout) == (0, "0 dead letters.\n")
+    await embedded_stack.wait_idle()  # it is no event, so it becomes a dead letter again
+    await discard_all(connection)
 
-    for arguments, explained in (
-        (("show", "MediaReady/0/999999"), "there is no dead letter MediaReady/0/999999"),
-        (("discard", "--id", "nothing"), "there is no dead letter nothing"),
-        (("replay", "--topic", "Nothing"), "MediaReady"),
-    ):
-        refused = kappi(embedded_stack, "dlq", *arguments)
-        assert refused.returncode == 1
-        assert explained in refused.stderr
+
+async def discard_all(connection: KafkaConnection) -> None:
+    async with DeadLetterAdmin(connection) as admin:
+        await admin.discard(Chosen())
 
 
 async def test_a_letter_of_another_writer_cannot_control_the_terminal_and_is_discarded(
@@ -270,14 +267,12 @@ async def test_a_letter_of_another_writer_cannot_control_the_terminal_and_is_dis
     assert [json.loads(line)["handled"] for line in left if key in line] == [True]
 
 
-async def add_dead_letter(connection: KafkaConnection) -> None:
+async def add_dead_letter(connection: KafkaConnection, *, group: str = "galleries") -> None:
     producer = Producer(connection, source="/test")
     signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
     record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
     try:
-        await DeadLetters(producer, connection).send_to_dlq(
-            record, group="galleries", error=ValueError(CAUSE)
-        )
+        await DeadLetters(producer, connection).send_to_dlq(record, group=group, error=ValueError(CAUSE))
     finally:
         await producer.close()
 
@@ -293,6 +288,33 @@ def test_events_are_sent_again_and_change_nothing(embedded_stack: EmbeddedStack,
     assert nothing.stdout.strip() == "media: 0 events sent again"
     got = kappi(embedded_stack, "get", gallery["code"], tmp_path / "got")
     assert "1 file saved" in got.stdout
+
+
+async def test_in_a_container_the_doctor_checks_what_its_settings_name(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    note = embedded_stack.note
+    await discard_all(embedded_stack.connection())
+    container = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")} | {
+        "KAPPI_DATA_DIR": str(tmp_path / "nowhere"),
+        "KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap,
+        "KAPPI_EVENT_SECRET": note.event_secret,
+        "KAPPI_JANITOR_DATABASE_URL": note.databases["janitor"],
+    }
+    done = call_kappi("doctor", env=container)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    for unchecked in ("services not", "database media not", "object store not"):
+        assert any(line.startswith(f"-- {unchecked} checked") for line in lines), done.stdout
+    assert any(line.startswith("ok database janitor PostgreSQL 18") for line in lines)
+    assert any(line.startswith("ok events 0 to send by janitor") for line in lines)
+    assert not any("disk" in line for line in lines), "that of the container says nothing"
+    away = call_kappi("doctor", env={**container, "KAPPI_KAFKA_BOOTSTRAP": "127.0.0.1:9"})
+    assert away.returncode == 1
+    made = call_kappi("admin", "create", "root@example.com", "--password-stdin", env=container)
+    assert made.returncode == 1
+    assert "KAPPI_IDENTITY_DATABASE_URL" in made.stderr
+    assert "make up" not in made.stderr
 
 
 @pytest.mark.parametrize(
@@ -416,6 +438,9 @@ async def test_the_settled_time_is_stored_when_no_work_is_pending(embedded_stack
         (("replay", "--service", "gateway"), "identity, galleries, media, janitor"),
         (("replay", "--since", "-999999w"), "too far away"),
         (("login", "nobody@example.com"), "--password-stdin"),
+        (("dlq", "show", "MediaReady/0/999999"), "there is no dead letter MediaReady/0/999999"),
+        (("dlq", "discard", "--id", "nothing"), "there is no dead letter nothing"),
+        (("dlq", "list", "--topic", "Nothing"), "MediaReady"),
     ],
 )
 def test_invalid_arguments_never_end_in_a_traceback(
