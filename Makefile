@@ -116,6 +116,9 @@ OWN := $(shell sed -n 's/^name = "\(kappi-.*\)"/--no-emit-package \1/p' */*/pypr
 lock: install ## re-pin requirements.lock, and the locks of the image, the tests of deploy/ and the site (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock
+	@$(PIN) $(OWN) $(addprefix --no-emit-package ,boto3 botocore jmespath s3transfer) --no-annotate \
+	  -c deploy/docker/requirements.lock $(addprefix services/,$(addsuffix /pyproject.toml,gateway identity galleries)) \
+	  deploy/docker/requirements.in -o deploy/docker/slim.lock
 	@$(PIN) --no-annotate deploy/docker/build.in -o deploy/docker/build.lock
 	@$(PIN) --no-annotate .ci/deploy-tools.in -o .ci/deploy-tools.lock
 	@$(PIN) --no-annotate --group docs -o .ci/docs.lock

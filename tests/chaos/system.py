@@ -77,7 +77,7 @@ class Replica:
             if self.clock_offset_s
             else {}
         )
-        argv = InVenv().argv([self.service], {**self.environment, **clock})
+        argv = InVenv().argv("", [self.service], {**self.environment, **clock})
         self.process = ManagedProcess(argv, log=self.log, ready=lambda: True)
         self.process.start()
 
@@ -275,7 +275,7 @@ def _run_jobs(system: System) -> None:
         jobs = [["migrate", replica.service]] if replica.service in DATABASES else [["create-topics"]]
         for job in jobs:
             done = subprocess.run(
-                InVenv().argv(job, replica.environment), capture_output=True, text=True, check=False
+                InVenv().argv("", job, replica.environment), capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, (job, done.stdout + done.stderr)
 

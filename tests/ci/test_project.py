@@ -56,6 +56,11 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert len(releases) > 1
 
 
+def test_images_are_labelled_with_this_version() -> None:
+    dockerfile = (_ROOT / "deploy/docker/Dockerfile").read_text()
+    assert re.findall(r"^ARG VERSION=(\S+)", dockerfile, re.MULTILINE) == [_VERSION]
+
+
 def test_clusters_run_the_image_of_this_version() -> None:
     overlays = [path.read_text() for path in _ROOT.glob("deploy/k8s/overlays/*/kustomization.yaml")]
     tags = [tag for text in overlays for tag in re.findall(r"newTag: ([\w.]+)", text)]

@@ -24,11 +24,11 @@ _GRACE_S = 40.0  # stop_grace_period
 
 
 class Runner(Protocol):
-    """Runs a container of the image. files: local paths by the paths in the container."""
+    """Runs a container of an image. files: local paths by the paths in the container. image: as composed."""
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]: ...
 
-    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]: ...
+    def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]: ...
 
 
 class InVenv:
@@ -39,7 +39,7 @@ class InVenv:
         mail.mkdir(exist_ok=True)
         return {"/run/secrets/grant_key": str(secrets / "grant-key.pem"), "/var/lib/kappi/mail": str(mail)}
 
-    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         path = f"{Path(sys.executable).parent}:{ROOT / 'deploy/docker'}:{os.environ['PATH']}"
         given = [f"{name}={value}" for name, value in environment.items()]
         return ["env", "-i", f"PATH={path}", "KAPPI_DATA_DIR=/nonexistent", *given, "entrypoint", *command]
@@ -80,7 +80,7 @@ class Composed:
     def run(self, container: Container, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a container to its end. command: replaces the container's own."""
         return subprocess.run(
-            self.runner.argv(command or container.command, self._environment(container)),
+            self.runner.argv(container.image, command or container.command, self._environment(container)),
             input=typed,
             capture_output=True,
             text=True,
@@ -106,7 +106,7 @@ class Composed:
     def _serve(self, container: Container) -> None:
         ops_port = self.ops_ports[container.name]
         process = ManagedProcess(
-            self.runner.argv(container.command, self._environment(container)),
+            self.runner.argv(container.image, container.command, self._environment(container)),
             log=self.deps.folder / f"{container.name}.log",
             ready=lambda: answers_http(f"http://{LOOPBACK}:{ops_port}/readyz"),
             start_timeout_s=_START_TIMEOUT_S,

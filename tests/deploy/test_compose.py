@@ -239,6 +239,15 @@ class TestMakeEnv:
             assert ignored.returncode == 0, name
 
 
+def test_only_media_and_what_uses_the_store_have_the_large_image(composition: dict[str, Container]) -> None:
+    large = {name for name, each in composition.items() if each.image == "kappi:local"}
+    assert large == {"media", "janitor", "bucket"}
+    for name, each in composition.items():
+        if each.runs_kappi:
+            assert each.definition["build"].get("target") == (None if name in large else "slim"), name
+            assert each.image == ("kappi:local" if name in large else "kappi-slim:local")
+
+
 def test_the_entry_point_accepts_every_command(composition: dict[str, Container]) -> None:
     entrypoint = (ROOT / "deploy/docker/entrypoint").read_text()
     for each in composition.values():

@@ -131,6 +131,7 @@ async def test_jobs_and_services_connect_only_with_the_password(
     # The janitor's consumer is Faust's, its relay and its dead letters are Kappi's: every kind of client.
     janitor = ManagedProcess(
         InVenv().argv(
+            "kappi",
             ["janitor"],
             {
                 **janitors,
@@ -160,7 +161,7 @@ async def test_each_service_has_only_its_own_rights(secured: dict[str, str]) -> 
         connection = KafkaConnection.from_settings(PlatformSettings())
     async with DeadLetterAdmin(connection) as admin:
         producer = Producer(connection, source="/operator")
-        assert await admin.replay(producer) == sum(
+        assert (await admin.replay(producer)).done == sum(
             service != "gateway" for topic in TOPICS for service in topic.consumers
         )
         await producer.close()
@@ -245,7 +246,7 @@ def _swept(log: Path) -> None:
 
 def _run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        InVenv().argv(command, environment), capture_output=True, text=True, timeout=120, check=False
+        InVenv().argv("kappi", command, environment), capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -27,6 +27,7 @@ from tests.deploy.tools import deploy_tool
 # Resources of operators have no schema here.
 _OF_OPERATORS = {
     "Cluster",
+    "HTTPRoute",
     "Kafka",
     "KafkaNodePool",
     "KafkaTopic",
@@ -243,6 +244,8 @@ class TestPorts:
                 assert may_leave(overlay, pod, endpoint.port or 443), pod.owner
             if "KAPPI_IDENTITY_SMTP_HOST" in environment:
                 assert may_leave(overlay, pod, 587), pod.owner
+        scanning = [pod.owner for pod in overlay.kappi_pods() if may_leave(overlay, pod, 3310)]
+        assert scanning == ["Deployment/media-worker"], "clamd, with KAPPI_MEDIA_CLAMD_ADDRESS"
 
     def test_policies_also_forbid(self, overlay: Overlay) -> None:
         by_name = {pod.owner: pod for pod in overlay.services()}
@@ -353,14 +356,16 @@ class TestLife:
         # A security context of the pod would replace Strimzi's, by which a broker may write to its volume.
         assert not [each for each in (*templates, entity_operator["template"]) if "pod" in each]
 
-    def test_all_pods_use_the_image_of_the_overlay(self, overlay: Overlay) -> None:
-        containers = [
-            container
-            for pod in overlay.kappi_pods()
-            for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ()))
-        ]
-        [image] = {container["image"] for container in containers}
-        assert re.search(r"kappi:\S+$", image)
+    def test_only_pods_that_use_the_store_have_the_large_image(self, overlay: Overlay) -> None:
+        tags = set()
+        for pod in overlay.kappi_pods():
+            uses_store = "KAPPI_S3_BUCKET" in overlay.environment(pod.container)
+            for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ())):
+                name, _, tag = container["image"].rpartition("/")[2].partition(":")
+                assert name == ("kappi" if uses_store else "kappi-slim"), pod.owner
+                tags.add(tag)
+        assert len(tags) == 1
+        assert "" not in tags
 
     def test_service_accounts_exist(self, overlay: Overlay) -> None:
         for pod in overlay.services():
@@ -392,7 +397,7 @@ class TestScale:
 
     def test_budgets_select_one_deployment_each(self, overlay: Overlay) -> None:
         budgets = overlay.of_kind("PodDisruptionBudget")
-        assert bool(budgets) == (overlay.name != "dev")
+        assert set(budgets) == (set(overlay.of_kind("Deployment")) if overlay.name != "dev" else set())
         for name, each in budgets.items():
             selected = [
                 pod.owner for pod in overlay.services() if selects(each["spec"]["selector"], pod.labels)

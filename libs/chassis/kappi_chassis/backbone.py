@@ -9,6 +9,7 @@ from kappi_contracts.topics import owned_by
 
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
 from kappi_chassis.bus.connection import require_authentic_events
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.external_topic import ForeignHandler, ForeignProcessor
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.bus.retention_gap import OnGap, loss_of_records
@@ -93,6 +94,7 @@ class Backbone:
             topic=topic,
             handler=handler,
             dead_letters=self.dead_letters,
+            limit=self._dead_letter_limit(),
         )
         # This system cannot replay records that the broker lost.
         self._consume(processor, name=group, concurrency=concurrency, on_gap=None)
@@ -111,7 +113,11 @@ class Backbone:
             handlers=handlers,
             dead_letters=self.dead_letters,
             mac=self.connection.mac,
+            limit=self._dead_letter_limit(),
         )
+
+    def _dead_letter_limit(self) -> DeadLetterLimit:
+        return DeadLetterLimit(self.platform.dead_letter_limit, within=self.platform.dead_letter_window)
 
     def with_topics(self, task: Task) -> Task:
         """Returns the task, started once the broker has answered and the topics are declared."""

@@ -90,6 +90,16 @@ class PlatformSettings(BaseSettings):
         default=None,
         description="Folder for notes of consumers whose records the broker removed before they read them",
     )
+    dead_letter_limit: int = Field(
+        default=100,
+        ge=0,
+        description="Dead letters of a consumer group within `KAPPI_DEAD_LETTER_WINDOW`, in one process. At "
+        "the next one, the group's consumer stops in this process until a restart, and no record is lost. It "
+        "protects from a faulty release, which would send every event to the dead letters. 0: no limit",
+    )
+    dead_letter_window: timedelta = Field(
+        default=timedelta(minutes=10), gt=timedelta(0), description="See `KAPPI_DEAD_LETTER_LIMIT`"
+    )
     internal_secret: Secrets = Field(
         default=(),
         description="Secret that services send with each call to another service. A call without it is "

@@ -18,6 +18,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
 from kappi_chassis.bus.consumer_ages import ConsumerAges
+from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
@@ -64,6 +65,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._expected: dict[TopicPartition, int] = {}
         self._ages = ConsumerAges(self._queues, topic_of=connection.unprefixed)
         self._joined = False
+        self._stopped: BaseException | None = None
         self._turned_at = time.monotonic()
         self._asides: set[asyncio.Task[None]] = set()
         # The parts of the current session:
@@ -77,6 +79,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     async def ready(self) -> None:
         """A health check. Raises ConsumerStuck."""
+        if self._stopped is not None:
+            raise ConsumerStuck(f"{self._processor.group}: stopped, {self._stopped}")
         if not self._joined:
             raise ConsumerStuck(f"{self._processor.group}: no part in the group yet")
         if (still_s := time.monotonic() - self._turned_at) > STUCK_AFTER_S:
@@ -85,12 +89,23 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def run(self) -> None:
         """Runs until cancelled; an unavailable broker is waited for.
 
+        After too many dead letters it leaves the group and does nothing more: another process, perhaps of
+        another release, gets its partitions from the first record on that is not done.
+
         Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
         silently.
         """
         # the metrics exist, also if it never joins
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)
         self._ages.show(self._processor.group, self._processor.topics)
+        metrics.CONSUMER_STOPPED.labels(self._processor.group).set(0)
+        try:
+            await self._sessions()
+        except* TooManyDeadLetters as stopped:
+            self._stopped = stopped.exceptions[0]
+        await stay_stopped(self._processor.group, reason=self._stopped)
+
+    async def _sessions(self) -> None:
         while True:
             error = await self._session()
             _log.warning(

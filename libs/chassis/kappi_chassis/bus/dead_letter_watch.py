@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.handled_letters import HandledLetters
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
@@ -73,17 +75,17 @@ class DeadLetterWatch:
         try:
             await kafka.start()
             found: dict[str, tuple[int, float]] = {}
-            for partition, (position, end) in (await self._positions(kafka)).items():
+            for partition, (count, position) in (await self._positions(kafka)).items():
                 topic = self._connection.unprefixed(partition.topic).removesuffix(DLQ_SUFFIX)
                 number, age_s = found.get(topic, (0, 0.0))
                 oldest_s = await self._age_s(kafka, partition, position)
-                found[topic] = (number + end - position, max(age_s, oldest_s))
+                found[topic] = (number + count, max(age_s, oldest_s))
             return found
         finally:
             await kafka.stop()
 
     async def _positions(self, kafka: AIOKafkaConsumer) -> Mapping[TopicPartition, tuple[int, int]]:
-        """Returns the first waiting offset and the end of each partition with waiting letters."""
+        """Returns the number of waiting letters and the offset of the first, by partition."""
         existing = await kafka.topics()
         partitions = [
             TopicPartition(name, number)
@@ -94,11 +96,30 @@ class DeadLetterWatch:
         begins = await kafka.beginning_offsets(partitions)
         ends = await kafka.end_offsets(partitions)
         kept = [partition for partition in partitions if ends[partition] > begins[partition]]
-        positions = {partition: await kafka.committed(partition) or 0 for partition in kept}
+        found: dict[TopicPartition, tuple[int, int]] = {}
+        for partition, marks in (await self._marks(kafka, kept)).items():
+            begin = begins[partition]
+            if count := marks.waiting(begin=begin, end=ends[partition]):
+                found[partition] = count, marks.from_offset(begin).before
+        return found
+
+    async def _marks(
+        self, kafka: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, HandledLetters]:
+        if not partitions:
+            return {}
+        # Waits for the group's coordinator, which begins on first use; the admin client does not wait.
+        await kafka.committed(partitions[0])
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
+        await admin.start()
+        try:
+            group = self._connection.topic(REPLAY_GROUP)
+            commits = await admin.list_consumer_group_offsets(group, partitions=[*partitions])
+        finally:
+            await admin.close()
         return {
-            partition: (max(position, begins[partition]), ends[partition])
-            for partition, position in positions.items()
-            if position < ends[partition]
+            partition: HandledLetters.read(commits[partition].offset, commits[partition].metadata)
+            for partition in partitions
         }
 
     async def _age_s(self, kafka: AIOKafkaConsumer, partition: TopicPartition, position: int) -> float:

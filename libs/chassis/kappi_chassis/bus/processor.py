@@ -15,6 +15,7 @@ from uuid import UUID
 
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
 
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.future_events import acts_too_early
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.clock import Clock, utc_now
@@ -91,6 +92,8 @@ class Processor:
     mac: of the deployment's events. A record without a valid MAC, or one that `acts_too_early`, is dropped
     and counted: its writer decides how many there are, so they must not fill the dead letters or the log.
     Real events are in an outbox.
+
+    limit: of dead letters. Without one there may be any number.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Processor:
         handlers: Mapping[str, Handler],
         dead_letters: DeadLetterSink,
         mac: EventMac | None = None,
+        limit: DeadLetterLimit | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.group = group
@@ -107,13 +111,14 @@ class Processor:
         self._handlers = handlers
         self._dead_letters = dead_letters
         self._mac = mac or EventMac()
+        self._limit = limit
         self._clock = clock
         self._refused = 0
         self._refusals_told_at = float("-inf")
 
     async def process(self, record: Record) -> None:
-        """Returns when the offset may move. Raises only if sending the dead letter fails: then the consumer
-        must stop.
+        """Returns when the offset may move. Raises only if the dead letter cannot be sent, or is one too many
+        (TooManyDeadLetters): then the consumer must stop.
         """
         started = time.perf_counter()
         try:
@@ -197,6 +202,8 @@ class Processor:
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
     async def _send_to_dlq(self, record: Record, error: BaseException) -> None:
+        if self._limit is not None:
+            self._limit.count()
         _log.error(
             "consumer.dead_lettered",
             topic=record.topic,

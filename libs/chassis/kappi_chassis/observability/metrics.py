@@ -162,6 +162,9 @@ CONSUMER_SILENT_SECONDS = CONSUMER.gauge(
 CONSUMER_ASSIGNED = CONSUMER.gauge(
     "kappi_consumer_assigned_partitions", "Partitions this process has of its group", group=None
 )
+CONSUMER_STOPPED = CONSUMER.gauge(
+    "kappi_consumer_stopped", "1 once too many dead letters stopped it", group=None
+)
 CONSUMER_GAPS = CONSUMER.counter(
     "kappi_consumer_gaps_total", "Times the broker had dropped records before they were read", topic=None
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit, TooManyDeadLetters
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
 from kappi_chassis.observability import metrics
@@ -232,3 +233,17 @@ async def test_a_line_about_a_record_names_its_event_and_its_trace(
         await run(Failing(*failures), dead_letters, record(headers=(*headers, TRACEPARENT)))
     (line,) = [line for line in lines if line["event"] == event]
     assert (line["event_id"], line["trace_id"]) == (str(EVENT.id), "4bf92f3577b34da6a3ce929d0e0e4736")
+
+
+async def test_the_record_beyond_the_limit_is_no_dead_letter(dead_letters: DeadLettersOfTest) -> None:
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": Failing(*[Poison("never")] * 3)},
+        dead_letters=dead_letters,
+        limit=DeadLetterLimit(2, within=timedelta(minutes=1)),
+    )
+    await processor.process(record())
+    await processor.process(record())
+    with pytest.raises(TooManyDeadLetters):
+        await processor.process(record())
+    assert len(dead_letters.errors) == 2

@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection, Processor, Record
+from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.observability import metrics
@@ -52,13 +53,22 @@ class TickStream:
         self._in_hand_since: float | None = None
 
     async def run(self) -> None:
-        """Run until cancelled; an unreachable broker is waited for.
+        """Run until cancelled; an unreachable broker is waited for. After too many dead letters the app ends,
+        and the process goes on without it, not ready.
 
         Raises StreamsStopped when a dead letter could not be written, or Faust ended for another reason. The
         process must end then. Every record that was not acknowledged is delivered again.
         """
-        self._set_assigned(0)  # so that the metrics exist from the start, even if the group is never joined
+        # The metrics exist from the start, even if the group is never joined.
+        self._set_assigned(0)
         metrics.CONSUMER_OLDEST_SECONDS.labels(self._processor.group, TOPIC).set_function(self._oldest_s)
+        metrics.CONSUMER_STOPPED.labels(self._processor.group).set(0)
+        try:
+            await self._sessions()
+        except TooManyDeadLetters as stopped:
+            await stay_stopped(self._processor.group, reason=stopped)
+
+    async def _sessions(self) -> None:
         while True:
             error = await self._session()
             _log.warning(
@@ -76,7 +86,10 @@ class TickStream:
             raise StreamsNotReady("not in the group, or its partitions are being shared out")
 
     async def _session(self) -> BaseException:
-        """Returns the failure by which the broker was lost. Raises StreamsStopped for any other end."""
+        """Returns the failure by which the broker was lost.
+
+        Raises TooManyDeadLetters, and StreamsStopped for any other end.
+        """
         try:
             # Faust's own start would leave a half-started consumer if no broker answers.
             await self._look_for_gaps_at_start()
@@ -97,6 +110,8 @@ class TickStream:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()
             monitor.forget()
+        if isinstance(failure, TooManyDeadLetters):
+            raise failure
         if not isinstance(failure, BROKER_IS_AWAY):
             raise StreamsStopped(repr(failure)) from failure
         return failure
@@ -141,6 +156,8 @@ class TickStream:
         self._in_hand_since = message.timestamp
         try:
             await self._processor.process(_record(message))
+        except TooManyDeadLetters:
+            raise
         except Exception as error:
             raise StreamsStopped(f"no dead letter was written: {error!r}") from error
         finally:
