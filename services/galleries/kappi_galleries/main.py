@@ -14,7 +14,7 @@ from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
-from kappi_galleries.consumers import GROUP
+from kappi_galleries.consumers import GROUP, SKIPS_VERSIONS_OF
 from kappi_galleries.media_client import MediaService
 from kappi_galleries.settings import GalleriesSettings
 
@@ -41,7 +41,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         ready_items=media,
     )
     backbone.serves(build_app(deps, settings))
-    backbone.consumes(build_handlers(deps, settings), group=GROUP)
+    backbone.consumes(build_handlers(deps, settings), group=GROUP, skips_versions_of=SKIPS_VERSIONS_OF)
     return backbone.service
 
 

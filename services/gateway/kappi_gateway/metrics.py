@@ -48,6 +48,11 @@ CLIENTS_LEFT = Counter(
 FEED_REFUSED = Counter(
     "kappi_gateway_feed_refused_records_total", "Records without a MAC of this deployment, passed over"
 )
+FEED_SKIPPED = Counter(
+    "kappi_gateway_feed_skipped_versions_total",
+    "Events of a version that this gateway does not know, passed over",
+    ("topic",),
+)
 FEED_CONNECTED = Gauge(
     "kappi_gateway_feed_connected",
     "1 while changes of galleries arrive, and cached grants are dropped at once",

@@ -61,7 +61,10 @@ OUTBOX_FAILURES = Counter(
 CONSUMER_RECORD_SECONDS = Histogram(
     "kappi_consumer_record_seconds",
     "Time a record took, retries included",
-    ("topic", "fate"),  # done, duplicate, dead_lettered; refused: not of this deployment
+    (
+        "topic",
+        "fate",  # done, duplicate, dead_lettered; refused: not of this deployment; skipped: unknown version
+    ),
     buckets=LATENCY_BUCKETS_S,
 )
 CONSUMER_RETRIES = Counter(

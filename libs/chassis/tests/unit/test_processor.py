@@ -206,3 +206,32 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
     headers = mac.signed(topic=good.topic, key=good.key, value=good.value, headers=good.headers)
     await processor.process(record(headers=headers))
     assert handler.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("skips", "version", "fate"),
+    [
+        ((), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryCreated",), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2", "skipped"),
+        (("GalleryDeleted",), "GalleryCreated.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2x", "dead_lettered"),
+    ],
+)
+async def test_an_unknown_version_is_skipped_and_counted_where_that_is_wanted(
+    dead_letters: DeadLettersOfTest, skips: tuple[str, ...], version: str, fate: str
+) -> None:
+    handler = Failing()
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": handler},
+        dead_letters=dead_letters,
+        skips_versions_of=skips,
+    )
+    headers = tuple({**dict(EVENT.headers()), "ce_type": f"gg.kappi.{version}".encode()}.items())
+    counted = metrics.CONSUMER_RECORD_SECONDS.labels("GalleryDeleted", fate)
+    before = counted._sum.get()
+    await processor.process(record(headers=headers))
+    assert counted._sum.get() > before
+    assert len(dead_letters.errors) == (fate == "dead_lettered")
+    assert handler.calls == 0
