@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = _DOCS / "clients.md"
+EVENTS_PAGE = _DOCS / "events.md"
 _BLOCK = re.compile(
     r"<!-- run: (?P<name>[a-z0-9]+) -->\n```[a-z]+\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
 )
