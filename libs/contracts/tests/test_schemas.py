@@ -15,7 +15,7 @@ from kappi_contracts.envelope import Envelope, MalformedEvent, UnknownVersion, d
 from kappi_contracts.events.base import Event
 from kappi_contracts.generate import documents
 from kappi_contracts.schemas import DOCUMENTS
-from kappi_contracts.topics import BY_CE_TYPE, TOPICS
+from kappi_contracts.topics import BY_CE_TYPE, BY_NAME, TOPICS
 
 VERSIONS = [version for topic in TOPICS for version in topic.versions]
 
@@ -52,6 +52,23 @@ def test_an_old_model_reads_what_a_newer_producer_adds(event: type[Event]) -> No
 def test_every_event_model_is_registered_once() -> None:
     assert {model.ce_type() for model in Event.__subclasses__()} == set(BY_CE_TYPE)
     assert len({topic.name for topic in TOPICS}) == len(TOPICS)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "live"),
+    [
+        ("AccountSnapshotTaken", ("AccountCreated", "AccountTierChanged", "AccountSuspensionChanged")),
+        ("GallerySnapshotTaken", ("GalleryCreated", "GalleryUpdated")),
+        ("MediaSnapshotTaken", ("MediaReady", "MediaMoved")),
+    ],
+)
+def test_a_snapshot_tells_only_what_live_events_tell(snapshot: str, live: tuple[str, ...]) -> None:
+    def fields(name: str) -> set[str]:
+        return set(BY_NAME[name].versions[0].__struct_fields__)
+
+    assert fields(snapshot) - {"taken_at"} <= set().union(*map(fields, live))
+    assert {BY_NAME[name].owner for name in live} == {BY_NAME[snapshot].owner}
+    assert {BY_NAME[name].key for name in live} == {BY_NAME[snapshot].key}
 
 
 @pytest.mark.parametrize("event", VERSIONS, ids=lambda event: event.ce_type())
