@@ -1,4 +1,4 @@
-"""The examples of docs/events.md work as the page says, on every broker; `state` is run in tests/e2e."""
+"""The examples of docs/events.md work as the page says, on every broker."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID, uuid4
 
 import pytest
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event, GalleryCreated, KindCount, MediaAccessed
+from kappi_contracts.events import (
+    Event,
+    GalleryCreated,
+    GalleryDeleted,
+    GallerySnapshotTaken,
+    GalleryUpdated,
+    KindCount,
+    MediaAccessed,
+)
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
 from kappi_testkit.processes import ManagedProcess
 from kappi_testkit.programs import require_program
 
-from tests.clients.examples import EVENTS_PAGE, examples
+from tests.clients.examples import EVENTS_PAGE, examples, has_tables
 
 pytestmark = pytest.mark.integration
 
 _GALLERY = uuid4()
+_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -66,8 +76,6 @@ async def test_the_cloudevents_sdk_reads_events_and_each_is_counted_once(
     await producer.send(
         connection.topic("MediaAccessed"), key=b"k", value=b"{}", headers=tuple(unknown.items())
     )
-    script = tmp_path / "downloads.py"
-    script.write_text(examples("sdk", EVENTS_PAGE)[0])
 
     def counted() -> list[tuple[str, int]]:
         state = sqlite3.connect(tmp_path / "downloads.db", timeout=10)
@@ -76,23 +84,82 @@ async def test_the_cloudevents_sdk_reads_events_and_each_is_counted_once(
         finally:
             state.close()
 
-    process = ManagedProcess(
-        [sys.executable, str(script)],
-        log=tmp_path / "downloads.log",
-        ready=(tmp_path / "downloads.db").exists,
-        env=_environ(connection),
-        cwd=tmp_path,
-    )
-    with process:
+    with _running(examples("sdk", EVENTS_PAGE)[0], connection, tmp_path / "downloads.db") as process:
         await producer.send_event(twice)
         await producer.send_event(_envelope(_accessed(download=40)))
 
         def both() -> None:
             assert process.is_running(), process.log.read_text()
             assert counted() == [(str(_GALLERY), 42)], process.log.read_text()
+            assert "skipped gg.kappi.MediaAccessed.v2" in process.log.read_text()
 
         await eventually(both, deadline_s=60)
-    assert "skipped gg.kappi.MediaAccessed.v2" in process.log.read_text()
+
+
+def _taken(gallery_id: UUID, *, visibility: Literal["shared", "private"]) -> GallerySnapshotTaken:
+    return GallerySnapshotTaken(
+        gallery_id=gallery_id,
+        owner_id=None,
+        visibility=visibility,
+        expires_at=None,
+        location_free=False,
+        closed=False,
+        contributions="closed",
+        created_at=_NOW,
+        taken_at=_NOW,
+    )
+
+
+async def test_a_state_ignores_what_is_older_or_repeated_in_any_order(
+    connection: KafkaConnection, producer: Producer, tmp_path: Path
+) -> None:
+    gone, kept, last = uuid4(), uuid4(), uuid4()
+    deleted = GalleryDeleted(gallery_id=gone, owner_id=None, reason="requested", deleted_at=_NOW)
+    newest = GalleryUpdated(
+        gallery_id=kept, owner_id=None, visibility="private", expires_at=None, updated_at=_NOW
+    )
+
+    def read() -> list[tuple[str, str]]:
+        state = sqlite3.connect(tmp_path / "state.db", timeout=10)
+        try:
+            return state.execute("SELECT id, fields ->> 'visibility' FROM living").fetchall()
+        finally:
+            state.close()
+
+    with _running(examples("state", EVENTS_PAGE)[0], connection, tmp_path / "state.db") as process:
+
+        async def arrived(*expected: tuple[UUID, str]) -> None:
+            def equal() -> None:
+                assert process.is_running(), process.log.read_text()
+                assert sorted(read()) == sorted((str(each), text) for each, text in expected)
+
+            await eventually(equal, deadline_s=60)
+
+        # The newest events are applied first, so all others come too late.
+        await producer.send_event(_envelope(deleted, sequence=10))
+        await producer.send_event(_envelope(newest, sequence=10))
+        await arrived((kept, "private"))
+        for sequence in (9, 10):
+            for gallery_id in (gone, kept):
+                await producer.send_event(
+                    _envelope(_taken(gallery_id, visibility="shared"), sequence=sequence)
+                )
+        unknown = {**dict(_envelope(newest).headers()), "ce_type": b"gg.kappi.GallerySnapshotTaken.v2"}
+        for headers in (tuple(unknown.items()), ()):
+            await producer.send(
+                connection.topic("GallerySnapshotTaken"), key=b"k", value=b"{}", headers=headers
+            )
+        await producer.send_event(_envelope(_taken(last, visibility="shared"), sequence=1))
+        await arrived((kept, "private"), (last, "shared"))
+        await producer.send_event(_envelope(_taken(kept, visibility="shared"), sequence=11))
+        await arrived((kept, "shared"), (last, "shared"))
+
+        def skipped() -> None:
+            told = process.log.read_text()
+            assert "skipped GallerySnapshotTaken b'gg.kappi.GallerySnapshotTaken.v2'" in told
+            assert "skipped GallerySnapshotTaken None" in told
+
+        await eventually(skipped, deadline_s=60)
 
 
 async def test_kcat_prints_events_as_json(connection: KafkaConnection, producer: Producer) -> None:
@@ -103,7 +170,7 @@ async def test_kcat_prints_events_as_json(connection: KafkaConnection, producer:
         owner_id=None,
         visibility="shared",
         expires_at=None,
-        created_at=datetime(2026, 6, 1, 12, tzinfo=UTC),
+        created_at=_NOW,
     )
     sent = [_envelope(created, sequence=number) for number in (1, 2)]
     for envelope in sent:
@@ -126,6 +193,19 @@ async def test_kcat_prints_events_as_json(connection: KafkaConnection, producer:
         }
         for envelope in sent
     ]
+
+
+def _running(code: str, connection: KafkaConnection, database: Path) -> ManagedProcess:
+    """Returns an example as a process that is ready when its tables exist."""
+    script = database.with_suffix(".py")
+    script.write_text(code)
+    return ManagedProcess(
+        [sys.executable, str(script)],
+        log=database.with_suffix(".log"),
+        ready=lambda: has_tables(database),
+        env=_environ(connection),
+        cwd=database.parent,
+    )
 
 
 def _environ(connection: KafkaConnection) -> dict[str, str]:

@@ -21,14 +21,14 @@ from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.processes import ManagedProcess
 
-from tests.clients.examples import EVENTS_PAGE, examples
+from tests.clients.examples import EVENTS_PAGE, examples, has_tables
 from tests.e2e.accounts import Person, create_gallery, make_admin, move_to_tier, sign_up
 from tests.e2e.evidence import database
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 _PHOTO = File("a.jpg", "image/jpeg", encode(quadrants(64, 48), "JPEG"))
-_ROUNDS_WHILE_IT_RUNS = 6
+_ROUNDS_WHILE_IT_RUNS = 5
 _STORED = {
     "gallery": (
         "galleries",
@@ -45,7 +45,7 @@ async def test_a_newcomer_ends_equal_to_the_databases_while_writes_go_on(
     stack: StackUnderTest, phone: Phone, tmp_path: Path
 ) -> None:
     admin = await make_admin(stack, phone)
-    past = [await _change_much(stack, phone, admin) for _ in range(2)]
+    past = [await _change_much(stack, phone, admin) for _ in range(3)]
     connection = find_stack(stack.running.env).connection
     await _lose_the_past(connection)
     script = tmp_path / "state.py"
@@ -53,7 +53,7 @@ async def test_a_newcomer_ends_equal_to_the_databases_while_writes_go_on(
     newcomer = ManagedProcess(
         [sys.executable, str(script)],
         log=tmp_path / "state.log",
-        ready=(tmp_path / "state.db").exists,
+        ready=lambda: has_tables(tmp_path / "state.db"),
         env={"KAFKA": connection.bootstrap, "KAPPI_TOPIC_PREFIX": connection.prefix},
         cwd=tmp_path,
     )
@@ -62,13 +62,21 @@ async def test_a_newcomer_ends_equal_to_the_databases_while_writes_go_on(
         await eventually(lambda: _is_known(tmp_path, canary), deadline_s=60)
         assert not _known(tmp_path) & {gallery.id for gallery in past}, "the past was not lost"
         writing = asyncio.create_task(_go_on_changing(stack, phone, admin))
-        for _ in range(2):
-            done = await asyncio.to_thread(stack.kappi, "snapshot", "--rate", "100")
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert "galleries: " in done.stdout
+        await _snapshot(stack)
+        # What changes after a snapshot of it is newer than the snapshot.
+        deleted, changed, stays = past
+        await _ok(phone, "DELETE", f"/v1/galleries/{deleted.id}", deleted)
+        await _snapshot(stack)
+        await _ok(phone, "PATCH", f"/v1/galleries/{changed.id}", changed, json={"expires_in": 7_200})
         await writing
         await eventually(lambda: _is_equal(stack, tmp_path), deadline_s=90)
-    assert {gallery.id for gallery in past} <= _known(tmp_path)
+    assert {gallery.id for gallery in past} & _known(tmp_path) == {changed.id, stays.id}
+
+
+async def _snapshot(stack: StackUnderTest) -> None:
+    done = await asyncio.to_thread(stack.kappi, "snapshot", "--rate", "100")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "galleries: " in done.stdout
 
 
 async def _go_on_changing(stack: StackUnderTest, phone: Phone, admin: Person) -> None:
