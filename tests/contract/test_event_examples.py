@@ -147,7 +147,7 @@ async def test_a_state_ignores_what_is_older_or_repeated_in_any_order(
         unknown = {**dict(_envelope(newest).headers()), "ce_type": b"gg.kappi.GallerySnapshotTaken.v2"}
         for headers in (tuple(unknown.items()), ()):
             await producer.send(
-                connection.topic("GallerySnapshotTaken"), key=b"k", value=b"{}", headers=headers
+                connection.topic("GallerySnapshotTaken"), key=str(gone).encode(), value=b"{}", headers=headers
             )
         await producer.send_event(_envelope(_taken(last, visibility="shared"), sequence=1))
         await arrived((kept, "private"), (last, "shared"))
