@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 	@PYTHONPATH=deploy/grafana $(BIN)/python -m kappi_dashboards deploy/k8s/components/grafana/dashboards
+
+released: schemas ## make the contracts of this version those of the last release; a step of a release
+	@$(BIN)/python -m kappi_contracts.release
 
 RUNNING_OPENAPI := "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]"
 examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs

@@ -320,6 +320,25 @@ def replay(
 
 
 @app.command()
+def snapshot(
+    service: Annotated[
+        list[str] | None, typer.Option(help="identity, galleries or media; default: all three.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Go on after this id, which an interrupted snapshot printed.")
+    ] = None,
+    rate: Annotated[int, typer.Option(min=1, max=100_000, help="Events per second at most.")] = 2_000,
+) -> None:
+    """Send the current state of accounts, galleries and items, for consumers that missed the earlier events.
+
+    It can be repeated and run while everything is in use. docs/events.md says how consumers use it.
+    """
+    from kappi_embedded.commands.snapshot import snapshot as run
+
+    raise typer.Exit(run(services=service or (), after=after, rate=rate, environ=os.environ))
+
+
+@app.command()
 def doctor() -> None:
     """Show what runs, what can be reached, and the versions. The exit status is 1 if there is a problem."""
     from kappi_embedded.commands.doctor import doctor as run

@@ -68,12 +68,22 @@ class Backbone:
         """
         self.service.serves(only_internal(app, self.platform, self._settings, but=but))
 
-    def consumes(self, handlers: Mapping[str, Handler], *, group: str, concurrency: int = 8) -> None:
-        """Runs the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""
+    def consumes(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        group: str,
+        concurrency: int = 8,
+        skips_versions_of: Collection[str] = (),
+    ) -> None:
+        """Runs the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix.
+
+        skips_versions_of: as for `Processor`.
+        """
         if "worker" not in self.roles:
             return
         self._consume(
-            self.processor(handlers, group=group),
+            self.processor(handlers, group=group, skips_versions_of=skips_versions_of),
             name=group,
             concurrency=concurrency,
             on_gap=loss_of_records(self.platform),
@@ -107,11 +117,14 @@ class Backbone:
         check(f"consumer-{name}", consumer.ready)
         self.service.runs(f"consumer-{name}", self.with_topics(consumer.run))
 
-    def processor(self, handlers: Mapping[str, Handler], *, group: str) -> Processor:
+    def processor(
+        self, handlers: Mapping[str, Handler], *, group: str, skips_versions_of: Collection[str] = ()
+    ) -> Processor:
         return Processor(
             group=self.connection.topic(group),
             handlers=handlers,
             dead_letters=self.dead_letters,
+            skips_versions_of=skips_versions_of,
             mac=self.connection.mac,
             limit=self._dead_letter_limit(),
         )

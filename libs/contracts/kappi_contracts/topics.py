@@ -70,6 +70,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="janitor", consumers=("media",), versions=(events.LinkExpired,)),
     Topic(owner="janitor", consumers=(), versions=(events.ObjectsPurged,), retention=timedelta(days=30)),
     Topic(owner="janitor", consumers=(), versions=(events.PostPurged,), retention=timedelta(days=30)),
+    Topic(owner="identity", consumers=(), versions=(events.AccountSnapshotTaken,)),
+    Topic(owner="galleries", consumers=(), versions=(events.GallerySnapshotTaken,)),
+    Topic(owner="media", consumers=(), versions=(events.MediaSnapshotTaken,)),
 )
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

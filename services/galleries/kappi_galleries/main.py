@@ -16,7 +16,7 @@ from kappi_chassis.settings import PlatformSettings
 
 from kappi_galleries import metrics
 from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
-from kappi_galleries.consumers import GROUP
+from kappi_galleries.consumers import GROUP, SKIPS_VERSIONS_OF
 from kappi_galleries.media_client import MediaService
 from kappi_galleries.settings import GalleriesSettings
 
@@ -44,7 +44,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     )
     _export(backbone.service)
     backbone.serves(build_app(deps, settings))
-    backbone.consumes(build_handlers(deps, settings), group=GROUP)
+    backbone.consumes(build_handlers(deps, settings), group=GROUP, skips_versions_of=SKIPS_VERSIONS_OF)
     return backbone.service
 
 

@@ -18,7 +18,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.consumer_ages import is_answered
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import work_caused_by
-from kappi_contracts.envelope import Envelope, MalformedEvent, decode
+from kappi_contracts.envelope import Envelope, MalformedEvent, UnknownVersion, decode
 from kappi_contracts.events import AccountDeleted, ContributorRemoved, Event, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
@@ -120,6 +120,10 @@ class GalleryChanges:
             return None
         try:
             return decode(message.value, headers)
+        except UnknownVersion as error:
+            # Its producer also publishes the version that is known here (ADR NEW-second-versions).
+            metrics.FEED_SKIPPED.labels(error.topic).inc()
+            return None
         except MalformedEvent as error:
             _log.warning("changes.malformed", error=str(error))
             return None

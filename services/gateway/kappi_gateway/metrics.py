@@ -72,6 +72,11 @@ CLIENTS_LEFT = GATEWAY.counter(
 FEED_REFUSED = GATEWAY.counter(
     "kappi_gateway_feed_refused_records_total", "Records without a MAC of this deployment, passed over"
 )
+FEED_SKIPPED = GATEWAY.counter(
+    "kappi_gateway_feed_skipped_versions_total",
+    "Events of a version that this gateway does not know, passed over",
+    topic=None,
+)
 FEED_CONNECTED = GATEWAY.gauge(
     "kappi_gateway_feed_connected",
     "1 while changes of galleries arrive, and cached grants are dropped at once",

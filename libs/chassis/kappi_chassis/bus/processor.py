@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
+from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, UnknownVersion, decode
 
 from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.future_events import acts_too_early
@@ -89,6 +89,9 @@ class Processor:
     records are sent to the dead-letter topic at once; any unexpected error after a few attempts, because a
     bug must not block a partition for ever.
 
+    skips_versions_of: topics of which a version that is not known here is skipped and counted, because its
+    producer also publishes the known one (ADR NEW-second-versions). On other topics it is a malformed record.
+
     mac: of the deployment's events. A record without a valid MAC, or one that `acts_too_early`, is dropped
     and counted: its writer decides how many there are, so they must not fill the dead letters or the log.
     Real events are in an outbox.
@@ -102,6 +105,7 @@ class Processor:
         group: str,
         handlers: Mapping[str, Handler],
         dead_letters: DeadLetterSink,
+        skips_versions_of: Collection[str] = (),
         mac: EventMac | None = None,
         limit: DeadLetterLimit | None = None,
         clock: Clock = utc_now,
@@ -110,6 +114,7 @@ class Processor:
         self.topics = tuple(handlers)
         self._handlers = handlers
         self._dead_letters = dead_letters
+        self._skips_versions_of = frozenset(skips_versions_of)
         self._mac = mac or EventMac()
         self._limit = limit
         self._clock = clock
@@ -125,8 +130,11 @@ class Processor:
             envelope = self._read(record)
         except MalformedEvent as error:
             with self._work_on(record, _header(record, "traceparent")):
-                await self._send_to_dlq(record, error)
-            fate = "dead_lettered"
+                if self._skips(record, error):
+                    fate = "skipped"
+                else:
+                    await self._send_to_dlq(record, error)
+                    fate = "dead_lettered"
         except RecordRefused as refusal:
             self._tell(record, refusal)
             fate = "refused"
@@ -165,6 +173,13 @@ class Processor:
         if acts_too_early(envelope, now=self._clock()):
             raise RecordRefused("as of a moment to come, without an operator's fresh order")
         return envelope
+
+    def _skips(self, record: Record, error: MalformedEvent) -> bool:
+        return (
+            isinstance(error, UnknownVersion)
+            and error.topic == record.topic
+            and record.topic in self._skips_versions_of
+        )
 
     def _tell(self, record: Record, refusal: RecordRefused) -> None:
         self._refused += 1

@@ -140,7 +140,8 @@ CONSUMER_RECORDS = CONSUMER.counter(
     "kappi_consumer_records_total",
     "Records that were handled",
     topic=None,
-    fate=("done", "duplicate", "dead_lettered", "refused"),  # refused: not of this deployment
+    # refused: not of this deployment. skipped: of an unknown version.
+    fate=("done", "duplicate", "dead_lettered", "refused", "skipped"),
 )
 CONSUMER_RETRIES = CONSUMER.counter(
     "kappi_consumer_retries_total", "Attempts that failed and are tried again", topic=None

@@ -247,3 +247,32 @@ async def test_the_record_beyond_the_limit_is_no_dead_letter(dead_letters: DeadL
     with pytest.raises(TooManyDeadLetters):
         await processor.process(record())
     assert len(dead_letters.errors) == 2
+
+
+@pytest.mark.parametrize(
+    ("skips", "version", "fate"),
+    [
+        ((), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryCreated",), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2", "skipped"),
+        (("GalleryDeleted",), "GalleryCreated.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2x", "dead_lettered"),
+    ],
+)
+async def test_an_unknown_version_is_skipped_and_counted_where_that_is_wanted(
+    dead_letters: DeadLettersOfTest, skips: tuple[str, ...], version: str, fate: str
+) -> None:
+    handler = Failing()
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": handler},
+        dead_letters=dead_letters,
+        skips_versions_of=skips,
+    )
+    headers = tuple({**dict(EVENT.headers()), "ce_type": f"gg.kappi.{version}".encode()}.items())
+    counted = metrics.CONSUMER_RECORDS.labels("GalleryDeleted", fate)
+    before = counted._value.get()
+    await processor.process(record(headers=headers))
+    assert counted._value.get() == before + 1
+    assert len(dead_letters.errors) == (fate == "dead_lettered")
+    assert handler.calls == 0
