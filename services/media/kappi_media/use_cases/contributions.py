@@ -93,7 +93,7 @@ class RemoveContributor:
             await publish_each(
                 unit.connection,
                 [
-                    (_deletion(self._outbox, media_id, gallery_id, at), sequence)
+                    (_deletion(self._outbox, media_id, gallery_id, at, owner_id=owner_id), sequence)
                     for media_id, sequence in sequences.items()
                 ],
             )
@@ -137,7 +137,11 @@ def _too_much_pending(answer: ContributionLimitReached) -> ReservationBudgetExce
     )
 
 
-def _deletion(outbox: Outbox, media_id: UUID, gallery_id: GalleryId, at: datetime) -> OutboxRow:
+def _deletion(
+    outbox: Outbox, media_id: UUID, gallery_id: GalleryId, at: datetime, *, owner_id: UUID | None = None
+) -> OutboxRow:
     return outbox.row(
-        MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at)
+        MediaDeleted(
+            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at, owner_id=owner_id
+        )
     )
