@@ -76,6 +76,10 @@ class TooManyComments(TooManyRequests):
     code, title = "too_many_comments", "Too many comments from one account"
 
 
+class TooManyWebhooks(TooManyRequests):
+    code, title = "too_many_webhooks", "Too many webhooks made or deliveries sent again by one account"
+
+
 class TooManyArchives(TooManyRequests):
     code, title = "too_many_archives", "Too many archives at once from one address"
 

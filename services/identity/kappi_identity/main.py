@@ -9,6 +9,8 @@ from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
 from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs
+from kappi_identity.bootstrap_webhooks import build_handlers
+from kappi_identity.consumers import GROUP
 from kappi_identity.settings import IdentitySettings
 
 NAME = "identity"
@@ -20,6 +22,7 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     deps = Dependencies(database=backbone.database, outbox=backbone.outbox, passwords=Passwords.of(settings))
     backbone.service.closes(deps.passwords)
     backbone.serves(build_app(deps, settings))
+    backbone.consumes(build_handlers(deps, settings), group=GROUP)
     if "worker" in settings.roles:
         for name, job in build_background_jobs(deps, settings).items():
             backbone.service.runs(name, job)

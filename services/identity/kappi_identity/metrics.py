@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 ACCOUNTS_CREATED = Counter("kappi_identity_created_accounts_total", "Accounts created")
 ACCOUNTS_DELETED = Counter("kappi_identity_deleted_accounts_total", "Accounts deleted")
@@ -31,4 +31,33 @@ KEY_STEPS = Counter(
     "kappi_identity_key_steps_total",
     "Signing keys moved along",
     ("step",),  # created, activated, forgotten
+)
+DELIVERIES_QUEUED = Counter(
+    "kappi_identity_queued_deliveries_total", "Deliveries to webhooks that were queued for events"
+)
+DELIVERIES_DROPPED = Counter(
+    "kappi_identity_dropped_deliveries_total",
+    "Pending deliveries that were removed because newer ones of their webhook took their place",
+)
+WEBHOOK_CALLS = Counter(
+    "kappi_identity_webhook_calls_total",
+    "Calls of webhooks",
+    # delivered, refused (an answer other than 2xx), timeout, connection_failed, tls_failed, address_refused,
+    # secret_unreadable
+    ("outcome",),
+)
+WEBHOOK_CALL_SECONDS = Histogram(
+    "kappi_identity_webhook_call_seconds",
+    "Durations of calls of webhooks",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+WEBHOOKS_DISABLED = Counter(
+    "kappi_identity_disabled_webhooks_total",
+    "Webhooks disabled",
+    ("reason",),  # requested, gone, failing
+)
+WEBHOOK_NOTICES = Counter(
+    "kappi_identity_webhook_notices_total",
+    "Notices to owners of disabled webhooks that were worked off",
+    ("outcome",),  # sent, failed
 )
