@@ -263,9 +263,8 @@ class TestPorts:
             assert may_reach(overlay, worker, address=address, port=443)
             assert not may_reach(overlay, worker, address=address, port=80)
             assert not may_reach(overlay, api, address=address, port=443)
-        for network in (*REFUSED_V4, *REFUSED_V6):
-            assert not may_reach(overlay, worker, address=str(network[-1]), port=443), network
-        for address in ("10.1.2.3", "169.254.169.254", "fd00:ec2::254", "::ffff:10.0.0.1"):
+        refused = [str(network[-1]) for network in REFUSED_V4] + [str(network[-1]) for network in REFUSED_V6]
+        for address in (*refused, "169.254.169.254", "fd00:ec2::254", "::ffff:10.0.0.1"):
             assert not may_reach(overlay, worker, address=address, port=443), address
 
     def test_only_the_proxy_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:

@@ -336,6 +336,8 @@ async def test_any_delivery_is_sent_again_with_its_id(
     assert [call.id for call in receivers.calls] == [delivery["id"]] * 2
     unknown = path.replace(delivery["id"], str(uuid4()))
     assert (await http("POST", unknown, token=ada.access_token)).code == "delivery_not_found"
+    with_body = await http("POST", path, body={"status": "failed"}, token=ada.access_token)
+    assert with_body.code == "unknown_field"
 
 
 async def test_a_resent_delivery_and_a_new_url_do_not_wait_for_a_pause(
