@@ -77,7 +77,7 @@ class TooManyComments(TooManyRequests):
 
 
 class TooManyWebhooks(TooManyRequests):
-    code, title = "too_many_webhooks", "Too many webhooks made or deliveries sent again by one account"
+    code, title = "too_many_webhooks", "Too many changes of webhooks by one account"
 
 
 class TooManyArchives(TooManyRequests):

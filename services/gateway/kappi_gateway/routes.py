@@ -132,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/webhooks", _I, accepts_body=True, limit=Limit.WEBHOOK),
     Route("GET", "/v1/webhooks", _I),
     Route("GET", "/v1/webhooks/{id}", _I),
-    Route("PATCH", "/v1/webhooks/{id}", _I, accepts_body=True),
+    Route("PATCH", "/v1/webhooks/{id}", _I, accepts_body=True, limit=Limit.WEBHOOK),
     Route("DELETE", "/v1/webhooks/{id}", _I),
     Route("GET", "/v1/webhooks/{id}/deliveries", _I),
     Route(

@@ -13,7 +13,7 @@ from kappi_chassis.leased_work import LeasedWork
 from kappi_identity.api.access import Access
 from kappi_identity.api.webhooks import WebhookApi
 from kappi_identity.background_jobs import DELIVERIES_EVERY
-from kappi_identity.consumers import handlers
+from kappi_identity.consumers import GROUP, handlers
 from kappi_identity.domain.webhook_targets import TargetRules
 from kappi_identity.domain.webhooks import SecretSeal
 from kappi_identity.mailer import MailTransport, webhook_notice_maker
@@ -68,8 +68,15 @@ def build_webhook_api(
 
 def build_handlers(deps: ServiceDependencies, settings: IdentitySettings) -> Mapping[str, Handler]:
     """Returns the event handlers by topic."""
-    queue = QueueDeliveries(kept=settings.webhook_deliveries_kept, clock=deps.clock, new_id=deps.new_id)
-    return handlers(deps.outbox, queue_deliveries=queue)
+    queue_deliveries = QueueDeliveries(
+        WebhookQueries(deps.database),
+        outbox=deps.outbox,
+        consumer=GROUP,
+        kept=settings.webhook_deliveries_kept,
+        clock=deps.clock,
+        new_id=deps.new_id,
+    )
+    return handlers(queue_deliveries)
 
 
 def build_sender(

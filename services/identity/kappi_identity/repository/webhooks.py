@@ -18,6 +18,10 @@ _NAMES = (
     *("disabled_at", "disabled_reason", "dropped"),
 )
 _columns = tuple(webhooks.c[name] for name in _NAMES)
+_LISTENS = """
+SELECT EXISTS (
+  SELECT FROM webhooks WHERE account_id = $1 AND disabled_at IS NULL AND events @> ARRAY[$2::text])
+"""
 # Taking a notice postpones it, so that another mailer takes it if this one dies.
 _TAKE_NOTICE = """
 WITH due AS MATERIALIZED (
@@ -58,6 +62,10 @@ class WebhookQueries:
             row = (await connection.execute(select(*_columns).where(_own(webhook_id, account_id)))).first()
         return None if row is None else _webhook(row)
 
+    async def listens(self, account_id: UUID, event: WebhookEvent) -> bool:
+        """Returns whether any webhook of the account is called about such events."""
+        return bool(await self._database.hot.fetchval(_LISTENS, account_id, event))
+
     async def take_notice(self, *, now: datetime, retry_in: timedelta) -> DisabledNotice | None:
         """Returns the notice that has waited longest. It is offered again after `retry_in`."""
         record = await self._database.hot.fetchrow(_TAKE_NOTICE, now, retry_in)
@@ -97,11 +105,10 @@ class WebhookRows:
         return await self._lock(webhooks.c.id == webhook_id)
 
     async def lock_listening(
-        self, account_id: UUID, event: WebhookEvent, *, at: datetime
+        self, account_id: UUID, event: WebhookEvent, *, made_before: datetime
     ) -> Sequence[WebhookId]:
-        """Returns the webhooks that are called about an event of this instant, locked in one order.
-
-        None of a suspended account is. One that is younger than the event is not: events may be replayed.
+        """Returns the webhooks that are called about an event, locked in one order. None of a suspended
+        account is.
         """
         statement = (
             select(webhooks.c.id)
@@ -110,7 +117,7 @@ class WebhookRows:
                 webhooks.c.account_id == account_id,
                 webhooks.c.events.contains([event]),
                 webhooks.c.disabled_at.is_(None),
-                webhooks.c.created_at <= at,
+                webhooks.c.created_at <= made_before,
                 accounts.c.suspended_at.is_(None),
             )
             .order_by(webhooks.c.id)

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from kappi_chassis.bus.future_events import CLOCK_SKEW
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.outbox import UnitOfWork
+from kappi_chassis.inbox import record
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import CommentAdded, Event, GalleryDeleted, MediaDeleted, MediaReady
 
 from kappi_identity import metrics
 from kappi_identity.domain.webhooks import DeliveryId, WebhookEvent
 from kappi_identity.repository.deliveries import DeliveryRows
-from kappi_identity.repository.webhooks import WebhookRows
+from kappi_identity.repository.webhooks import WebhookQueries, WebhookRows
+
+REPLAYED_AFTER: Final = 2 * CLOCK_SKEW
+"""Time before the creation of a webhook from which an event is a replay, not one of a clock that is behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,28 +39,52 @@ class Message:
 
 
 class QueueDeliveries:
-    """The effect of an event that webhooks are called about. kept: deliveries of one webhook; older ones are
-    removed, so that what an account causes at once cannot fill the database.
+    """Handles an event that webhooks are called about; each event has its effect once.
+
+    An event of an account without such a webhook costs one read. kept: deliveries of one webhook; older ones
+    are removed, so that what an account causes at once cannot fill the database.
     """
 
-    def __init__(self, *, kept: int, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        queries: WebhookQueries,
+        *,
+        outbox: Outbox,
+        consumer: str,
+        kept: int,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._queries = queries
+        self._outbox = outbox
+        self._consumer = consumer
         self._kept = kept
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+    async def __call__(self, envelope: Envelope[Any]) -> bool:
+        """Returns False for a duplicate."""
         message = message_of(envelope.data)
         if message.account_id is None:
-            return
+            return True
+        if not await self._queries.listens(message.account_id, message.event):
+            return True
+        async with self._outbox.begin() as unit:
+            if not await record(unit.connection, consumer=self._consumer, event_id=envelope.id):
+                return False
+            await self._queue(unit, message.account_id, message, sequence=envelope.sequence)
+        return True
+
+    async def _queue(self, unit: UnitOfWork, account_id: UUID, message: Message, *, sequence: int) -> None:
         rows = WebhookRows(unit.connection)
-        found = await rows.lock_listening(message.account_id, message.event, at=message.at)
+        found = await rows.lock_listening(account_id, message.event, made_before=message.at + REPLAYED_AFTER)
         if not found:
             return
         deliveries = DeliveryRows(unit.connection)
         await deliveries.queue(
             [(webhook_id, DeliveryId(self._new_id())) for webhook_id in found],
             event=message.event,
-            body=_body(message, sequence=envelope.sequence),
+            body=_body(message, sequence=sequence),
             now=self._clock(),
         )
         dropped = await deliveries.keep_newest(found, kept=self._kept)

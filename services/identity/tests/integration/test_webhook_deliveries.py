@@ -11,9 +11,11 @@ from uuid import UUID, uuid4
 import pytest
 import standardwebhooks
 from kappi_chassis.bus import Record
+from kappi_chassis.bus.future_events import CLOCK_SKEW
 from kappi_contracts.events import CommentAdded, GalleryDeleted, MediaDeleted, MediaReady
 from kappi_identity.bootstrap_webhooks import build_sender
 from kappi_identity.domain.webhooks import WEBHOOK_EVENTS, CallResult
+from kappi_identity.use_cases.queue_deliveries import REPLAYED_AFTER
 from kappi_identity.use_cases.send_deliveries import LEASE_BEYOND_CALL
 
 HOOKS = "/v1/webhooks"
@@ -142,10 +144,19 @@ async def test_only_webhooks_of_the_owner_that_ask_for_the_event_are_called(
     await processor.process(record(ready(ada.id, clock.now)))
     await processor.process(record(ready(None, clock.now)))  # of an anonymous gallery
     await processor.process(record(ready(str(uuid4()), clock.now)))
-    # Events may be replayed; these happened before there was a webhook.
-    await processor.process(record(ready(ada.id, clock.now - timedelta(seconds=1))))
+    # Events may be replayed, and this one happened before there was a webhook.
+    await processor.process(record(ready(ada.id, clock.now - REPLAYED_AFTER - timedelta(seconds=1))))
     await send_due()
     assert [call.url for call in receivers.calls] == [HERE]
+
+
+async def test_a_clock_that_is_behind_loses_no_event(
+    sign_up: Any, hook: Any, processor: Any, record: Any, clock: Any, send_due: Any
+) -> None:
+    ada = await sign_up()
+    await hook(ada)
+    await processor.process(record(ready(ada.id, clock.now - CLOCK_SKEW)))
+    assert await send_due() == 1
 
 
 async def test_events_take_effect_once_and_in_any_order(
