@@ -22,7 +22,7 @@ from kappi_identity.repository.deliveries import DeliveryRows
 from kappi_identity.repository.webhooks import WebhookQueries, WebhookRows
 
 REPLAYED_AFTER: Final = 2 * CLOCK_SKEW
-"""Time before the creation of a webhook from which an event is a replay, not one of a clock that is behind."""
+"""An event that is older than a webhook by more than this is a replay, not one of a clock that is behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
