@@ -17,11 +17,12 @@ from kappi_chassis.settings import ALL_ROLES, PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
 from kappi_contracts.kafka_access import USERS, username
 from kappi_gateway.settings import GatewaySettings
+from kappi_identity.domain.webhook_targets import REFUSED_V4, REFUSED_V6
 from kappi_identity.settings import IdentitySettings
 
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
-from tests.deploy.network import may_call, may_enter, may_leave
+from tests.deploy.network import may_call, may_enter, may_leave, may_reach
 from tests.deploy.tools import deploy_tool
 
 # Resources of operators have no schema here.
@@ -257,6 +258,17 @@ class TestPorts:
         assert not may_call(overlay, gateway, media, 9003)
         assert not may_leave(overlay, gateway, 5432)
         assert not may_leave(overlay, identity, 443)
+
+    def test_only_the_worker_calls_webhooks_and_at_public_addresses_alone(self, overlay: Overlay) -> None:
+        by_name = {pod.owner: pod for pod in overlay.services()}
+        worker, api = by_name["Deployment/identity-worker"], by_name["Deployment/identity-api"]
+        for address in ("93.184.216.34", "2606:4700::1111"):
+            assert may_reach(overlay, worker, address=address, port=443)
+            assert not may_reach(overlay, worker, address=address, port=80)
+            assert not may_reach(overlay, api, address=address, port=443)
+        refused = [str(network[-1]) for network in REFUSED_V4] + [str(network[-1]) for network in REFUSED_V6]
+        for address in (*refused, "169.254.169.254", "fd00:ec2::254", "::ffff:10.0.0.1"):
+            assert not may_reach(overlay, worker, address=address, port=443), address
 
     def test_only_the_proxy_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
         """A caller at a trusted address may set the client's address."""

@@ -282,5 +282,5 @@ def _anonymous(document: Mapping[str, Any]) -> set[str]:
         f"{method.upper()} {path}"
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if operation["tags"] not in (["Accounts"], ["Posts"])
+        if operation["tags"] not in (["Accounts"], ["Posts"], ["Webhooks"])
     } - ACCOUNT_OPERATIONS

@@ -304,6 +304,7 @@ class _Wiring:
             Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
             Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
             Limit.SIGNING: self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
+            Limit.WEBHOOK: self._buckets(settings.webhook_burst, settings.webhooks_per_hour / 3600),
             Limit.GUESS: guessing,
         }
         return {limit: RateLimit(buckets[limit], RULES[limit]) for limit in buckets}

@@ -12,6 +12,7 @@ from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
+from kappi_contracts.topics import consumed_by
 
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache
@@ -27,7 +28,11 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     require_authentic_events(platform)
     raise_file_limit()  # the number of live streams depends on it
     process = Process("gateway", settings, commit=platform.commit)
-    process.exports(metrics.GATEWAY, service=[service.value for service in Service])
+    process.exports(
+        metrics.GATEWAY,
+        service=[service.value for service in Service],
+        topic=[topic.name for topic in consumed_by("gateway")],
+    )
     if settings.store_url is not None:
         process.exports(metrics.STORE)
     upstreams = build_upstreams(settings, introduction=internal_headers(platform))

@@ -11,6 +11,8 @@ from kappi_chassis.settings import PlatformSettings
 
 from kappi_identity import metrics
 from kappi_identity.bootstrap import Dependencies, build_app, build_background_jobs
+from kappi_identity.bootstrap_webhooks import build_handlers
+from kappi_identity.consumers import GROUP
 from kappi_identity.settings import IdentitySettings
 
 NAME = "identity"
@@ -23,6 +25,7 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     backbone.service.closes(deps.passwords)
     _export(backbone.service)
     backbone.serves(build_app(deps, settings))
+    backbone.consumes(build_handlers(deps, settings), group=GROUP)
     if "worker" in settings.roles:
         for name, job in build_background_jobs(deps, settings).items():
             backbone.service.runs(name, job)

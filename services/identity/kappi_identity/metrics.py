@@ -39,3 +39,38 @@ RESET_MAILS = WORKER.counter(
 KEY_STEPS = EITHER.counter(
     "kappi_identity_key_steps_total", "Signing keys moved along", step=("created", "activated", "forgotten")
 )
+DELIVERIES_QUEUED = WORKER.counter(
+    "kappi_identity_queued_deliveries_total", "Deliveries to webhooks that were queued for events"
+)
+DELIVERIES_DROPPED = WORKER.counter(
+    "kappi_identity_dropped_deliveries_total",
+    "Pending deliveries that were removed because newer ones of their webhook took their place",
+)
+WEBHOOK_CALLS = WORKER.counter(
+    "kappi_identity_webhook_calls_total",
+    "Calls of webhooks",
+    outcome=(
+        "delivered",
+        "refused",  # an answer other than 2xx
+        "timeout",
+        "connection_failed",
+        "tls_failed",
+        "address_refused",
+        "secret_unreadable",
+    ),
+)
+WEBHOOK_CALL_SECONDS = WORKER.histogram(
+    "kappi_identity_webhook_call_seconds",
+    "Durations of calls of webhooks",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+WEBHOOKS_DISABLED = EITHER.counter(
+    "kappi_identity_disabled_webhooks_total",
+    "Webhooks disabled",
+    reason=("requested", "gone", "failing"),
+)
+WEBHOOK_NOTICES = WORKER.counter(
+    "kappi_identity_webhook_notices_total",
+    "Notices to owners of disabled webhooks that were worked off",
+    outcome=("sent", "failed"),
+)

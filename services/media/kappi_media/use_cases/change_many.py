@@ -147,7 +147,11 @@ class ChangeMany:
             (
                 self._outbox.row(
                     MediaDeleted(
-                        media_id=media_id, gallery_id=homes[media_id], reason="requested", deleted_at=now
+                        media_id=media_id,
+                        gallery_id=homes[media_id],
+                        reason="requested",
+                        deleted_at=now,
+                        owner_id=owner_id,
                     ),
                     traceparent=tombstone.traceparent,
                 ),

@@ -93,7 +93,17 @@ class RemoveContributor:
             await publish_each(
                 unit.connection,
                 [
-                    (_deletion(self._outbox, media_id, gallery_id, at, one.traceparent), one.sequence)
+                    (
+                        _deletion(
+                            self._outbox,
+                            media_id,
+                            gallery_id,
+                            at,
+                            owner_id=owner_id,
+                            traceparent=one.traceparent,
+                        ),
+                        one.sequence,
+                    )
                     for media_id, one in tombstones.items()
                 ],
             )
@@ -138,9 +148,17 @@ def _too_much_pending(answer: ContributionLimitReached) -> ReservationBudgetExce
 
 
 def _deletion(
-    outbox: Outbox, media_id: UUID, gallery_id: GalleryId, at: datetime, traceparent: str | None = None
+    outbox: Outbox,
+    media_id: UUID,
+    gallery_id: GalleryId,
+    at: datetime,
+    *,
+    owner_id: UUID | None = None,
+    traceparent: str | None = None,
 ) -> OutboxRow:
     return outbox.row(
-        MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at),
+        MediaDeleted(
+            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at, owner_id=owner_id
+        ),
         traceparent=traceparent,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import joining
@@ -79,11 +81,20 @@ class Items:
             )
         )
 
-    async def delete(self, media_id: MediaId, gallery_id: GalleryId) -> None:
-        """Delete an item at once for all viewers; the janitor removes the bytes. Raises MediaNotFound."""
+    async def delete(self, media_id: MediaId, gallery_id: GalleryId, *, owner_id: UUID | None) -> None:
+        """Delete an item at once for all viewers; the janitor removes the bytes. owner_id: None if anonymous.
+
+        Raises MediaNotFound.
+        """
         now = self._clock()
         event = self._outbox.row(
-            MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
+            MediaDeleted(
+                media_id=media_id,
+                gallery_id=gallery_id,
+                reason="requested",
+                deleted_at=now,
+                owner_id=owner_id,
+            )
         )
         deleted = await self._items.delete(media_id, gallery_id, now=now, event=event)
         if deleted is None:

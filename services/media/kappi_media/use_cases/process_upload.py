@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
@@ -49,6 +48,7 @@ from kappi_media.rendering.failures import (
 )
 from kappi_media.repository.processing import (
     ProcessingQueries,
+    TakenUp,
     forget_job,
     item_exists,
     next_sequence_of_gone,
@@ -158,7 +158,7 @@ class ProcessUpload:
             return await self._reject(job, reason=refused.reason, detail=refused.detail)
         except ObjectMissing:
             return await self._reject(job, reason="missing", detail="no original in the store")
-        return await self._ready(job, made, contributor_id=taken.contributor_id)
+        return await self._ready(job, made, taken)
 
     async def _make(self, job: LeasedUpload, *, unchecked_sha256: bytes | None) -> _Made:
         started = time.perf_counter()
@@ -182,7 +182,7 @@ class ProcessUpload:
             raise _ChecksumWrong
         await self._processing.checksum_verified(job.media_id, declared)
 
-    async def _ready(self, job: LeasedUpload, made: _Made, *, contributor_id: UUID | None) -> None:
+    async def _ready(self, job: LeasedUpload, made: _Made, taken: TakenUp) -> None:
         facts, now = made.probe, self._clock()
         ready = MediaReady(
             media_id=job.media_id,
@@ -194,7 +194,8 @@ class ProcessUpload:
             height=facts.height,
             duration_ms=facts.duration_ms,
             ready_at=now,
-            contributor_id=contributor_id,
+            contributor_id=taken.contributor_id,
+            owner_id=taken.owner_id,
         )
         done = await self._processing.ready(
             job.media_id, job.gallery_id, probe=facts, grid=made.grid, event=self._outbox.row(ready)
