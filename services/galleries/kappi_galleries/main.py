@@ -10,10 +10,11 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.passwords import Passwords
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
-from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
+from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers, build_reconciler
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.media_client import MediaService
 from kappi_galleries.settings import GalleriesSettings
@@ -41,7 +42,12 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         ready_items=media,
     )
     backbone.serves(build_app(deps, settings))
-    backbone.consumes(build_handlers(deps, settings), group=GROUP)
+    peer = Peer(settings.media_url, headers=introduction)
+    reconciler = build_reconciler(deps, settings, media=peer)
+    handlers = build_handlers(deps, settings, then_on_tick=[reconciler.on_tick])
+    backbone.consumes(handlers, group=GROUP)
+    if "worker" in settings.roles:
+        backbone.service.runs("reconciler", reconciler.run)
     return backbone.service
 
 

@@ -19,7 +19,7 @@ DELETED = Counter("kappi_galleries_deleted_galleries_total", "Galleries deleted"
 EXPIRY_CLAIMS = Counter(
     "kappi_galleries_expiry_claims_total",
     "GalleryExpired events judged",
-    ("verdict",),  # deleted, not_due
+    ("verdict",),  # deleted, not_due, unknown
 )
 CONTRIBUTORS = Counter(
     "kappi_galleries_contributors_total",
@@ -44,12 +44,12 @@ CAPPED = Counter(
 ACCESS_EVENTS = Counter(
     "kappi_galleries_access_events_total",
     "MediaAccessed events weighed for the statistics",
-    ("outcome",),  # counted, gallery_gone
+    ("outcome",),  # counted, gallery_gone, gallery_unknown
 )
 ITEM_EVENTS = Counter(
     "kappi_galleries_item_events_total",
     "MediaReady, MediaMoved and MediaDeleted events weighed for the counters",
-    ("outcome",),  # counted, outdated, gallery_gone
+    ("outcome",),  # counted, outdated, gallery_gone, gallery_unknown
 )
 POSTS = Counter(
     "kappi_galleries_posts_total",

@@ -86,3 +86,18 @@ STORE_FULL = Counter(
     "Writes, and signings of uploads, refused because the local store had no room for them",
     ("use",),  # upload, service (renditions and copies, which may use half of the reserve)
 )
+
+RECONCILE_DIFFERENCES = Gauge(
+    "kappi_reconcile_differences",
+    "Differences that the last finished run of a check found and did not repair",
+    ("check", "kind"),
+)
+RECONCILE_FINISHED = Gauge(
+    "kappi_reconcile_finished_timestamp_seconds", "When the last run of a check finished", ("check",)
+)
+RECONCILE_EXAMINED = Counter(
+    "kappi_reconcile_examined_total", "Rows and objects that checks compared", ("check",)
+)
+RECONCILE_REPAIRED = Counter(
+    "kappi_reconcile_repaired_total", "Differences that checks repaired", ("check", "kind")
+)
