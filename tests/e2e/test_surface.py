@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_contracts.services import CALLING
+from kappi_contracts.services import SERVING
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 from prometheus_client import Counter, Gauge, Histogram
@@ -239,7 +239,7 @@ async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: s
         assert declared <= families, (service, declared - families)
     # The service's own port has no operations endpoints.
     for path in ("/metrics", "/healthz", "/readyz"):
-        if service in CALLING:
+        if service in SERVING:
             url, headers = stack.service_url(service) + path, stack.running.introduction
             (await phone.ask("GET", url, headers=headers)).problem(404, "not_found")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kappi_chassis.db import (
     idempotency_table,
     inbox_table,
@@ -297,3 +299,6 @@ outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
 reconciliations = reconciliations_table(metadata)
+
+VERSIONS: Final = (galleries.c.version, contributors.c.version, posts.c.version)
+"""The columns from which the sequences of published events are taken."""

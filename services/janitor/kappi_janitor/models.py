@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kappi_chassis.db import (
     idempotency_table,
     inbox_table,
@@ -108,3 +110,6 @@ outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
 reconciliations = reconciliations_table(metadata)
+
+VERSIONS: Final = (due_galleries.c.published, purges.c.published)
+"""The columns from which the sequences of published events are taken."""
