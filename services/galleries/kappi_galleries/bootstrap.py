@@ -88,16 +88,21 @@ def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def build_reconciler(deps: Dependencies, settings: GalleriesSettings, *, media: Peer) -> Reconciler:
-    """Returns the runner of the comparisons with media."""
+def build_checks(deps: Dependencies, *, media: Peer) -> Mapping[str, Check]:
+    """Returns the comparisons with media by name, in the order in which they run."""
     queries = ReconcileQueries(deps.database)
-    checks: Mapping[str, Check] = {
+    return {
         "galleries": ReconcileGalleries(queries, media=media, outbox=deps.outbox, clock=deps.clock),
         "galleries-items": ReconcileItems(queries, media=media, outbox=deps.outbox, clock=deps.clock),
         "galleries-counters": ReconcileCounters(queries),
         "galleries-posts": ReconcilePosts(queries, media=media, outbox=deps.outbox, clock=deps.clock),
     }
+
+
+def build_reconciler(deps: Dependencies, settings: GalleriesSettings, *, media: Peer) -> Reconciler:
+    """Returns the runner of the comparisons."""
     policy = ReconcilePolicy(every=settings.reconcile_every, budget=settings.reconcile_budget)
+    checks = build_checks(deps, media=media)
     return Reconciler(deps.database, checks, policy=policy, clock=deps.clock, new_id=deps.new_id)
 
 

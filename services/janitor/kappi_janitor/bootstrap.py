@@ -64,17 +64,22 @@ def build_sweep(
     )
 
 
-def build_reconciler(
-    deps: Dependencies, settings: JanitorSettings, *, galleries: Peer, media: Peer
-) -> Reconciler:
-    """Returns the runner of the comparisons with the owners of due dates."""
+def build_checks(deps: Dependencies, *, galleries: Peer, media: Peer) -> Mapping[str, Check]:
+    """Returns the comparisons with the owners of due dates by name, in the order in which they run."""
     queries = ReconcileQueries(deps.database)
-    checks: Mapping[str, Check] = {
+    return {
         "janitor-galleries": ReconcileDueGalleries(queries, galleries=galleries),
         "janitor-links": ReconcileDueLinks(queries, media=media, clock=deps.clock),
         "janitor-purges": ReconcilePurges(queries, clock=deps.clock),
     }
+
+
+def build_reconciler(
+    deps: Dependencies, settings: JanitorSettings, *, galleries: Peer, media: Peer
+) -> Reconciler:
+    """Returns the runner of the comparisons."""
     policy = ReconcilePolicy(every=settings.reconcile_every, budget=settings.reconcile_budget)
+    checks = build_checks(deps, galleries=galleries, media=media)
     return Reconciler(deps.database, checks, policy=policy, clock=deps.clock, new_id=deps.new_id)
 
 

@@ -21,7 +21,7 @@ _ITEM = f"{_COLUMNS} WHERE i.gallery_id = $1 AND i.id = $2 AND i.status <> 'reje
 # Beside items, objects are named by uploads under way, by moves under way or recent, whose old folder is kept
 # for some hours, and by recent deletions, whose purge is under way.
 _NAMED = """
-SELECT media_id FROM uploads WHERE media_id = ANY($1) AND state IN ('pending', 'completed')
+SELECT media_id FROM uploads WHERE media_id = ANY($1) AND state = 'pending'
 UNION SELECT media_id FROM moves WHERE media_id = ANY($1) AND (done_at IS NULL OR done_at > $2)
 UNION SELECT media_id FROM deleted_media WHERE media_id = ANY($1) AND deleted_at > $2
 """
