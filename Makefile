@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
+.PHONY: help install up test test-slow coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages release-data site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ pages: schemas ## write every generated page: schemas, settings, formats, author
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
+
+release-data: install ## keep the data of this release in tests/upgrade, for the test of later ones; once for each release
+	@$(BIN)/python -m tests.upgrade.release_data
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails
 	@$(BIN)/python .ci/site_pages.py

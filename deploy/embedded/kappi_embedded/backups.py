@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def unpack_cluster(backup: Path, target: Path) -> None:
             into.mkdir(mode=0o700, exist_ok=True)
             with tarfile.open(packed / name) as archive:
                 archive.extractall(into, filter="data")
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise BackupUnusable(f"{packed} cannot be unpacked: {error}") from error
     _check_files(cluster, json.loads((packed / "backup_manifest").read_bytes()))
     cluster.chmod(0o700)
