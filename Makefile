@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages release-data site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -98,6 +98,9 @@ pages: schemas ## write every generated page: schemas, settings, formats, author
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
 	  tests/deploy/test_watching.py::test_the_operator_s_resource_is_written_from_the_rules \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
+
+release-data: install ## keep the data of this release in tests/upgrade, for the test of later ones; once for each release
+	@$(BIN)/python -m tests.upgrade.release_data
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails
 	@$(BIN)/python .ci/site_pages.py

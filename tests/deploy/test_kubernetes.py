@@ -33,9 +33,11 @@ _OF_OPERATORS = {
     "KafkaNodePool",
     "KafkaTopic",
     "KafkaUser",
+    "ObjectStore",
     "PodMonitor",
     "PrometheusRule",
     "ScaledObject",
+    "ScheduledBackup",
     "TriggerAuthentication",
 }
 _HEADLESS = {"janitor"}  # no HTTP interface
@@ -207,8 +209,9 @@ class TestPorts:
                 callee = _behind(overlay, str(address.hostname), address.port or 80)
                 assert may_call(overlay, pod, callee, address.port or 80), (pod.owner, value)
                 called += 1
-        # Three calls of the gateway; galleries' keys, and pictures; media's two key sets in each of its pods.
-        assert called == 3 + 2 + 1 + 2 * 3
+        # Three calls of the gateway; galleries' keys and media in both of its pods; media's two key sets and
+        # galleries in each of its pods; the janitor's two comparisons.
+        assert called == 3 + 2 * 2 + 3 * 3 + 2
 
     def test_the_dev_store_may_notify_media_of_uploads(self) -> None:
         overlay = build("dev")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kappi_chassis.observability import metrics as chassis
 from kappi_chassis.observability.declared import MetricGroup
-from kappi_contracts.services import CALLING
+from kappi_contracts.services import SERVING
 from kappi_gateway.metrics import STORE as TRANSFERS
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
@@ -47,10 +47,10 @@ ACCOUNT_OPERATIONS = {
 _ALL = (chassis.PROCESS, chassis.DATABASE, chassis.RELAY)
 _PARTS: Mapping[str, Sequence[MetricGroup]] = {
     "gateway": (chassis.PROCESS, chassis.HTTP),
-    "identity": (*_ALL, chassis.HTTP, chassis.PASSWORDS),
-    "galleries": (*_ALL, chassis.HTTP, chassis.PASSWORDS, chassis.CONSUMER),
-    "media": (*_ALL, chassis.HTTP, chassis.CONSUMER, chassis.STORE),
-    "janitor": (*_ALL, chassis.CONSUMER, chassis.STORE, chassis.DEAD_LETTERS),
+    "identity": (*_ALL, chassis.HTTP, chassis.PASSWORDS, chassis.CONSUMER),
+    "galleries": (*_ALL, chassis.HTTP, chassis.PASSWORDS, chassis.CONSUMER, chassis.RECONCILE),
+    "media": (*_ALL, chassis.HTTP, chassis.CONSUMER, chassis.STORE, chassis.RECONCILE),
+    "janitor": (*_ALL, chassis.CONSUMER, chassis.STORE, chassis.DEAD_LETTERS, chassis.RECONCILE),
     "store": (chassis.PROCESS, chassis.HTTP, chassis.FOLDER),
 }
 _OF_EMBEDDED_STORE = (chassis.LOCAL_STORE, TRANSFERS)
@@ -252,7 +252,7 @@ async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: s
     assert "_created" not in text
     # The service's own port has no operations endpoints.
     for path in ("/metrics", "/healthz", "/readyz"):
-        if service in CALLING:
+        if service in SERVING:
             url, headers = stack.service_url(service) + path, stack.running.introduction
             (await phone.ask("GET", url, headers=headers)).problem(404, "not_found")
 

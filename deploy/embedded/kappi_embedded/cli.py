@@ -339,6 +339,69 @@ def snapshot(
 
 
 @app.command()
+def reconcile(
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the differences.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before anything is deleted.")] = False,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds to wait for the end.")] = 86_400,
+) -> None:
+    """Compare the databases with the store and with each other. The exit status is 1 if differences are left.
+
+    The services do it; an interrupted command continues when it is called again. Objects younger than the
+    longest upload are never removed.
+    """
+    from kappi_embedded.commands import reconcile as command
+
+    confirm = command.agreed if yes else command.asked
+    raise typer.Exit(
+        command.reconcile(
+            repair=repair, as_json=as_json, timeout_s=timeout, confirm=confirm, environ=os.environ
+        )
+    )
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    objects: Annotated[
+        Literal["reference", "copy"],
+        typer.Option(help="Whether the backup names the folder of the objects, or has a copy of it."),
+    ] = "reference",
+) -> None:
+    """Save all databases of the stack that runs here, as of one instant, with its secrets."""
+    from kappi_embedded.commands import backup as command
+
+    save = command.backup_with_objects if objects == "copy" else command.backup
+    raise typer.Exit(save(folder, environ=os.environ))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
+    database: Annotated[
+        list[str] | None, typer.Option(help="Restore the database of this service alone.")
+    ] = None,
+) -> None:
+    """Put a backup back into the data folder of a stopped stack. The databases before it are kept."""
+    from kappi_embedded.commands.backup import restore as run
+
+    raise typer.Exit(run(folder, databases=database or (), environ=os.environ))
+
+
+@app.command()
+def restored(
+    services: Annotated[list[str], typer.Argument(metavar="SERVICE...")],
+) -> None:
+    """Prepare databases that another program restored, before their services start.
+
+    Needs KAPPI_<SERVICE>_DATABASE_URL.
+    """
+    from kappi_embedded.commands.restored import restored as run
+
+    raise typer.Exit(run(services, environ=os.environ))
+
+
+@app.command()
 def doctor() -> None:
     """Show what runs, what can be reached, and the versions. The exit status is 1 if there is a problem."""
     from kappi_embedded.commands.doctor import doctor as run

@@ -159,6 +159,22 @@ class DatabaseSettings(ServiceSettings):
     idempotency_retention: timedelta = timedelta(days=1)
 
 
+class ReconcileSettings(DatabaseSettings):
+    """Settings of a service that compares its rows with what others have."""
+
+    reconcile_every: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="Time between two comparisons of everything, which begin with a tick",
+    )
+    reconcile_budget: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        description="Time after each tick in which a comparison works; it continues after the next tick. "
+        "Protects the database and the store; PT0S: it runs on an operator's request alone",
+    )
+
+
 class PasswordSettings(DatabaseSettings):
     """Settings of a service that stores and checks passwords."""
 

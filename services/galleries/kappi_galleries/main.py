@@ -9,13 +9,14 @@ from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.configure import configure_observability
-from kappi_chassis.observability.metrics import PASSWORDS
+from kappi_chassis.observability.metrics import PASSWORDS, RECONCILE
 from kappi_chassis.passwords import Passwords
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
 from kappi_galleries import metrics
-from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
+from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers, build_reconciler
 from kappi_galleries.consumers import GROUP, SKIPS_VERSIONS_OF
 from kappi_galleries.media_client import MediaService
 from kappi_galleries.settings import GalleriesSettings
@@ -44,7 +45,13 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     )
     _export(backbone.service)
     backbone.serves(build_app(deps, settings))
-    backbone.consumes(build_handlers(deps, settings), group=GROUP, skips_versions_of=SKIPS_VERSIONS_OF)
+    peer = Peer(settings.media_url, headers=introduction)
+    reconciler = build_reconciler(deps, settings, media=peer)
+    handlers = build_handlers(deps, settings, then_on_tick=[reconciler.on_tick])
+    backbone.consumes(handlers, group=GROUP, skips_versions_of=SKIPS_VERSIONS_OF)
+    if "worker" in settings.roles:
+        backbone.service.exports(RECONCILE, check=reconciler.names)
+        backbone.service.runs("reconciler", reconciler.run)
     return backbone.service
 
 

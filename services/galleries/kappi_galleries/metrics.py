@@ -26,7 +26,9 @@ DELETED = EITHER.counter(
     reason=("requested", "expired", "account_deleted"),
 )
 EXPIRY_CLAIMS = WORKER.counter(
-    "kappi_galleries_expiry_claims_total", "GalleryExpired events judged", verdict=("deleted", "not_due")
+    "kappi_galleries_expiry_claims_total",
+    "GalleryExpired events judged",
+    verdict=("deleted", "not_due", "unknown"),
 )
 CONTRIBUTORS = API.counter(
     "kappi_galleries_contributors_total",
@@ -60,12 +62,12 @@ CAPPED = API.counter(
 ACCESS_EVENTS = WORKER.counter(
     "kappi_galleries_access_events_total",
     "MediaAccessed events weighed for the statistics",
-    outcome=("counted", "gallery_gone"),
+    outcome=("counted", "gallery_gone", "gallery_unknown"),
 )
 ITEM_EVENTS = WORKER.counter(
     "kappi_galleries_item_events_total",
     "MediaReady, MediaMoved and MediaDeleted events weighed for the counters",
-    outcome=("counted", "outdated", "gallery_gone"),
+    outcome=("counted", "outdated", "gallery_gone", "gallery_unknown"),
 )
 POSTS = EITHER.counter(
     "kappi_galleries_posts_total",

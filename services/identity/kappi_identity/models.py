@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
 from sqlalchemy import (
     BigInteger,
@@ -243,3 +245,6 @@ webhook_deliveries = Table(
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
+
+VERSIONS: Final = (tiers.c.version, accounts.c.version)
+"""The columns from which the sequences of published events are taken."""

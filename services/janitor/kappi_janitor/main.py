@@ -5,8 +5,10 @@ from __future__ import annotations
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.bus.dead_letter_watch import DeadLetterWatch
 from kappi_chassis.bus.retention_gap import loss_of_records
+from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability import metrics as chassis_metrics
 from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.measured import MeasuredStore
@@ -18,6 +20,7 @@ from kappi_janitor.bootstrap import (
     build_handlers,
     build_purge,
     build_purger,
+    build_reconciler,
     build_sweep,
     build_timer,
 )
@@ -42,13 +45,22 @@ def build(platform: PlatformSettings, settings: JanitorSettings, storage: Storag
     purger = build_purger(deps, settings, build_purge(deps, settings))
     backbone.consumes(build_handlers(deps, purger), group=GROUP)
     if "worker" in settings.roles:
-        sweep = build_sweep(deps, settings, purger)
+        headers = internal_headers(platform)
+        reconciler = build_reconciler(
+            deps,
+            settings,
+            galleries=Peer(settings.galleries_url, headers=headers),
+            media=Peer(settings.media_url, headers=headers),
+        )
+        sweep = build_sweep(deps, settings, purger, then=reconciler.on_tick)
         processor = backbone.processor({TOPIC: sweep}, group=TICK_GROUP)
         ticks = TickStream(backbone.connection, processor, on_gap=loss_of_records(platform))
         service.exports(chassis_metrics.CONSUMER, topic=[TOPIC])
         service.health.add("streams", ticks.ready)
         service.runs("streams", backbone.with_topics(ticks.run))
         service.runs("purger", purger.run)
+        service.exports(chassis_metrics.RECONCILE, check=reconciler.names)
+        service.runs("reconciler", reconciler.run)
         service.runs("timer", build_timer(deps, settings).run)
         service.runs("overdue", WatchOverdue(deps.database, clock=deps.clock).run)
     if "relay" in settings.roles:

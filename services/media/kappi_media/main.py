@@ -8,6 +8,7 @@ from kappi_chassis.http.edge import App
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability import metrics as chassis_metrics
 from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.contract import ObjectStore
@@ -18,6 +19,7 @@ from kappi_media import metrics
 from kappi_media.api.store_events import PATH as STORE_EVENTS_PATH
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.reconciler import build_reconciler
 from kappi_media.bootstrap.use_cases import (
     build_accesses,
     build_archives,
@@ -85,7 +87,13 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     mover = build_mover(deps, store=closes(_store(storage)))
     app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover)
     backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
-    backbone.consumes(handlers(deps.outbox, on_tick_first=tick_steps(deps, settings)), group=GROUP)
+    galleries = Peer(settings.galleries_url, headers=internal_headers(platform))
+    reconciler = build_reconciler(deps, settings, galleries=galleries)
+    on_tick_first = [*tick_steps(deps, settings), reconciler.on_tick]
+    backbone.consumes(handlers(deps.outbox, on_tick_first=on_tick_first), group=GROUP)
+    if "worker" in settings.roles:
+        backbone.service.exports(chassis_metrics.RECONCILE, check=reconciler.names)
+        backbone.service.runs("reconciler", reconciler.run)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(deps))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)

@@ -22,6 +22,8 @@ RELAY = MetricGroup()
 CONSUMER = MetricGroup()
 DEAD_LETTERS = MetricGroup()
 """Of the one process that watches the dead letters of all services."""
+RECONCILE = MetricGroup()
+"""Of a process that compares databases and store."""
 STORE = MetricGroup()
 """Of a process that calls the object store."""
 LOCAL_STORE = MetricGroup()
@@ -220,4 +222,20 @@ STORE_FULL = LOCAL_STORE.counter(
     "kappi_store_full_refusals_total",
     "Writes, and signings of uploads, refused because the local store had no room for them",
     use=("upload", "service"),  # service: renditions and copies, which may use half of the reserve
+)
+
+RECONCILE_DIFFERENCES = RECONCILE.gauge(
+    "kappi_reconcile_differences",
+    "Differences that the last finished run of a check found and did not repair",
+    check=None,
+    kind=None,
+)
+RECONCILE_FINISHED = RECONCILE.gauge(
+    "kappi_reconcile_finished_timestamp_seconds", "When the last run of a check finished", check=None
+)
+RECONCILE_EXAMINED = RECONCILE.counter(
+    "kappi_reconcile_examined_total", "Rows and objects that checks compared", check=None
+)
+RECONCILE_REPAIRED = RECONCILE.counter(
+    "kappi_reconcile_repaired_total", "Differences that checks repaired", check=None, kind=None
 )

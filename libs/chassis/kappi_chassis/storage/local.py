@@ -194,13 +194,15 @@ class LocalObjectStore:
         kept = checked_tags(tags)
         await self.blocking(lambda: self._tree.set_tags(key, kept))
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = MAX_BATCH
+    ) -> ObjectPage:
         """See `ObjectStore.list_page`. The token is the last key of the page before."""
         wanted = max(1, min(limit, MAX_BATCH))
-        return await self.blocking(lambda: self._list_page(prefix, token, wanted))
+        return await self.blocking(lambda: self._list_page(prefix, token or after, wanted))
 
-    def _list_page(self, prefix: str, token: str | None, limit: int) -> ObjectPage:
-        found = tuple(islice(objects_under(self._tree.objects, prefix, after=token), limit + 1))
+    def _list_page(self, prefix: str, after: str | None, limit: int) -> ObjectPage:
+        found = tuple(islice(objects_under(self._tree.objects, prefix, after=after), limit + 1))
         more = len(found) > limit
         page = found[:limit]
         return ObjectPage(objects=page, next_token=page[-1].key if more else None)

@@ -89,9 +89,11 @@ class MeasuredStore:
         with _measured("set_tags"):
             await self._store.set_tags(key, tags)
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
         with _measured("list_page"):
-            return await self._store.list_page(prefix, token=token, limit=limit)
+            return await self._store.list_page(prefix, token=token, after=after, limit=limit)
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
         with _measured("delete_batch"):
