@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
@@ -84,13 +85,7 @@ class DeadLetterWatch:
 
     async def _positions(self, kafka: AIOKafkaConsumer) -> Mapping[TopicPartition, tuple[int, int]]:
         """Returns the first waiting offset and the end of each partition with waiting letters."""
-        existing = await kafka.topics()
-        partitions = [
-            TopicPartition(name, number)
-            for topic in self.topics
-            if (name := self._connection.topic(topic) + DLQ_SUFFIX) in existing
-            for number in kafka.partitions_for_topic(name) or ()
-        ]
+        partitions = await self._partitions()
         begins = await kafka.beginning_offsets(partitions)
         ends = await kafka.end_offsets(partitions)
         kept = [partition for partition in partitions if ends[partition] > begins[partition]]
@@ -100,6 +95,21 @@ class DeadLetterWatch:
             for partition, position in positions.items()
             if position < ends[partition]
         }
+
+    async def _partitions(self) -> list[TopicPartition]:
+        names = {self._connection.topic(topic) + DLQ_SUFFIX for topic in self.topics}
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
+        await admin.start()
+        try:
+            known = names & set(await admin.list_topics())
+            described = await admin.describe_topics(sorted(known)) if known else []
+        finally:
+            await admin.close()
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        ]
 
     async def _age_s(self, kafka: AIOKafkaConsumer, partition: TopicPartition, position: int) -> float:
         kafka.assign([partition])

@@ -22,6 +22,7 @@ from kappi_contracts.events import GalleryDeleted
 from kappi_testkit.background import Background
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
+from prometheus_client import Gauge
 
 TOPIC = "GalleryDeleted"
 PARTITIONS = 4
@@ -271,6 +272,17 @@ async def test_a_queue_that_fails_ends_the_consumer_at_once(
     assert failure.group_contains(RuntimeError, match="no dead letters")
 
 
+def age(gauge: Gauge) -> float:
+    """Returns the age that a gauge of this group computes when it is read."""
+    [value] = [
+        sample.value
+        for metric in gauge.collect()
+        for sample in metric.samples
+        if sample.labels["group"] == GROUP
+    ]
+    return value
+
+
 async def test_lag_and_assigned_partitions_are_metrics(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
@@ -294,12 +306,15 @@ async def test_lag_and_assigned_partitions_are_metrics(
     def behind() -> None:
         assert lag() == 12
         assert metrics.CONSUMER_ASSIGNED.labels(GROUP)._value.get() == PARTITIONS
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) > 0
+        assert age(metrics.CONSUMER_SILENT_SECONDS) < 30
 
     await eventually(behind, deadline_s=30)
     release.set()
 
     def caught_up() -> None:
         assert lag() == 0
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) == 0
 
     await eventually(caught_up, deadline_s=30)
 
