@@ -12,6 +12,7 @@ from kappi_chassis.embedded.ports import LOOPBACK
 from kappi_contracts.accounts import JWKS_PATH
 from kappi_gateway.routes import Service as Upstream
 
+from kappi_embedded.checkout import commit
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 
@@ -69,6 +70,7 @@ class Environments:
             "KAPPI_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
             "KAPPI_PUBLIC_URL": self._plan.public_url,
             "PYTHONUNBUFFERED": "1",
+            "KAPPI_COMMIT": commit(),
         }
         if self._plan.needs_broker:
             platform |= {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -72,55 +72,52 @@ class DeadLetterWatch:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=READ_BYTES,
         )
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
         try:
             await kafka.start()
+            await admin.start()
             found: dict[str, tuple[int, float]] = {}
-            for partition, (count, position) in (await self._positions(kafka)).items():
+            for partition, (count, position) in (await self._positions(kafka, admin)).items():
                 topic = self._connection.unprefixed(partition.topic).removesuffix(DLQ_SUFFIX)
                 number, age_s = found.get(topic, (0, 0.0))
                 oldest_s = await self._age_s(kafka, partition, position)
                 found[topic] = (number + count, max(age_s, oldest_s))
             return found
         finally:
+            await admin.close()
             await kafka.stop()
 
-    async def _positions(self, kafka: AIOKafkaConsumer) -> Mapping[TopicPartition, tuple[int, int]]:
+    async def _positions(
+        self, kafka: AIOKafkaConsumer, admin: AIOKafkaAdminClient
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
         """Returns the number of waiting letters and the offset of the first, by partition."""
-        existing = await kafka.topics()
-        partitions = [
-            TopicPartition(name, number)
-            for topic in self.topics
-            if (name := self._connection.topic(topic) + DLQ_SUFFIX) in existing
-            for number in kafka.partitions_for_topic(name) or ()
-        ]
+        partitions = await self._partitions(admin)
         begins = await kafka.beginning_offsets(partitions)
         ends = await kafka.end_offsets(partitions)
         kept = [partition for partition in partitions if ends[partition] > begins[partition]]
         found: dict[TopicPartition, tuple[int, int]] = {}
-        for partition, marks in (await self._marks(kafka, kept)).items():
+        if not kept:
+            return found
+        # Waits for the group's coordinator, which begins on first use; the admin client does not wait.
+        await kafka.committed(kept[0])
+        group = self._connection.topic(REPLAY_GROUP)
+        commits = await admin.list_consumer_group_offsets(group, partitions=kept)
+        for partition in kept:
             begin = begins[partition]
+            marks = HandledLetters.read(commits[partition].offset, commits[partition].metadata)
             if count := marks.waiting(begin=begin, end=ends[partition]):
                 found[partition] = count, marks.from_offset(begin).before
         return found
 
-    async def _marks(
-        self, kafka: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, HandledLetters]:
-        if not partitions:
-            return {}
-        # Waits for the group's coordinator, which begins on first use; the admin client does not wait.
-        await kafka.committed(partitions[0])
-        admin = AIOKafkaAdminClient(**self._connection.client_options())
-        await admin.start()
-        try:
-            group = self._connection.topic(REPLAY_GROUP)
-            commits = await admin.list_consumer_group_offsets(group, partitions=[*partitions])
-        finally:
-            await admin.close()
-        return {
-            partition: HandledLetters.read(commits[partition].offset, commits[partition].metadata)
-            for partition in partitions
-        }
+    async def _partitions(self, admin: AIOKafkaAdminClient) -> list[TopicPartition]:
+        names = {self._connection.topic(topic) + DLQ_SUFFIX for topic in self.topics}
+        known = names & set(await admin.list_topics())
+        described = await admin.describe_topics(sorted(known)) if known else []
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        ]
 
     async def _age_s(self, kafka: AIOKafkaConsumer, partition: TopicPartition, position: int) -> float:
         kafka.assign([partition])

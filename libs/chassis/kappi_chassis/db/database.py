@@ -106,14 +106,18 @@ class StatementPool:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
         """Lends an asyncpg connection."""
-        began = time.perf_counter()
-        async with self._pool.acquire() as connection:
-            _STATEMENT_WAIT.observe(time.perf_counter() - began)
+        connection = await self._acquired()
+        try:
             yield connection
+        finally:
+            await self._pool.release(connection)
 
     async def execute(self, statement: str, *values: Any) -> str:
-        async with self.acquire() as connection:
+        connection = await self._acquired()
+        try:
             status: str = await connection.execute(statement, *values)
+        finally:
+            await self._pool.release(connection)
         return status
 
     async def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -122,18 +126,34 @@ class StatementPool:
 
     async def fetch(self, statement: str, *values: Any, **options: Any) -> list[Any]:
         """options: `timeout` in seconds, as in asyncpg."""
-        async with self.acquire() as connection:
+        connection = await self._acquired()
+        try:
             rows: list[Any] = await connection.fetch(statement, *values, **options)
+        finally:
+            await self._pool.release(connection)
         return rows
 
     async def fetchrow(self, statement: str, *values: Any, **options: Any) -> Any:
         """options: as in `fetch`."""
-        async with self.acquire() as connection:
+        connection = await self._acquired()
+        try:
             return await connection.fetchrow(statement, *values, **options)
+        finally:
+            await self._pool.release(connection)
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
-        async with self.acquire() as connection:
+        connection = await self._acquired()
+        try:
             return await connection.fetchval(statement, *values)
+        finally:
+            await self._pool.release(connection)
+
+    async def _acquired(self) -> Any:
+        # No context manager, because a statement of these paths costs little more than one.
+        began = time.perf_counter()
+        connection = await self._pool.acquire()
+        _STATEMENT_WAIT.observe(time.perf_counter() - began)
+        return connection
 
 
 async def driver_of(connection: AsyncConnection) -> Any:

@@ -24,6 +24,7 @@ from kappi_contracts.events import GalleryDeleted
 from kappi_testkit.background import Background
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
+from prometheus_client import Gauge
 from structlog.testing import capture_logs
 
 TOPIC = "GalleryDeleted"
@@ -325,6 +326,17 @@ async def test_after_too_many_dead_letters_the_consumer_stops_and_loses_no_recor
     await eventually(all_handled, deadline_s=30)
 
 
+def age(gauge: Gauge) -> float:
+    """Returns the age that a gauge of this group computes when it is read."""
+    [value] = [
+        sample.value
+        for metric in gauge.collect()
+        for sample in metric.samples
+        if sample.labels["group"] == GROUP
+    ]
+    return value
+
+
 async def test_lag_and_assigned_partitions_are_metrics(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
@@ -348,12 +360,15 @@ async def test_lag_and_assigned_partitions_are_metrics(
     def behind() -> None:
         assert lag() == 12
         assert metrics.CONSUMER_ASSIGNED.labels(GROUP)._value.get() == PARTITIONS
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) > 0
+        assert age(metrics.CONSUMER_SILENT_SECONDS) < 30
 
     await eventually(behind, deadline_s=30)
     release.set()
 
     def caught_up() -> None:
         assert lag() == 0
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) == 0
 
     await eventually(caught_up, deadline_s=30)
 

@@ -146,9 +146,10 @@ class ReconcileObjects:
         deleted = await self._items.delete(
             MediaId(key.media_id), GalleryId(key.gallery_id), now=now, event=event
         )
-        if deleted:
-            self._outbox.wake()
-        return deleted
+        if deleted is None:
+            return False
+        self._outbox.wake()
+        return True
 
     async def _forget_rendition(self, key: FolderKey, subject: str) -> bool:
         if not await self._is_missing(subject):
