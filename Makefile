@@ -79,7 +79,7 @@ bench: install ## measure the running system; appends to benchmarks/results.json
 schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
-	@PYTHONPATH=deploy/grafana $(BIN)/python -m kappi_dashboards deploy/k8s/components/grafana/dashboards
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m dashboards deploy/k8s/components/grafana/dashboards
 
 released: schemas ## make the contracts of this version those of the last release; a step of a release
 	@$(BIN)/python -m kappi_contracts.release

@@ -15,7 +15,7 @@ _PROVISIONING = ROOT / "deploy/grafana/provisioning"
 
 sys.path.insert(0, str(ROOT / "deploy/grafana"))
 
-from kappi_dashboards.boards import PAGES, as_json  # noqa: E402 - found by the line above
+from dashboards.boards import PAGES, as_json  # noqa: E402 - found by the line above
 
 
 def test_the_files_are_what_the_code_writes() -> None:

@@ -6,44 +6,23 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
+
+from kappi_embedded.cli_dead_letters import dlq
+from kappi_embedded.command_groups import new_group
 
 _NARROWEST_HELP, _WIDEST_HELP = 20, 100
 
 
-class _Group(TyperGroup):
-    """Lists commands with the whole first paragraph of their help, which click would cut to the width."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if command]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def _typer(help_text: str | None = None) -> typer.Typer:
-    """Returns a typer application without rich's tables, which cut off option names on a narrow terminal."""
-    return typer.Typer(
-        cls=_Group,
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-
-
-app = _typer(
+app = new_group(
     "Share photos and videos in original quality by a short link. Run the system, use it, maintain it."
 )
-dlq = _typer("Records that could not be handled.")
 app.add_typer(dlq, name="dlq")
-admin = _typer("Accounts that may use the admin panel.")
+admin = new_group("Accounts that may use the admin panel.")
 app.add_typer(admin, name="admin")
-keys = _typer("Keys that sign access tokens.")
+keys = new_group("Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
 Url = Annotated[
@@ -203,72 +182,6 @@ def tick(
     if wait:
         raise typer.Exit(command.tick(at, timeout_s=timeout, confirm=confirm, environ=os.environ))
     raise typer.Exit(command.tick_unwatched(at, confirm=confirm, environ=os.environ))
-
-
-DlqTopic = Annotated[list[str] | None, typer.Option("--topic", help="Only of these topics.")]
-DlqGroup = Annotated[list[str] | None, typer.Option("--group", help="Only of these consumer groups.")]
-DlqJson = Annotated[bool, typer.Option("--json", help="Print JSON, one letter per line.")]
-_LETTER_IDS = "Ids of letters, as `list` shows them, or of events."
-
-
-@dlq.command("list")
-def dlq_list(
-    topic: DlqTopic = None,
-    group: DlqGroup = None,
-    everything: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Also letters that were sent back or discarded, and those without a valid MAC."
-        ),
-    ] = False,
-    as_json: DlqJson = False,
-) -> None:
-    """List dead letters. The exit status is 1 while there are any."""
-    from kappi_embedded.commands.dlq import list_letters, print_as_json, print_as_text
-
-    raise typer.Exit(
-        list_letters(
-            topics=topic or (),
-            groups=group or (),
-            everything=everything,
-            show=print_as_json if as_json else print_as_text,
-            environ=os.environ,
-        )
-    )
-
-
-@dlq.command("show")
-def dlq_show(
-    letters: Annotated[list[str], typer.Argument(metavar="ID...", help=_LETTER_IDS)],
-    as_json: DlqJson = False,
-) -> None:
-    """Show dead letters whole: error, headers and content."""
-    from kappi_embedded.commands.dlq import print_whole, print_whole_as_json, show_letters
-
-    show = print_whole_as_json if as_json else print_whole
-    raise typer.Exit(show_letters(letters, show=show, environ=os.environ))
-
-
-@dlq.command("replay")
-def dlq_replay(
-    letters: Annotated[list[str] | None, typer.Option("--id", help=_LETTER_IDS)] = None,
-    topic: DlqTopic = None,
-    group: DlqGroup = None,
-) -> None:
-    """Send dead letters back to their topics, after the cause of their failure was fixed; default: all."""
-    from kappi_embedded.commands.dlq import replay_letters
-
-    raise typer.Exit(
-        replay_letters(ids=letters or (), topics=topic or (), groups=group or (), environ=os.environ)
-    )
-
-
-@dlq.command("discard")
-def dlq_discard(letters: Annotated[list[str], typer.Option("--id", help=_LETTER_IDS)]) -> None:
-    """Take dead letters off the list without sending them back. Their events are not handled."""
-    from kappi_embedded.commands.dlq import discard_letters
-
-    raise typer.Exit(discard_letters(letters, environ=os.environ))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kappi_dashboards.panels import Page, Panel, Row, quantile, rate, times
+from dashboards.panels import Page, Panel, Row, quantile, rate, times
 
 _POOL_USE = (
     "max by (kappi_service, pool)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kappi_dashboards.panels import Page, Panel, Row, quantile, rate, times
+from dashboards.panels import Page, Panel, Row, quantile, rate, times
 
 PROMISES = Page(
     "kappi-promises",

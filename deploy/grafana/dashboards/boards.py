@@ -15,9 +15,9 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType, DataSourceRef
 
-from kappi_dashboards.clients import PROMISES, UPLOADS
-from kappi_dashboards.insides import EVENTS, JANITOR, LOGINS, STORES
-from kappi_dashboards.panels import Page, Panel
+from dashboards.clients import PROMISES, UPLOADS
+from dashboards.insides import EVENTS, JANITOR, LOGINS, STORES
+from dashboards.panels import Page, Panel
 
 PAGES: Final = (PROMISES, UPLOADS, EVENTS, STORES, JANITOR, LOGINS)
 _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")

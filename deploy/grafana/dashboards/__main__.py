@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kappi_dashboards.boards import PAGES, as_json
+from dashboards.boards import PAGES, as_json
 
 
 def main(folder: Path) -> None:
