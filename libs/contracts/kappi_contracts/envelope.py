@@ -38,7 +38,7 @@ class UnknownVersion(MalformedEvent):
     """A version of a known event that this program does not know. topic: of the event.
 
     While a new version is introduced, the producer also publishes the old one, so that a consumer may skip
-    this one (ADR NEW-second-versions).
+    this one (ADR-0061).
     """
 
     def __init__(self, event_type: str, *, topic: str) -> None:

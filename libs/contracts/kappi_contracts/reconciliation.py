@@ -1,4 +1,4 @@
-"""Rows that services show each other, so that each can compare its own with them (ADR NEW-reconcile).
+"""Rows that services show each other, so that each can compare its own with them (ADR-0064).
 
 The answers of `GET /internal/reconcile/…?after=ID&limit=N` are JSON arrays of these, in the order of the ids
 behind `after`. An array shorter than `limit` is the last one.

@@ -1,7 +1,7 @@
 """The contracts as last released, and what may not change since.
 
 They are in `released/`: a schema for each version of an event, and `topics.json` with key, partitions and
-retention. `python -m kappi_contracts.release` moves them on. Source: ADR-0004, ADR NEW-second-versions.
+retention. `python -m kappi_contracts.release` moves them on. Source: ADR-0004, ADR-0061.
 """
 
 from __future__ import annotations

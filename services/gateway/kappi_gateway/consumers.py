@@ -121,7 +121,7 @@ class GalleryChanges:
         try:
             return decode(message.value, headers)
         except UnknownVersion as error:
-            # Its producer also publishes the version that is known here (ADR NEW-second-versions).
+            # Its producer also publishes the version that is known here (ADR-0061).
             metrics.FEED_SKIPPED.labels(error.topic).inc()
             return None
         except MalformedEvent as error:

@@ -90,7 +90,7 @@ class Processor:
     bug must not block a partition for ever.
 
     skips_versions_of: topics of which a version that is not known here is skipped and counted, because its
-    producer also publishes the known one (ADR NEW-second-versions). On other topics it is a malformed record.
+    producer also publishes the known one (ADR-0061). On other topics it is a malformed record.
 
     mac: of the deployment's events. A record without a valid MAC, or one that `acts_too_early`, is dropped
     and counted: its writer decides how many there are, so they must not fill the dead letters or the log.

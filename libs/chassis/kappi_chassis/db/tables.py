@@ -79,7 +79,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 def reconciliations_table(metadata: MetaData) -> Table:
-    """The newest run of each check (ADR NEW-reconcile): what was requested, its position, its result."""
+    """The newest run of each check (ADR-0064): what was requested, its position, its result."""
     return Table(
         "reconciliations",
         metadata,

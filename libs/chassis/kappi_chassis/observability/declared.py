@@ -1,4 +1,4 @@
-"""Declares metrics in groups, each with the values of its labels that are known (ADR NEW-metrics).
+"""Declares metrics in groups, each with the values of its labels that are known (ADR-0059).
 
 A process exports the groups of the parts that it runs, and no others. On export every known label set of a
 counter or histogram gets its series at zero, because `increase()` does not see a counter that appears with

@@ -1,7 +1,7 @@
 """Publishes the current state of aggregates, for consumers that did not receive the earlier events.
 
 The records are sent directly, not through the outbox: no transaction causes them, and a snapshot of a million
-items would keep as many rows there for the outbox's retention. Source: ADR NEW-snapshots.
+items would keep as many rows there for the outbox's retention. Source: ADR-0062.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compares what a service stores with what others have, and repairs differences (ADR NEW-reconcile)."""
+"""Compares what a service stores with what others have, and repairs differences (ADR-0064)."""
 
 from kappi_chassis.reconcile.check import Check, Difference, Page
 from kappi_chassis.reconcile.reconciler import ReconcilePolicy, Reconciler

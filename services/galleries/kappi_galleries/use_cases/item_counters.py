@@ -86,7 +86,7 @@ async def _apply(
     named = {news.gallery_id, from_gallery_id or news.gallery_id}
     galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named=named)
     if named - {gallery.id for gallery in galleries}:
-        # This database went back in time behind the creation of the gallery (ADR NEW-reconcile).
+        # This database went back in time behind the creation of the gallery (ADR-0064).
         metrics.ITEM_EVENTS.labels("gallery_unknown").inc()
         return
     alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}

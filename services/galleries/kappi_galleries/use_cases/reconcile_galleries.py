@@ -1,4 +1,4 @@
-"""Compares galleries and posts with what media holds of them (ADR NEW-reconcile).
+"""Compares galleries and posts with what media holds of them (ADR-0064).
 
 A deletion that either side knows of wins, because its bytes are gone or going.
 """

@@ -1,4 +1,4 @@
-"""Compares counted items with the items of media, and counters with the counted items (ADR NEW-reconcile)."""
+"""Compares counted items with the items of media, and counters with the counted items (ADR-0064)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares due dates with their owners, and looks for purges that are not done (ADR NEW-reconcile)."""
+"""Compares due dates with their owners, and looks for purges that are not done (ADR-0064)."""
 
 from __future__ import annotations
 

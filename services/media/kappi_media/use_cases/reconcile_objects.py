@@ -1,4 +1,4 @@
-"""Compares items with the objects in the store, in both directions (ADR NEW-reconcile)."""
+"""Compares items with the objects in the store, in both directions (ADR-0064)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the pictures of posts with the objects in the store (ADR NEW-reconcile)."""
+"""Compares the pictures of posts with the objects in the store (ADR-0064)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares charges of accounts and item counts with the rows that they are sums of (ADR NEW-reconcile)."""
+"""Compares charges of accounts and item counts with the rows that they are sums of (ADR-0064)."""
 
 from __future__ import annotations
 
