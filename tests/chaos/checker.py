@@ -19,6 +19,7 @@ from kappi_testkit.eventually import eventually
 
 from tests.chaos.ledger import Ledger, Sent
 from tests.chaos.load import AHEAD_S
+from tests.chaos.receiver import Receiver
 from tests.chaos.system import System
 
 _SETTLED_S = 300.0
@@ -41,9 +42,10 @@ class Report:
 
 
 class Checker:
-    def __init__(self, system: System, ledger: Ledger) -> None:
+    def __init__(self, system: System, ledger: Ledger, receiver: Receiver) -> None:
         self._system = system
         self._ledger = ledger
+        self._receiver = receiver
         self.report = Report()
 
     async def check(self) -> Report:
@@ -58,6 +60,7 @@ class Checker:
         await eventually(self._nothing_to_purge, _SETTLED_S)
         await self._check_objects()
         await self._check_comments()
+        await self._check_webhooks()
         await self._check_events()
         return self.report
 
@@ -148,6 +151,16 @@ class Checker:
             self.report.expect(
                 "comments", so=texts[text] == 1, sentence=f"{text!r} ({comment_id}): {texts[text]}"
             )
+
+    async def _check_webhooks(self) -> None:
+        await eventually(self._all_is_told, _SETTLED_S)
+        for comment_id, deliveries in self._receiver.told.items():
+            sentence = f"{comment_id} by {len(deliveries)} deliveries"
+            self.report.expect("webhooks told once", so=len(deliveries) == 1, sentence=sentence)
+
+    def _all_is_told(self) -> None:
+        missing = self._ledger.comments.keys() - self._receiver.told.keys()
+        assert not missing, f"{len(missing)} comments were not told to the receiver"
 
     async def _check_events(self) -> None:
         for service, topic in (("media", "MediaReady"), ("galleries", "GalleryDeleted")):

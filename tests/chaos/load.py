@@ -19,6 +19,7 @@ from kappi_embedded.ticking import send_tick
 from kappi_testkit.media.samples import encode, quadrants
 
 from tests.chaos.ledger import Ledger, Sent
+from tests.chaos.receiver import Receiver
 from tests.e2e.accounts import ask_for_tokens
 from tests.e2e.phone import Answer, File, Gallery, Phone
 from tests.e2e.posts import form
@@ -63,7 +64,7 @@ class MeasuredPhone(Phone):
 
 @dataclass(slots=True)
 class Load:
-    """The clients of one run. kafka: for ticks, which a schedule sends otherwise."""
+    """The clients of one run. kafka: for ticks, which a schedule sends otherwise. receiver: of a webhook."""
 
     base_url: str
     kafka: KafkaConnection
@@ -72,6 +73,7 @@ class Load:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     post_id: str = ""
+    receiver: Receiver = field(default_factory=Receiver)
     _author: dict[str, str] = field(default_factory=dict)
 
     async def prepare(self) -> None:
@@ -203,3 +205,5 @@ class Load:
             "POST", "/v1/posts", body=body, headers={**self._author, "Content-Type": content_type}
         )
         self.post_id = answer.ok(201)["id"]
+        hook = {"url": self.receiver.url, "events": ["comment.added"]}
+        (await phone.insist("POST", "/v1/webhooks", json=hook, headers=self._author)).ok(201)

@@ -28,7 +28,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "identity": ("api", "worker", "relay"),
     "galleries": ("api", "worker", "relay"),
     "media": ("api", "worker", "relay"),
-    "janitor": ("api", "worker", "relay"),
+    "janitor": ("worker", "relay"),
     "gateway": ("api",),
 }
 COPIES = 2
@@ -44,6 +44,10 @@ _SETTINGS: Mapping[str, str] = {
     # Signed upload URLs of this test live for minutes at most: the second sweep of a prefix comes soon.
     "KAPPI_JANITOR_RESWEEP_AFTER": "PT30S",
     "KAPPI_MEDIA_DECODER_PROCESSES": "1",
+    # The receiver of webhooks is in the process of the test.
+    "KAPPI_IDENTITY_WEBHOOK_PLAIN_HTTP": "true",
+    "KAPPI_IDENTITY_WEBHOOK_PORTS": "",
+    "KAPPI_IDENTITY_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
 
 
@@ -270,7 +274,7 @@ def _run_jobs(system: System) -> None:
     for service in DATABASES:
         asyncio.run(system.postgres.create_database(service))
     for replica in system.replicas:
-        if replica.number > 1 or replica.role != "api":
+        if replica.number > 1 or replica.role != ROLES[replica.service][0]:
             continue
         jobs = [["migrate", replica.service]] if replica.service in DATABASES else [["create-topics"]]
         for job in jobs:

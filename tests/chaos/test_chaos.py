@@ -19,6 +19,7 @@ from kappi_testkit.plugin import server_plan
 from tests.chaos.checker import Checker
 from tests.chaos.faults import cause_faults
 from tests.chaos.load import Load
+from tests.chaos.receiver import receiving
 from tests.chaos.report import table
 from tests.chaos.system import System, running_system
 from tests.e2e.disks import MIB, mounted
@@ -41,8 +42,8 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
     with mounted(tmp_path / "disk", size_bytes=_DISK_BYTES) as is_mounted:
         if not is_mounted:
             pytest.skip("no disk of its own for the store, which a fault fills")
-        async with running_system(tmp_path, disk=tmp_path / "disk") as system:
-            load = Load(system.base_url, _connection(system))
+        async with running_system(tmp_path, disk=tmp_path / "disk") as system, receiving() as receiver:
+            load = Load(system.base_url, _connection(system), receiver=receiver)
             await load.prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.run())
@@ -52,7 +53,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
             for window in windows:
                 _log.info("%s %s", window.fault, window.detail)
             _log.info("What clients saw:\n%s", table(load.samples, windows))
-            report = await Checker(system, load.ledger).check()
+            report = await Checker(system, load.ledger, receiver).check()
             _log.info("Checked: %s", dict(report.checked))
             assert not report.wrong, "\n".join(report.wrong[:40])
 
