@@ -46,8 +46,7 @@ Events = Annotated[
     Field(
         min_length=1,
         max_length=len(WEBHOOK_EVENTS),
-        description="The events that are posted",
-        json_schema_extra={"uniqueItems": True},
+        description="The events that are posted, each once",
         examples=[["media.ready"]],
     ),
 ]
