@@ -9,7 +9,6 @@ from uuid import UUID
 from kappi_chassis.http.unknown_fields import RequestBody
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from kappi_identity.domain.webhook_targets import MAX_URL_CHARACTERS
 from kappi_identity.domain.webhooks import (
@@ -26,9 +25,7 @@ _EXAMPLE: JsonDict = {"url": "https://example.com/kappi", "events": ["media.read
 
 
 def _each_once(events: list[WebhookEvent]) -> list[WebhookEvent]:
-    if len(set(events)) < len(events):
-        raise PydanticCustomError("repeated", "Name each event once.")
-    return events
+    return list(dict.fromkeys(events))
 
 
 Url = Annotated[
@@ -46,7 +43,7 @@ Events = Annotated[
     Field(
         min_length=1,
         max_length=len(WEBHOOK_EVENTS),
-        description="The events that are posted, each once",
+        description="The events that are posted. One that is named twice is posted once",
         examples=[["media.ready"]],
     ),
 ]

@@ -92,7 +92,6 @@ async def test_a_webhook_is_changed_field_by_field(http: Any, sign_up: Any, hook
     ("changed", "field"),
     [
         ({"events": []}, "events"),
-        ({"events": ["media.ready", "media.ready"]}, "events"),
         ({"events": ["media.unknown"]}, "events.0"),
         ({"events": None}, "events"),
         ({"url": None}, "url"),
