@@ -130,7 +130,8 @@ def test_an_alert_has_a_severity_a_summary_and_a_runbook(alert: str) -> None:
 
 
 def test_every_runbook_is_of_an_alert() -> None:
-    assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"} == set(_ALERTS)
+    # `restore` is for an operator who has lost a database, which raises several alerts.
+    assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README", "restore"} == set(_ALERTS)
 
 
 @pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)

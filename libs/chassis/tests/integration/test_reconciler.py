@@ -148,9 +148,9 @@ async def test_a_run_that_was_interrupted_continues_in_another_process(
         await eventually(postponed)
     other = Numbers()
     clock.now += PAUSE
+    # The operator's command was interrupted, too, and is called again.
+    await request_repair(url)
     async with working(reconciler(database, other, clock)):
-        # The operator's command was interrupted, too, and is called again.
-        await request_repair(url)
         run = await finished(url)
     assert other.pages == ["3", "6"]
     assert (run.examined, run.found, run.last_error) == (9, {"odd": [1, 1]}, None)
