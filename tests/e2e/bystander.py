@@ -39,13 +39,13 @@ class Served:
 
     @property
     def p50_ms(self) -> float:
-        return self.quantile_ms(0.5)
+        return self._quantile(0.5)
 
     @property
     def p99_ms(self) -> float:
-        return self.quantile_ms(0.99)
+        return self._quantile(0.99)
 
-    def quantile_ms(self, share: float) -> float:
+    def _quantile(self, share: float) -> float:
         ordered = sorted(self.elapsed_ms)
         return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] if ordered else math.inf
 
