@@ -43,7 +43,7 @@ export class Items {
   /** Takes an item that was added or has changed. */
   put(item: Item): void {
     if (this.byId.has(item.id)) this.list = this.list.map((one) => (one.id === item.id ? item : one));
-    else if (this.isComplete) this.list = [...this.list, item]; // else it comes with the last page
+    else if (this.isComplete) this.list = this.#kept([...this.list, item]); // else it comes with the last page
   }
 
   /**
