@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,14 @@ from kappi_testkit.stack import GENEROUS
 from tests.chaos.relay import Relay, listening
 from tests.chaos.servers import Postgres, Store, start_kafka
 from tests.deploy.composed import InVenv
-from tests.deploy.composition import Container, make_secrets, read_composition, read_env
+from tests.deploy.composition import (
+    COMPOSE_FILE,
+    ROOT,
+    Container,
+    make_secrets,
+    read_composition,
+    read_env,
+)
 from tests.deploy.servers import environment_of
 
 ROLES: Mapping[str, tuple[str, ...]] = {
@@ -60,8 +68,9 @@ class Replica:
     number: int
     port: int
     ops_port: int
-    environment: Mapping[str, str]
     log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    program: InVenv = field(default_factory=InVenv)
     is_ready: bool = False
     clock_offset_s: int = 0
     process: ManagedProcess | None = None
@@ -81,7 +90,7 @@ class Replica:
             if self.clock_offset_s
             else {}
         )
-        argv = InVenv().argv("", [self.service], {**self.environment, **clock})
+        argv = self.program.argv("", [self.service], {**self.environment, **clock})
         self.process = ManagedProcess(argv, log=self.log, ready=lambda: True)
         self.process.start()
 
@@ -97,7 +106,11 @@ class Replica:
 
 @dataclass(slots=True)
 class System:
-    """The running system. disk: the folder of the store's objects, a file system of its own."""
+    """The running system.
+
+    disk: the folder of the store's objects, a file system of its own. addresses: of servers and services by
+    their names in docker-compose.yml.
+    """
 
     folder: Path
     disk: Path
@@ -105,6 +118,7 @@ class System:
     kafka: KafkaServer
     store: Store
     bucket: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list)
     relays: dict[str, Relay] = field(default_factory=dict)
     gateway_port: int = field(default_factory=free_port)
@@ -134,6 +148,18 @@ class System:
             others = [replica.name for replica in self.replicas if not replica.is_ready]
             raise TimeoutError(f"not ready: {others}") from late
 
+    async def deploy(self, tree: Path, *, with_jobs: bool = True) -> None:
+        """Lets processes that start from now on run a tree's code with its settings.
+
+        with_jobs: runs the jobs of its deployment first. The way back to an older release has none.
+        """
+        composition = read_composition(read_env(self.folder / "secrets/.env"), tree / COMPOSE_FILE.name)
+        for replica in self.replicas:
+            replica.program = InVenv(tree)
+            replica.environment = self._environment(replica, composition)
+        if with_jobs:
+            await asyncio.to_thread(self._run_jobs)
+
     async def replace(self, replica: Replica) -> None:
         """Stops a process in order; the supervision starts it again. Returns once it is ready."""
         assert await asyncio.to_thread(replica.stop) == 0, replica.name
@@ -156,6 +182,42 @@ class System:
         # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
         replica.is_ready = await _is_ready(replica, session)
 
+    def _environment(self, replica: Replica, composition: Mapping[str, Container]) -> dict[str, str]:
+        grant_key = self.folder / "secrets/deploy/docker/secrets/grant-key.pem"
+        found = environment_of(
+            composition[replica.service],
+            addresses=self.addresses,
+            files={"/run/secrets/grant_key": str(grant_key)},
+        )
+        if "KAPPI_S3_ENDPOINT" in found:
+            del found["KAPPI_S3_PUBLIC_ENDPOINT"]
+            found |= self.store.server.environment(self.bucket)
+        prefix = f"KAPPI_{replica.service.upper()}"
+        own = {
+            f"{prefix}_DRAIN_DELAY": _DRAIN_DELAY,
+            f"{prefix}_PORT": str(replica.port),
+            f"{prefix}_OPS_PORT": str(replica.ops_port),
+            "KAPPI_PUBLIC_URL": self.base_url,
+            "KAPPI_DATA_DIR": "/nonexistent",
+        }
+        if replica.service in DATABASES:
+            own[f"{prefix}_DATABASE_URL"] = self.postgres.url(replica.service)
+        if replica.service == "identity":
+            own["KAPPI_IDENTITY_MAIL_DIR"] = str(self.folder)
+        if replica.service != "gateway":
+            own[f"{prefix}_ROLES"] = replica.role
+        return {**found, **_SETTINGS, **own}
+
+    def _run_jobs(self) -> None:
+        """Brings the tables of each database up to date and creates the topics, as a deployment does."""
+        for replica in self.replicas:
+            if replica.number > 1 or replica.role != ROLES[replica.service][0]:
+                continue
+            job = ["migrate", replica.service] if replica.service in DATABASES else ["create-topics"]
+            argv = replica.program.argv("", job, replica.environment)
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (job, done.stdout + done.stderr)
+
 
 async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
@@ -165,8 +227,8 @@ async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
 
 
 @asynccontextmanager
-async def running_system(folder: Path, *, disk: Path) -> AsyncIterator[System]:
-    """Yields the system once every process is ready; ends everything afterwards."""
+async def running_system(folder: Path, *, disk: Path, tree: Path = ROOT) -> AsyncIterator[System]:
+    """Yields the system once every process is ready; ends everything afterwards. tree: of Kappi's code."""
     with ExitStack() as running:
         async with AsyncExitStack() as serving:
             system = await _start_servers(folder, disk, running)
@@ -175,12 +237,11 @@ async def running_system(folder: Path, *, disk: Path) -> AsyncIterator[System]:
                 (system.store.relay, system.store.port),
             ):
                 await serving.enter_async_context(listening(port, relay))
-            secrets = folder / "secrets"
-            secrets.mkdir()
-            composition = read_composition(read_env(make_secrets(secrets) / ".env"))
-            addresses = await _serve_relays(system, serving)
-            _add_replicas(system, composition, addresses, secrets)
-            await asyncio.to_thread(_run_jobs, system)
+            (folder / "secrets").mkdir()
+            make_secrets(folder / "secrets")
+            system.addresses = await _serve_relays(system, serving)
+            system.replicas = _replicas(folder / "logs")
+            await system.deploy(tree)
             for replica in system.replicas:
                 await asyncio.to_thread(replica.start)
                 running.callback(_end, replica)
@@ -197,6 +258,8 @@ async def _start_servers(folder: Path, disk: Path, running: ExitStack) -> System
     postgres, store = Postgres(folder / "postgres"), Store(folder, data=disk)
     await asyncio.to_thread(postgres.start)
     running.callback(postgres.stop)
+    for service in DATABASES:
+        await postgres.create_database(service)
     await asyncio.to_thread(store.start)
     running.callback(store.stop)
     kafka = await asyncio.to_thread(start_kafka, folder / "kafka", running)
@@ -222,66 +285,18 @@ async def _serve_relay(system: System, service: str, port: int, serving: AsyncEx
     system.relays[service] = await serving.enter_async_context(listening(port, relay))
 
 
-def _add_replicas(
-    system: System, composition: Mapping[str, Container], addresses: Mapping[str, str], secrets: Path
-) -> None:
-    files = {"/run/secrets/grant_key": str(secrets / "deploy/docker/secrets/grant-key.pem")}
-    logs = system.folder / "logs"
+def _replicas(logs: Path) -> list[Replica]:
     logs.mkdir()
+    replicas = []
     for service, roles in ROLES.items():
-        common = {
-            **environment_of(composition[service], addresses=addresses, files=files),
-            **_SETTINGS,
-            "KAPPI_PUBLIC_URL": system.base_url,
-        }
-        if "KAPPI_S3_ENDPOINT" in common:
-            del common["KAPPI_S3_PUBLIC_ENDPOINT"]
-            common |= system.store.server.environment(system.bucket)
-        prefix = f"KAPPI_{service.upper()}"
         for role in roles:
             for number in range(1, COPIES + 1):
                 port, ops_port = free_ports(2)
-                own = {
-                    f"{prefix}_DRAIN_DELAY": _DRAIN_DELAY,
-                    f"{prefix}_PORT": str(port),
-                    f"{prefix}_OPS_PORT": str(ops_port),
-                    f"{prefix}_ROLES": role,
-                    "KAPPI_DATA_DIR": "/nonexistent",
-                }
-                if service in DATABASES:
-                    own[f"{prefix}_DATABASE_URL"] = system.postgres.url(service)
-                if service == "identity":
-                    own["KAPPI_IDENTITY_MAIL_DIR"] = str(system.folder)
-                if service == "gateway":
-                    del own[f"{prefix}_ROLES"]
-                system.replicas.append(
-                    Replica(
-                        service=service,
-                        role=role,
-                        number=number,
-                        port=port,
-                        ops_port=ops_port,
-                        environment={**common, **own},
-                        log=logs / f"{service}-{role}-{number}.log",
-                    )
+                log = logs / f"{service}-{role}-{number}.log"
+                replicas.append(
+                    Replica(service=service, role=role, number=number, port=port, ops_port=ops_port, log=log)
                 )
-
-
-def _run_jobs(system: System) -> None:
-    """Creates the databases, their tables and the topics, as the jobs of a deployment do."""
-    import subprocess
-
-    for service in DATABASES:
-        asyncio.run(system.postgres.create_database(service))
-    for replica in system.replicas:
-        if replica.number > 1 or replica.role != ROLES[replica.service][0]:
-            continue
-        jobs = [["migrate", replica.service]] if replica.service in DATABASES else [["create-topics"]]
-        for job in jobs:
-            done = subprocess.run(
-                InVenv().argv("", job, replica.environment), capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, (job, done.stdout + done.stderr)
+    return replicas
 
 
 def _end(replica: Replica) -> None:

@@ -1,4 +1,4 @@
-"""All processes are replaced, one after the other, and no request fails."""
+"""All processes are replaced, one after the other, by the same or another release, and no request fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import pytest
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.plugin import server_plan
 
-from tests.chaos.system import System, running_system
+from tests.chaos.system import ROLES, System, running_system
+from tests.deploy.composition import ROOT
 from tests.e2e.phone import File, Gallery, Phone
+from tests.upgrade.release_data import RELEASES, extract_code
 
 REQUESTS = 10_000
 CLIENTS = 4
 _PAUSE_S = 0.03
+_UPGRADE_ORDER = ("media", "gateway", "galleries", "identity", "janitor")  # of docs/operations.md
 _log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1_500)]
@@ -79,23 +83,54 @@ class Clients:
         return answer.json() if answer.body else {}
 
 
-async def test_no_request_fails_while_all_processes_are_replaced(
-    tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
+@asynccontextmanager
+async def served(system: System) -> AsyncIterator[Clients]:
+    """Runs clients meanwhile. Afterwards, none of their requests has failed."""
+    clients = Clients(system)
+    running = asyncio.create_task(clients.run())
+    try:
+        yield clients
+    finally:
+        clients.over.set()
+        await running
+    _log.info("%d requests, failed: %d", clients.count, len(clients.failures))
+    assert clients.failures == []
+
+
+@pytest.fixture
+def disk(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
     plan = server_plan(pytestconfig)
     if plan.kafka != "java" or plan.s3 != "binary":
         pytest.skip("no Kafka and S3 server of the test's own (make real-servers)")
     disk = tmp_path / "disk"
     disk.mkdir()
-    async with running_system(tmp_path, disk=disk) as system:
-        clients = Clients(system)
-        running = asyncio.create_task(clients.run())
+    return disk
+
+
+async def test_no_request_fails_while_all_processes_are_replaced(disk: Path, tmp_path: Path) -> None:
+    async with running_system(tmp_path, disk=disk) as system, served(system) as clients:
         rounds = 0
         while clients.count < REQUESTS or rounds == 0:
-            for replica in system.replicas:
-                await system.replace(replica)
+            await _replace_all(system, ROLES)
             rounds += 1
-        clients.over.set()
-        await running
-        _log.info("%d requests, %d rounds, failed: %d", clients.count, rounds, len(clients.failures))
-        assert clients.failures == []
+
+
+async def test_no_request_fails_during_an_upgrade_and_the_way_back(disk: Path, tmp_path: Path) -> None:
+    last_release = tmp_path / "release"
+    if not extract_code(RELEASES[-1], last_release):
+        pytest.skip("this clone has not the history with the code of the last release")
+    async with running_system(tmp_path, disk=disk, tree=last_release) as system, served(system) as clients:
+        rounds = 0
+        while clients.count < REQUESTS or rounds == 0:
+            await system.deploy(ROOT)
+            await _replace_all(system, _UPGRADE_ORDER)
+            await system.deploy(last_release, with_jobs=False)
+            await _replace_all(system, reversed(_UPGRADE_ORDER))
+            rounds += 1
+
+
+async def _replace_all(system: System, services: Iterable[str]) -> None:
+    for service in services:
+        for replica in system.replicas:
+            if replica.service == service:
+                await system.replace(replica)

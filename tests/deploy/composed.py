@@ -31,8 +31,14 @@ class Runner(Protocol):
     def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
 class InVenv:
-    """Runs the image's entry point on this environment's packages, with only the container's variables."""
+    """Runs the image's entry point on this environment's packages, with only the container's variables.
+
+    tree: where the code of Kappi's packages is; another tree may be that of another release.
+    """
+
+    tree: Path = ROOT
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
         mail = folder / "mail"
@@ -40,9 +46,13 @@ class InVenv:
         return {"/run/secrets/grant_key": str(secrets / "grant-key.pem"), "/var/lib/kappi/mail": str(mail)}
 
     def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-        path = f"{Path(sys.executable).parent}:{ROOT / 'deploy/docker'}:{os.environ['PATH']}"
+        path = f"{Path(sys.executable).parent}:{self.tree / 'deploy/docker'}:{os.environ['PATH']}"
+        packages = ":".join(str(each.parent) for each in self.tree.glob("*/*/pyproject.toml"))
         given = [f"{name}={value}" for name, value in environment.items()]
-        return ["env", "-i", f"PATH={path}", "KAPPI_DATA_DIR=/nonexistent", *given, "entrypoint", *command]
+        return [
+            *("env", "-i", f"PATH={path}", f"PYTHONPATH={packages}", "KAPPI_DATA_DIR=/nonexistent", *given),
+            *("entrypoint", *command),
+        ]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Makes the data of the present release: `make release-data`, once for each release.
 
 A folder of `tests/upgrade/` is named after the release and has a dump of each database, the objects and
-`facts.json`. Signing keys are left out, so that no secret is kept; the identity service makes new ones.
+`facts.json`, which also names the commit of its code. Signing keys are left out, so that no secret is kept;
+the identity service makes new ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import lzma
 import shutil
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +29,8 @@ from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 HERE: Final = Path(__file__).parent
+RELEASES: Final = sorted(path.name for path in HERE.iterdir() if (path / "facts.json").exists())
+_CODE: Final = ("libs", "services", "clients/python", "deploy", "docker-compose.yml")
 
 
 async def fill(stack: StackUnderTest) -> Mapping[str, object]:
@@ -57,6 +61,19 @@ def dump(stack: EmbeddedStack, folder: Path) -> None:
         archive.add(stack.data_dir / "objects", "objects")
 
 
+def extract_code(release: str, tree: Path) -> bool:
+    """Extracts the code of a release. Returns whether it could: its commit may be missing in a clone."""
+    commit = json.loads((HERE / release / "facts.json").read_text())["commit"]
+    archive = tree.with_suffix(".tar")
+    command = ["git", "archive", f"--output={archive}", commit, *_CODE]
+    if subprocess.run(command, cwd=HERE.parents[1], capture_output=True, check=False).returncode:
+        return False
+    with tarfile.open(archive) as opened:
+        opened.extractall(tree, filter="data")
+    archive.unlink()
+    return True
+
+
 def main() -> None:
     folder = HERE / version("kappi-embedded")
     shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +82,8 @@ def main() -> None:
         stack = EmbeddedStack(Path(temporary) / "data", settings=GENEROUS)
         stack.start()
         try:
-            facts = asyncio.run(fill(StackUnderTest("embedded", stack)))
+            commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=HERE, text=True).strip()
+            facts = {"commit": commit, **asyncio.run(fill(StackUnderTest("embedded", stack)))}
             asyncio.run(stack.wait_idle())
             dump(stack, folder)
         finally:

@@ -1,7 +1,7 @@
 """The present release continues with the data of earlier ones, and earlier ones with its schema.
 
-The programs of earlier releases are not here, so what they need is compared: every column that they know is
-still there, and a row may be written without the newer ones.
+What programs of earlier releases need is compared: every column that they know is still there, and a row may
+be written without the newer ones. `tests/chaos/test_rolling.py` runs the last release's programs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from kappi_testkit.stack import GENEROUS, EmbeddedStack, call_kappi
 from tests.e2e.accounts import log_in
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
-from tests.upgrade.release_data import HERE
+from tests.upgrade.release_data import HERE, RELEASES
 
-RELEASES = sorted(path.name for path in HERE.iterdir() if (path / "facts.json").exists())
 _COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable = 'YES' AS nullable,
   column_default IS NOT NULL OR is_identity = 'YES' AS has_default
