@@ -84,7 +84,13 @@ class Composed:
             elif container.is_job:
                 done = self.run(container)
                 assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
-            elif "profiles" not in container.definition:
+        self.serve()
+
+    def serve(self) -> None:
+        """Starts the services, each after those that it depends on."""
+        for name in _in_order(self.composition):
+            container = self.composition[name]
+            if container.runs_kappi and not container.is_job and "profiles" not in container.definition:
                 self._serve(container)
 
     def run(self, container: Container, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
