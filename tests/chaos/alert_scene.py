@@ -24,7 +24,7 @@ from tests.chaos.system import Replica, System
 from tests.e2e.phone import File, Gallery, Phone
 
 _AWAY = (aiohttp.ClientError, OSError, TimeoutError)
-_READY_S = 60.0
+_READY_S = 180.0
 _PAUSE_S = 0.2
 
 
@@ -109,4 +109,4 @@ class Cause:
     what: str
     alerts: Mapping[str, Labels]
     begin: Callable[[Scene], AbstractAsyncContextManager[None]]
-    seen_within_s: float = 60.0
+    seen_within_s: float = 120.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from kappi_testkit.eventually import eventually
+
 from tests.chaos.alert_scene import Scene
 
 _CLIENTS, _PAUSE_S = 90, 1.0
+_KNOWN_WITHIN_S = 60.0
 
 
 @asynccontextmanager
@@ -23,25 +26,34 @@ async def table_locked(scene: Scene) -> AsyncIterator[None]:
 async def janitor_held(scene: Scene) -> AsyncIterator[None]:
     """A forgotten session locks the table of ticks and the rows of purges. A gallery becomes due."""
     phone = scene.phone
+    due = await phone.create_gallery(title="Due", expires_in=3600)
     deleted = await phone.create_gallery(title="Deleted")
     await phone.upload(deleted, scene.picture())
     (await phone.insist("DELETE", f"/v1/galleries/{deleted.id}", headers=deleted.key)).ok(204)
-    async with scene.database("janitor") as connection, connection.transaction():
-        await connection.execute("LOCK TABLE ticks")
-        await connection.execute("SELECT FROM purges WHERE done_at IS NULL FOR UPDATE")
-        # Without this the test would wait for the shortest lifetime of a gallery, an hour.
-        async with scene.database("janitor") as other:
-            due = "UPDATE due_galleries SET expires_at = now() WHERE gallery_id = $1"
-            assert await other.execute(due, scene.gallery.id) == "UPDATE 1"
-        yield
+    async with scene.database("janitor") as connection, scene.database("janitor") as other:
+
+        async def are_known() -> None:
+            assert await other.fetchval("SELECT count(*) FROM purges WHERE gallery_id = $1", deleted.id)
+            assert await other.fetchval("SELECT count(*) FROM due_galleries WHERE gallery_id = $1", due.id)
+
+        await eventually(are_known, _KNOWN_WITHIN_S)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE ticks")
+            # Each prefix is swept a second time, half a minute later.
+            locked = await connection.fetch("SELECT FROM purges WHERE done_at IS NULL FOR UPDATE")
+            assert locked
+            # Without this the test would wait for the shortest lifetime of a gallery, an hour.
+            change = "UPDATE due_galleries SET expires_at = now() WHERE gallery_id = $1"
+            assert await other.execute(change, due.id) == "UPDATE 1"
+            yield
 
 
 @asynccontextmanager
 async def comment_count_changed(scene: Scene) -> AsyncIterator[None]:
     """A number of comments is changed by hand."""
     async with scene.database("galleries") as connection:
-        changed = await connection.execute("UPDATE posts SET comment_count = comment_count + 1")
-    assert changed == "UPDATE 1"
+        change = "UPDATE posts SET comment_count = comment_count + 1 WHERE id = $1"
+        assert await connection.execute(change, scene.load.post_id) == "UPDATE 1"
     await scene.tick()
     yield
 

@@ -211,7 +211,7 @@ class Load:
         tokens = (await ask_for_tokens(phone, grant_type="password", username=email, password=password)).ok()
         self.author = {"Authorization": f"Bearer {tokens['access_token']}"}
         body, content_type = form(encode(quadrants(60, 40), "JPEG"), caption="Comments")
-        answer = await phone.ask(
+        answer = await phone.insist(
             "POST", "/v1/posts", body=body, headers={**self.author, "Content-Type": content_type}
         )
         self.post_id = answer.ok(201)["id"]
