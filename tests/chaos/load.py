@@ -64,7 +64,11 @@ class MeasuredPhone(Phone):
 
 @dataclass(slots=True)
 class Load:
-    """The clients of one run. kafka: for ticks, which a schedule sends otherwise. receiver: of a webhook."""
+    """The clients of one run.
+
+    kafka: for ticks, which a schedule sends otherwise. receiver: of a webhook. author: headers of the account
+    that has the post and the webhook.
+    """
 
     base_url: str
     kafka: KafkaConnection
@@ -73,8 +77,8 @@ class Load:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     post_id: str = ""
+    author: dict[str, str] = field(default_factory=dict)
     receiver: Receiver = field(default_factory=Receiver)
-    _author: dict[str, str] = field(default_factory=dict)
 
     async def prepare(self) -> None:
         """Creates the galleries that stay, and a post to comment on."""
@@ -92,6 +96,12 @@ class Load:
             for action in actions:
                 group.create_task(self._repeat(action))
             group.create_task(self._tick())
+
+    async def browse(self) -> None:
+        """Runs clients that only look at galleries, until `over` is set."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2 * VIEWERS):
+                group.create_task(self._repeat(self._view))
 
     def _phone(self) -> MeasuredPhone:
         return MeasuredPhone(self.base_url, self.samples)
@@ -132,7 +142,7 @@ class Load:
                 "POST",
                 f"/v1/posts/{self.post_id}/comments",
                 json={"text": text},
-                headers={**self._author, "Idempotency-Key": once},
+                headers={**self.author, "Idempotency-Key": once},
             )
         except _UNFINISHED:
             self.ledger.unsure.add(text)
@@ -199,11 +209,11 @@ class Load:
         email, password = f"author-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(12)
         (await phone.insist("POST", "/v1/accounts", json={"email": email, "password": password})).ok(201)
         tokens = (await ask_for_tokens(phone, grant_type="password", username=email, password=password)).ok()
-        self._author = {"Authorization": f"Bearer {tokens['access_token']}"}
+        self.author = {"Authorization": f"Bearer {tokens['access_token']}"}
         body, content_type = form(encode(quadrants(60, 40), "JPEG"), caption="Comments")
-        answer = await phone.ask(
-            "POST", "/v1/posts", body=body, headers={**self._author, "Content-Type": content_type}
+        answer = await phone.insist(
+            "POST", "/v1/posts", body=body, headers={**self.author, "Content-Type": content_type}
         )
         self.post_id = answer.ok(201)["id"]
         hook = {"url": self.receiver.url, "events": ["comment.added"]}
-        (await phone.insist("POST", "/v1/webhooks", json=hook, headers=self._author)).ok(201)
+        (await phone.insist("POST", "/v1/webhooks", json=hook, headers=self.author)).ok(201)

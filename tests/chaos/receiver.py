@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,17 @@ from aiohttp import web
 
 @dataclass(slots=True)
 class Receiver:
-    """told: ids of the deliveries about a comment, by its id. A repeated call has the same id."""
+    """told: ids of the deliveries about a comment, by its id. A repeated call has the same id.
+
+    pause_s: before each answer.
+    """
 
     url: str = ""
+    pause_s: float = 0.0
     told: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     async def handle(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.pause_s)
         event = await request.json()
         self.told[event["data"]["comment_id"]].add(request.headers["webhook-id"])
         return web.Response(status=204)

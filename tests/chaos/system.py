@@ -7,12 +7,14 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.embedded.ports import LOOPBACK, free_port, free_ports
 from kappi_contracts.services import DATABASES
 from kappi_testkit.processes import ManagedProcess
@@ -61,7 +63,10 @@ _SETTINGS: Mapping[str, str] = {
 
 @dataclass(slots=True, kw_only=True)
 class Replica:
-    """One process of a service. is_ready: its last probe; a load balancer sends it connections then."""
+    """One process of a service. is_ready: its last probe; a load balancer sends it connections then.
+
+    is_kept: whether it is started again when it has ended. before: words before its command.
+    """
 
     service: str
     role: str
@@ -72,6 +77,8 @@ class Replica:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: InVenv = field(default_factory=InVenv)
     is_ready: bool = False
+    is_kept: bool = True
+    before: Sequence[str] = ()
     clock_offset_s: int = 0
     process: ManagedProcess | None = None
 
@@ -90,7 +97,7 @@ class Replica:
             if self.clock_offset_s
             else {}
         )
-        argv = self.program.argv("", [self.service], {**self.environment, **clock})
+        argv = [*self.before, *self.program.argv("", [self.service], {**self.environment, **clock})]
         self.process = ManagedProcess(argv, log=self.log, ready=lambda: True)
         self.process.start()
 
@@ -108,8 +115,8 @@ class Replica:
 class System:
     """The running system.
 
-    disk: the folder of the store's objects, a file system of its own. addresses: of servers and services by
-    their names in docker-compose.yml.
+    disk: the folder of the store's objects, a file system of its own. settings: of all processes, beside the
+    usual ones. addresses: of servers and services by their names in docker-compose.yml.
     """
 
     folder: Path
@@ -122,7 +129,7 @@ class System:
     replicas: list[Replica] = field(default_factory=list)
     relays: dict[str, Relay] = field(default_factory=dict)
     gateway_port: int = field(default_factory=free_port)
-    is_supervised: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
@@ -131,12 +138,17 @@ class System:
     def database_url(self, service: str) -> str:
         return self.postgres.direct_url(service)
 
+    @property
+    def events(self) -> KafkaConnection:
+        """The connection of a service to the broker, with the secret of the events."""
+        secret = self.replicas[0].environment["KAPPI_EVENT_SECRET"]
+        return KafkaConnection(self.kafka.bootstrap, mac=EventMac([secret]))
+
+    def of(self, service: str, role: str) -> list[Replica]:
+        return [each for each in self.replicas if (each.service, each.role) == (service, role)]
+
     def ready_targets(self, service: str) -> list[tuple[str, int]]:
-        return [
-            (LOOPBACK, replica.port)
-            for replica in self.replicas
-            if replica.service == service and replica.role == "api" and replica.is_ready
-        ]
+        return [(LOOPBACK, replica.port) for replica in self.of(service, "api") if replica.is_ready]
 
     async def until_ready(self) -> None:
         """Waits until every process is ready. Raises TimeoutError with the names of the others."""
@@ -176,7 +188,7 @@ class System:
         process = replica.process
         if process is not None and not process.is_running():
             replica.is_ready = False
-            if self.is_supervised:
+            if replica.is_kept:
                 await asyncio.to_thread(replica.start)
             return
         # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
@@ -206,7 +218,7 @@ class System:
             own["KAPPI_IDENTITY_MAIL_DIR"] = str(self.folder)
         if replica.service != "gateway":
             own[f"{prefix}_ROLES"] = replica.role
-        return {**found, **_SETTINGS, **own}
+        return {**found, **_SETTINGS, **self.settings, **own}
 
     def _run_jobs(self) -> None:
         """Brings the tables of each database up to date and creates the topics, as a deployment does."""
@@ -227,11 +239,14 @@ async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
 
 
 @asynccontextmanager
-async def running_system(folder: Path, *, disk: Path, tree: Path = ROOT) -> AsyncIterator[System]:
+async def running_system(
+    folder: Path, *, disk: Path, tree: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[System]:
     """Yields the system once every process is ready; ends everything afterwards. tree: of Kappi's code."""
     with ExitStack() as running:
         async with AsyncExitStack() as serving:
             system = await _start_servers(folder, disk, running)
+            system.settings = settings or {}
             for relay, port in (
                 (system.postgres.relay, system.postgres.port),
                 (system.store.relay, system.store.port),

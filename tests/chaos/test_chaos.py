@@ -12,8 +12,6 @@ import random
 from pathlib import Path
 
 import pytest
-from kappi_chassis.bus import KafkaConnection
-from kappi_chassis.bus.mac import EventMac
 from kappi_testkit.plugin import server_plan
 
 from tests.chaos.checker import Checker
@@ -21,7 +19,7 @@ from tests.chaos.faults import cause_faults
 from tests.chaos.load import Load
 from tests.chaos.receiver import receiving
 from tests.chaos.report import table
-from tests.chaos.system import System, running_system
+from tests.chaos.system import running_system
 from tests.e2e.disks import MIB, mounted
 
 LASTS_S = float(os.environ.get("KAPPI_CHAOS_S", "60"))
@@ -43,7 +41,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
         if not is_mounted:
             pytest.skip("no disk of its own for the store, which a fault fills")
         async with running_system(tmp_path, disk=tmp_path / "disk") as system, receiving() as receiver:
-            load = Load(system.base_url, _connection(system), receiver=receiver)
+            load = Load(system.base_url, system.events, receiver=receiver)
             await load.prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.run())
@@ -56,8 +54,3 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest
             report = await Checker(system, load.ledger, receiver).check()
             _log.info("Checked: %s", dict(report.checked))
             assert not report.wrong, "\n".join(report.wrong[:40])
-
-
-def _connection(system: System) -> KafkaConnection:
-    secret = system.replicas[0].environment["KAPPI_EVENT_SECRET"]
-    return KafkaConnection(system.kafka.bootstrap, mac=EventMac([secret]))

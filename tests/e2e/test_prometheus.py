@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from kappi_chassis.embedded.ports import LOOPBACK, free_port
+from kappi_chassis.embedded.ports import LOOPBACK
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
-from kappi_testkit.processes import ManagedProcess, answers_http
-from kappi_testkit.programs import require_program
 
 from tests.deploy.composition import ROOT
 from tests.deploy.documents import read_document
 from tests.e2e.accounts import ask_for_tokens, sign_up
 from tests.e2e.phone import File, Phone
+from tests.e2e.prometheus import RULES, ask_prometheus, prometheus
 from tests.e2e.stacks import StackUnderTest
 
-_RULES = ROOT / "deploy/prometheus/rules.yaml"
 _DASHBOARDS = ROOT / "deploy/k8s/components/grafana/dashboards"
 _SERIES = re.compile(r"\bkappi[_:][a-zA-Z0-9_:]+")
 _LABEL = re.compile(r"\{[^}]*\}|\bby \([^)]*\)|\"[^\"]*\"")
@@ -39,7 +36,7 @@ def read_series(expression: str) -> set[str]:
 
 def rules() -> dict[str, str]:
     """Returns the expressions of all rules, by their names."""
-    groups = read_document(_RULES)["groups"]
+    groups = read_document(RULES)["groups"]
     return {rule.get("alert") or rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
 
 
@@ -53,40 +50,6 @@ def panels() -> dict[str, str]:
     }
 
 
-@contextmanager
-def prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
-    """Yields the address of a Prometheus with the rules, which scrapes the targets each second."""
-    quick = re.sub(r"interval: \d+s", "interval: 1s", _RULES.read_text())
-    (folder / "rules.yaml").write_text(quick)
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [
-            {
-                "job_name": "kappi",
-                "static_configs": [
-                    {"targets": [target], "labels": {"kappi_service": service}}
-                    for service, target in targets.items()
-                ],
-            }
-        ],
-    }
-    (folder / "prometheus.yaml").write_text(json.dumps(config))
-    port = free_port()
-    process = ManagedProcess(
-        [
-            require_program("prometheus"),
-            f"--config.file={folder / 'prometheus.yaml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={LOOPBACK}:{port}",
-        ],
-        log=folder / "prometheus.log",
-        ready=lambda: answers_http(f"http://{LOOPBACK}:{port}/-/ready"),
-    )
-    with process:
-        yield f"http://{LOOPBACK}:{port}"
-
-
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
@@ -97,16 +60,10 @@ async def test_every_series_of_rules_and_panels_exists(
     own_stack: StackUnderTest, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     note = own_stack.running.note
-    targets = {name: f"{LOOPBACK}:{service.ops_port}" for name, service in note.services.items()}
-    with prometheus(tmp_path, targets) as url:
-
-        async def ask(query: str) -> list[Any]:
-            async with session.get(f"{url}/api/v1/query", params={"query": query}) as answer:
-                found = await answer.json()
-            assert found["status"] == "success", (query, found)
-            result: list[Any] = found["data"]["result"]
-            return result
-
+    targets = {name: [f"{LOOPBACK}:{service.ops_port}"] for name, service in note.services.items()}
+    quick = re.sub(r"interval: \d+s", "interval: 1s", RULES.read_text())
+    with prometheus(tmp_path, targets, rules=quick) as url:
+        ask = partial(ask_prometheus, session, url)
         stop = asyncio.Event()
         using = asyncio.create_task(_use(own_stack, stop))
         try:

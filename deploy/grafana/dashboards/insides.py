@@ -182,6 +182,17 @@ STORES = Page(
                         )
                     ],
                 ),
+                Panel(
+                    "Differences",
+                    "Found by the last comparison with the store and with other services, and not repaired.",
+                    "short",
+                    [
+                        (
+                            "max by (kappi_service, kind) (kappi_reconcile_differences)",
+                            "{{kappi_service}} {{kind}}",
+                        )
+                    ],
+                ),
             ],
         ),
     ],
@@ -241,7 +252,7 @@ JANITOR = Page(
                     "Created",
                     "",
                     "eps",
-                    [(rate("kappi_galleries_created_galleries_total", "owner"), "{{owner}}")],
+                    [(rate("kappi_galleries_created_galleries_total", "kind"), "{{kind}}")],
                 ),
                 Panel(
                     "Deleted",
@@ -257,7 +268,7 @@ JANITOR = Page(
 LOGINS = Page(
     "kappi-logins",
     "Kappi / Logins",
-    "Accounts, logins and what the limits refuse.",
+    "Accounts, logins, what the limits refuse, and webhooks.",
     [
         Row(
             "Logins",
@@ -300,6 +311,24 @@ LOGINS = Page(
                     "",
                     "eps",
                     [(rate("kappi_identity_reset_mails_total", "outcome"), "{{outcome}}")],
+                ),
+            ],
+        ),
+        Row(
+            "Webhooks",
+            [
+                Panel(
+                    "Calls",
+                    "`refused`: an answer other than 2xx.",
+                    "eps",
+                    [(rate("kappi_identity_webhook_calls_total", "outcome"), "{{outcome}}")],
+                ),
+                Panel("Time of a call", "", "s", times("kappi_identity_webhook_call_seconds")),
+                Panel(
+                    "Due for",
+                    "The first delivery that is due and is not being made.",
+                    "s",
+                    [("max(kappi_identity_oldest_due_delivery_seconds)", "waits")],
                 ),
             ],
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from kappi_chassis.bus.processor import Handler
@@ -12,7 +13,7 @@ from kappi_chassis.leased_work import LeasedWork
 
 from kappi_identity.api.access import Access
 from kappi_identity.api.webhooks import WebhookApi
-from kappi_identity.background_jobs import DELIVERIES_EVERY
+from kappi_identity.background_jobs import DELIVERIES_EVERY, DELIVERIES_WATCHED_EVERY_S, repeat
 from kappi_identity.consumers import GROUP, handlers
 from kappi_identity.domain.webhook_targets import TargetRules
 from kappi_identity.domain.webhooks import SecretSeal
@@ -23,6 +24,7 @@ from kappi_identity.repository.webhooks import WebhookQueries
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.queue_deliveries import QueueDeliveries
 from kappi_identity.use_cases.send_deliveries import SendDeliveries
+from kappi_identity.use_cases.watch_deliveries import WatchDeliveries
 from kappi_identity.use_cases.webhook_notices import WebhookNotices
 from kappi_identity.use_cases.webhooks import ChangeWebhook, CreateWebhook, DeleteWebhook, ResendDelivery
 
@@ -120,7 +122,12 @@ def build_webhook_jobs(
         poll=DELIVERIES_EVERY,
     )
     notices = build_notices(deps, settings, transport=transport)
-    return {"webhook-deliveries": deliveries.run, "webhook-notices": notices.run}
+    watch = WatchDeliveries(deps.database, clock=deps.clock)
+    return {
+        "webhook-deliveries": deliveries.run,
+        "webhook-notices": notices.run,
+        "webhook-watch": partial(repeat, "webhooks.watch", watch, every_s=DELIVERIES_WATCHED_EVERY_S),
+    }
 
 
 def _seal(settings: IdentitySettings) -> SecretSeal:

@@ -64,6 +64,10 @@ WEBHOOK_CALL_SECONDS = WORKER.histogram(
     "Durations of calls of webhooks",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
+DELIVERY_DUE_SECONDS = WORKER.gauge(
+    "kappi_identity_oldest_due_delivery_seconds",
+    "Time for which the first delivery that is due has waited for a call to its webhook; 0 if none is due",
+)
 WEBHOOKS_DISABLED = EITHER.counter(
     "kappi_identity_disabled_webhooks_total",
     "Webhooks disabled",

@@ -44,6 +44,13 @@ FROM leased CROSS JOIN LATERAL (
   WHERE d.webhook_id = leased.id AND d.status = 'pending' AND d.next_attempt_at <= $1
   ORDER BY d.next_attempt_at, d.number LIMIT 1) first
 """
+# Without those that are being called, and those that wait after a failure.
+_FIRST_DUE = """
+SELECT greatest(w.due_at, w.not_before) FROM webhooks w JOIN accounts a ON a.id = w.account_id
+WHERE w.due_at IS NOT NULL AND greatest(w.due_at, w.not_before) <= $1
+  AND (w.leased_until IS NULL OR w.leased_until <= $1) AND a.suspended_at IS NULL
+ORDER BY greatest(w.due_at, w.not_before) LIMIT 1
+"""
 _QUEUE = text("""
 WITH new AS (
   SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:delivery_ids AS uuid[])) AS n (webhook_id, id)),
@@ -83,6 +90,11 @@ class DeliveryQueries:
         """
         records = await self._database.hot.fetch(_TAKE, now, limit, lease)
         return [LeasedDelivery(**record) for record in records]
+
+    async def first_due(self, *, now: datetime) -> datetime | None:
+        """Returns since when a webhook could have been called and was not; None if none is due."""
+        found: datetime | None = await self._database.hot.fetchval(_FIRST_DUE, now)
+        return found
 
     async def page(self, webhook_id: WebhookId, *, before: int | None, limit: int) -> Sequence[Delivery]:
         """Returns deliveries of a webhook, newest first. before: only those with a lower number."""

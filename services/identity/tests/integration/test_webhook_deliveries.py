@@ -13,10 +13,12 @@ import standardwebhooks
 from kappi_chassis.bus import Record
 from kappi_chassis.bus.future_events import CLOCK_SKEW
 from kappi_contracts.events import CommentAdded, GalleryDeleted, MediaDeleted, MediaReady
+from kappi_identity import metrics
 from kappi_identity.bootstrap_webhooks import build_sender
 from kappi_identity.domain.webhooks import WEBHOOK_EVENTS, CallResult
 from kappi_identity.use_cases.queue_deliveries import REPLAYED_AFTER
 from kappi_identity.use_cases.send_deliveries import LEASE_BEYOND_CALL
+from kappi_identity.use_cases.watch_deliveries import WatchDeliveries
 
 HOOKS = "/v1/webhooks"
 RETRY_FOR = timedelta(hours=10)
@@ -368,6 +370,38 @@ async def test_a_resent_delivery_and_a_new_url_do_not_wait_for_a_pause(
     await tell(ada)
     await send_due()
     assert [call.url for call in receivers.calls] == [HERE, HERE, THERE]
+
+
+async def test_the_wait_of_a_due_delivery_is_measured(
+    sign_up: Any, hook: Any, tell: Any, send_due: Any, sender: Any, receivers: Any, database: Any, clock: Any
+) -> None:
+    watch = WatchDeliveries(database, clock=clock)
+
+    async def measured_s() -> float:
+        await watch()
+        value: float = metrics.DELIVERY_DUE_SECONDS._value.get()
+        return value
+
+    ada = await sign_up()
+    await hook(ada, HERE)
+    assert await measured_s() == 0
+    await tell(ada, count=2)
+    clock.pass_by(timedelta(seconds=90))
+    assert await measured_s() == 90
+    # While it is called, nothing is due: the next delivery waits for this one.
+    (leased,) = await sender.take(10)
+    assert await measured_s() == 0
+    await sender.work(leased)
+    clock.pass_by(timedelta(seconds=5))
+    assert await measured_s() == 5
+    # After a failure nothing is due before the end of the pause.
+    receivers.answers[HERE] = DOWN
+    assert await send_due() == 1
+    assert await measured_s() == 0
+    clock.pass_by(timedelta(minutes=1))
+    assert 0 < await measured_s() < 60
+    await database.hot.execute("UPDATE accounts SET suspended_at = now()")
+    assert await measured_s() == 0
 
 
 async def test_the_newest_deliveries_are_kept_and_the_dropped_ones_counted(
