@@ -142,7 +142,7 @@ class WebhookRows:
     async def disable(
         self, webhook_id: WebhookId, *, reason: DisabledReason, now: datetime, notice_at: datetime | None
     ) -> None:
-        """Disable a webhook; its pending deliveries have failed. notice_at: None to tell nobody."""
+        """Disable a webhook; its pending deliveries have failed. notice_at: None to send no notice."""
         await self._write(
             webhook_id,
             disabled_at=now,
