@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas examples pages site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages release-data site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: install ## run the tests in parallel, except those that take minutes
 
 test-slow: install ## run the tests that take minutes
 	@$(BIN)/python .ci/test.py --slow=only
+
+chaos: install ## run two processes of each role under faults; KAPPI_CHAOS_S=3600 for an hour
+	@$(BIN)/python -m pytest -n 0 -m slow --slow=tests/chaos/test_chaos.py -o log_cli=true -o log_cli_level=INFO tests/chaos
 
 coverage: install ## run the tests with branch coverage of all processes, which takes twice as long
 	@rm -f .coverage .coverage.*
@@ -76,6 +79,10 @@ bench: install ## measure the running system; appends to benchmarks/results.json
 schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
+	@PYTHONPATH=deploy/grafana $(BIN)/python -m dashboards deploy/k8s/components/grafana/dashboards
+
+released: schemas ## make the contracts of this version those of the last release; a step of a release
+	@$(BIN)/python -m kappi_contracts.release
 
 RUNNING_OPENAPI := "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]"
 examples: install ## record the examples of the OpenAPI document again, from a running stack (minutes); then: make docs
@@ -83,13 +90,17 @@ examples: install ## record the examples of the OpenAPI document again, from a r
 	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
 	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
 
-pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka
+pages: schemas ## write every generated page: schemas, settings, formats, authorisation, OpenAPI, topics and users of Kafka, rules
 	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
-	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
+	  KAPPI_TEST_REFRESH_TOPICS=1 KAPPI_TEST_REFRESH_RULES=1 $(BIN)/python -m pytest -q -n0 --slow=none \
 	  $(RUNNING_OPENAPI) \
 	  tests/contract/test_authorisation.py::test_the_page_is_generated_from_the_matrix \
 	  tests/deploy/test_kafka_topics.py::test_the_file_is_generated_from_the_registry \
+	  tests/deploy/test_watching.py::test_the_operator_s_resource_is_written_from_the_rules \
 	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
+
+release-data: install ## keep the data of this release in tests/upgrade, for the test of later ones; once for each release
+	@$(BIN)/python -m tests.upgrade.release_data
 
 site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails
 	@$(BIN)/python .ci/site_pages.py
@@ -111,6 +122,9 @@ OWN := $(shell sed -n 's/^name = "\(kappi-.*\)"/--no-emit-package \1/p' */*/pypr
 lock: install ## re-pin requirements.lock, and the locks of the image, the tests of deploy/ and the site (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock
+	@$(PIN) $(OWN) $(addprefix --no-emit-package ,boto3 botocore jmespath s3transfer) --no-annotate \
+	  -c deploy/docker/requirements.lock $(addprefix services/,$(addsuffix /pyproject.toml,gateway identity galleries)) \
+	  deploy/docker/requirements.in -o deploy/docker/slim.lock
 	@$(PIN) --no-annotate deploy/docker/build.in -o deploy/docker/build.lock
 	@$(PIN) --no-annotate .ci/deploy-tools.in -o .ci/deploy-tools.lock
 	@$(PIN) --no-annotate --group docs -o .ci/docs.lock

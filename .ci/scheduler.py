@@ -16,6 +16,7 @@ OWN_STACKS = tuple(
 
 # The files that take longest begin first, so that no worker waits long for another at the end.
 LONGEST_FIRST = (
+    "tests/chaos/",
     *OWN_STACKS,
     "tests/e2e/",
     "tests/deploy/",
@@ -23,8 +24,8 @@ LONGEST_FIRST = (
     "deploy/embedded/tests/integration/",
 )
 
-# Folders whose tests share things that take long to create.
-TOGETHER = ("services/media/tests/corpus/",)
+# Folders whose tests share things that take long to create, or would start too many processes side by side.
+TOGETHER = ("services/media/tests/corpus/", "tests/chaos/")
 
 
 class FilePerWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist publishes no types

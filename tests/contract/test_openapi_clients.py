@@ -78,6 +78,13 @@ def test_no_value_of_an_enumeration_has_the_name_of_a_member_of_every_enumeratio
     assert values.isdisjoint({"name", "ordinal", "values", "entries"})
 
 
+def test_no_array_of_an_unnamed_enumeration_is_a_set() -> None:
+    """The generated Java does not compile: it reads the set's values as texts."""
+    arrays = [schema for schema in _every([SCHEMAS, DOCUMENT["paths"]]) if "array" in _types(schema)]
+    assert any("enum" in schema["items"] for schema in arrays)
+    assert not [each for each in arrays if "enum" in each["items"] and each.get("uniqueItems")]
+
+
 def test_every_time_is_a_date_time() -> None:
     times = [(name, field, value) for name, field, value in _fields() if _TIME.search(field)]
     assert {name for name, _, _ in times} >= {"Item", "Gallery", "SignedUrl", "Access", "Session"}

@@ -46,19 +46,23 @@ class Buildah:
 
 @dataclass(frozen=True, slots=True)
 class InImage:
-    """A container of the image, with its file system and user, and with only the container's variables."""
+    """A container of each image, with its file system and user, and with only the container's variables.
+
+    containers: by the image in the compose file.
+    """
 
     buildah: Buildah
-    container: str
+    containers: Mapping[str, str]
     secrets: Path
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
         return {}  # the files are where the container expects them
 
-    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         given = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
         key = self.secrets / "deploy/docker/secrets/grant-key.pem"
         return [
             *("env", *self.buildah.settings(), "buildah", "run", "--network=host", *given),
-            *("--volume", f"{key}:/run/secrets/grant_key:ro", self.container, "--", "entrypoint", *command),
+            *("--volume", f"{key}:/run/secrets/grant_key:ro", self.containers[image]),
+            *("--", "entrypoint", *command),
         ]

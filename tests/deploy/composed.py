@@ -24,25 +24,35 @@ _GRACE_S = 40.0  # stop_grace_period
 
 
 class Runner(Protocol):
-    """Runs a container of the image. files: local paths by the paths in the container."""
+    """Runs a container of an image. files: local paths by the paths in the container. image: as composed."""
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]: ...
 
-    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]: ...
+    def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
 class InVenv:
-    """Runs the image's entry point on this environment's packages, with only the container's variables."""
+    """Runs the image's entry point on this environment's packages, with only the container's variables.
+
+    tree: where the code of Kappi's packages is; another tree may be that of another release.
+    """
+
+    tree: Path = ROOT
 
     def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
         mail = folder / "mail"
         mail.mkdir(exist_ok=True)
         return {"/run/secrets/grant_key": str(secrets / "grant-key.pem"), "/var/lib/kappi/mail": str(mail)}
 
-    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-        path = f"{Path(sys.executable).parent}:{ROOT / 'deploy/docker'}:{os.environ['PATH']}"
+    def argv(self, image: str, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+        path = f"{Path(sys.executable).parent}:{self.tree / 'deploy/docker'}:{os.environ['PATH']}"
+        packages = ":".join(str(each.parent) for each in self.tree.glob("*/*/pyproject.toml"))
         given = [f"{name}={value}" for name, value in environment.items()]
-        return ["env", "-i", f"PATH={path}", "KAPPI_DATA_DIR=/nonexistent", *given, "entrypoint", *command]
+        return [
+            *("env", "-i", f"PATH={path}", f"PYTHONPATH={packages}", "KAPPI_DATA_DIR=/nonexistent", *given),
+            *("entrypoint", *command),
+        ]
 
 
 @dataclass(slots=True)
@@ -74,13 +84,19 @@ class Composed:
             elif container.is_job:
                 done = self.run(container)
                 assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
-            elif "profiles" not in container.definition:
+        self.serve()
+
+    def serve(self) -> None:
+        """Starts the services, each after those that it depends on."""
+        for name in _in_order(self.composition):
+            container = self.composition[name]
+            if container.runs_kappi and not container.is_job and "profiles" not in container.definition:
                 self._serve(container)
 
     def run(self, container: Container, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a container to its end. command: replaces the container's own."""
         return subprocess.run(
-            self.runner.argv(command or container.command, self._environment(container)),
+            self.runner.argv(container.image, command or container.command, self._environment(container)),
             input=typed,
             capture_output=True,
             text=True,
@@ -106,7 +122,7 @@ class Composed:
     def _serve(self, container: Container) -> None:
         ops_port = self.ops_ports[container.name]
         process = ManagedProcess(
-            self.runner.argv(container.command, self._environment(container)),
+            self.runner.argv(container.image, container.command, self._environment(container)),
             log=self.deps.folder / f"{container.name}.log",
             ready=lambda: answers_http(f"http://{LOOPBACK}:{ops_port}/readyz"),
             start_timeout_s=_START_TIMEOUT_S,

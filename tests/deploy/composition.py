@@ -55,9 +55,9 @@ def read_env(path: Path) -> dict[str, str]:
     return {name: value for name, sign, value in lines if sign and not name.startswith("#")}
 
 
-def read_composition(variables: Mapping[str, str]) -> dict[str, Container]:
+def read_composition(variables: Mapping[str, str], file: Path = COMPOSE_FILE) -> dict[str, Container]:
     """Returns the containers by name. variables: of .env. Raises LookupError if a required one is not set."""
-    document = _filled(read_document(COMPOSE_FILE), variables)
+    document = _filled(read_document(file), variables)
     return {
         name: Container(
             name=name,

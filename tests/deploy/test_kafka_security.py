@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, but not for mypy
     AclBinding,
     AclOperation,
@@ -33,7 +38,7 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.settings import PlatformSettings
-from kappi_contracts.kafka_access import USERS, rules_of, username
+from kappi_contracts.kafka_access import READER, READER_GROUPS, USERS, rules_of, username
 from kappi_contracts.services import NAMES
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 from kappi_embedded.backlog import BacklogReader
@@ -131,6 +136,7 @@ async def test_jobs_and_services_connect_only_with_the_password(
     # The janitor's consumer is Faust's, its relay and its dead letters are Kappi's: every kind of client.
     janitor = ManagedProcess(
         InVenv().argv(
+            "kappi",
             ["janitor"],
             {
                 **janitors,
@@ -160,9 +166,35 @@ async def test_each_service_has_only_its_own_rights(secured: dict[str, str]) -> 
         connection = KafkaConnection.from_settings(PlatformSettings())
     async with DeadLetterAdmin(connection) as admin:
         producer = Producer(connection, source="/operator")
-        assert await admin.replay(producer) == sum(
+        assert (await admin.replay(producer)).done == sum(
             service != "gateway" for topic in TOPICS for service in topic.consumers
         )
+        await producer.close()
+
+
+async def test_other_teams_read_events_in_their_own_groups_and_nothing_else(secured: dict[str, str]) -> None:
+    assert _run(_as(secured, "operator"), "create-topics").returncode == 0
+    with only(_as(secured, READER)):
+        connection = KafkaConnection.from_settings(PlatformSettings())
+    group = f"{READER_GROUPS}billing"
+    for topic in TOPICS:
+        assert await _may_read(connection, topic.name, group=group), topic.name
+    letters = TOPICS[0].name + DLQ_SUFFIX
+    admin = AIOKafkaAdminClient(**connection.client_options())
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([letters])
+    finally:
+        await admin.close()
+    assert described["error_code"] == TopicAuthorizationFailedError.errno
+    for foreign in ("galleries", "billing"):
+        with pytest.raises(GroupAuthorizationFailedError):
+            await _may_read(connection, TOPICS[0].name, group=foreign)
+    producer = Producer(connection, source="/billing")
+    try:
+        for name in (TOPICS[0].name, letters):
+            assert await _refusal(producer, name)
+    finally:
         await producer.close()
 
 
@@ -245,7 +277,7 @@ def _swept(log: Path) -> None:
 
 def _run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        InVenv().argv(command, environment), capture_output=True, text=True, timeout=120, check=False
+        InVenv().argv("kappi", command, environment), capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -49,6 +49,20 @@ def test_only_the_owner_of_a_topic_writes_to_it() -> None:
     assert not writers
 
 
+def test_other_teams_only_read_and_no_dead_letters() -> None:
+    (reader,) = [
+        each for each in documents(USERS_FILE.read_text()) if each["metadata"]["name"] == "kappi-reader"
+    ]
+    acls = reader["spec"]["authorization"]["acls"]
+    assert {operation for acl in acls for operation in acl["operations"]} == {"Read"}
+    topics = [acl["resource"] for acl in acls if acl["resource"]["type"] == "topic"]
+    assert {(each["name"], each["patternType"]) for each in topics} == {
+        (topic.name, "literal") for topic in TOPICS
+    }
+    (groups,) = [acl["resource"] for acl in acls if acl["resource"]["type"] == "group"]
+    assert (groups["name"], groups["patternType"]) == ("reader.", "prefix")
+
+
 def test_the_script_for_any_kafka_gives_the_same_rights() -> None:
     said = Counter(
         (line.split("User:")[1].split()[0], tuple(re.findall(r"--operation (\w+)", line)))

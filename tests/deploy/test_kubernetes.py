@@ -17,23 +17,27 @@ from kappi_chassis.settings import ALL_ROLES, PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
 from kappi_contracts.kafka_access import USERS, username
 from kappi_gateway.settings import GatewaySettings
+from kappi_identity.domain.webhook_targets import REFUSED_V4, REFUSED_V6
 from kappi_identity.settings import IdentitySettings
 
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
-from tests.deploy.network import may_call, may_enter, may_leave
+from tests.deploy.network import may_call, may_enter, may_leave, may_reach
 from tests.deploy.tools import deploy_tool
 
 # Resources of operators have no schema here.
 _OF_OPERATORS = {
     "Cluster",
+    "HTTPRoute",
     "Kafka",
     "KafkaNodePool",
     "KafkaTopic",
     "KafkaUser",
+    "ObjectStore",
     "PodMonitor",
     "PrometheusRule",
     "ScaledObject",
+    "ScheduledBackup",
     "TriggerAuthentication",
 }
 _HEADLESS = {"janitor"}  # no HTTP interface
@@ -205,8 +209,9 @@ class TestPorts:
                 callee = _behind(overlay, str(address.hostname), address.port or 80)
                 assert may_call(overlay, pod, callee, address.port or 80), (pod.owner, value)
                 called += 1
-        # Three calls of the gateway; galleries' keys, and pictures; media's two key sets in each of its pods.
-        assert called == 3 + 2 + 1 + 2 * 3
+        # Three calls of the gateway; galleries' keys and media in both of its pods; media's two key sets and
+        # galleries in each of its pods; the janitor's two comparisons.
+        assert called == 3 + 2 * 2 + 3 * 3 + 2
 
     def test_the_dev_store_may_notify_media_of_uploads(self) -> None:
         overlay = build("dev")
@@ -243,6 +248,8 @@ class TestPorts:
                 assert may_leave(overlay, pod, endpoint.port or 443), pod.owner
             if "KAPPI_IDENTITY_SMTP_HOST" in environment:
                 assert may_leave(overlay, pod, 587), pod.owner
+        scanning = [pod.owner for pod in overlay.kappi_pods() if may_leave(overlay, pod, 3310)]
+        assert scanning == ["Deployment/media-worker"], "clamd, with KAPPI_MEDIA_CLAMD_ADDRESS"
 
     def test_policies_also_forbid(self, overlay: Overlay) -> None:
         by_name = {pod.owner: pod for pod in overlay.services()}
@@ -254,6 +261,17 @@ class TestPorts:
         assert not may_call(overlay, gateway, media, 9003)
         assert not may_leave(overlay, gateway, 5432)
         assert not may_leave(overlay, identity, 443)
+
+    def test_only_the_worker_calls_webhooks_and_at_public_addresses_alone(self, overlay: Overlay) -> None:
+        by_name = {pod.owner: pod for pod in overlay.services()}
+        worker, api = by_name["Deployment/identity-worker"], by_name["Deployment/identity-api"]
+        for address in ("93.184.216.34", "2606:4700::1111"):
+            assert may_reach(overlay, worker, address=address, port=443)
+            assert not may_reach(overlay, worker, address=address, port=80)
+            assert not may_reach(overlay, api, address=address, port=443)
+        refused = [str(network[-1]) for network in REFUSED_V4] + [str(network[-1]) for network in REFUSED_V6]
+        for address in (*refused, "169.254.169.254", "fd00:ec2::254", "::ffff:10.0.0.1"):
+            assert not may_reach(overlay, worker, address=address, port=443), address
 
     def test_only_the_proxy_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
         """A caller at a trusted address may set the client's address."""
@@ -353,14 +371,16 @@ class TestLife:
         # A security context of the pod would replace Strimzi's, by which a broker may write to its volume.
         assert not [each for each in (*templates, entity_operator["template"]) if "pod" in each]
 
-    def test_all_pods_use_the_image_of_the_overlay(self, overlay: Overlay) -> None:
-        containers = [
-            container
-            for pod in overlay.kappi_pods()
-            for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ()))
-        ]
-        [image] = {container["image"] for container in containers}
-        assert re.search(r"kappi:\S+$", image)
+    def test_only_pods_that_use_the_store_have_the_large_image(self, overlay: Overlay) -> None:
+        tags = set()
+        for pod in overlay.kappi_pods():
+            uses_store = "KAPPI_S3_BUCKET" in overlay.environment(pod.container)
+            for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ())):
+                name, _, tag = container["image"].rpartition("/")[2].partition(":")
+                assert name == ("kappi" if uses_store else "kappi-slim"), pod.owner
+                tags.add(tag)
+        assert len(tags) == 1
+        assert "" not in tags
 
     def test_service_accounts_exist(self, overlay: Overlay) -> None:
         for pod in overlay.services():
@@ -392,7 +412,7 @@ class TestScale:
 
     def test_budgets_select_one_deployment_each(self, overlay: Overlay) -> None:
         budgets = overlay.of_kind("PodDisruptionBudget")
-        assert bool(budgets) == (overlay.name != "dev")
+        assert set(budgets) == (set(overlay.of_kind("Deployment")) if overlay.name != "dev" else set())
         for name, each in budgets.items():
             selected = [
                 pod.owner for pod in overlay.services() if selects(each["spec"]["selector"], pod.labels)

@@ -155,6 +155,11 @@ OWN_SESSION = Rule(
     "Sessions of other accounts are answered as if they did not exist.",
     {**_ACCOUNT, **_all((Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN), GONE)},
 )
+OWN_WEBHOOK = Rule(
+    "The webhook's account",
+    "Webhooks of other accounts are answered as if they did not exist.",
+    OWN_SESSION.cells,
+)
 ADMINISTRATOR = Rule(
     "Administrators",
     "The role is read from the database with every request, not from the token.",
@@ -284,6 +289,7 @@ RULES = (
     ANYONE_HONEST,
     ACCOUNT,
     OWN_SESSION,
+    OWN_WEBHOOK,
     ADMINISTRATOR,
     ADMINISTRATOR_BY_TOKEN,
     BY_CODE,
@@ -356,6 +362,9 @@ def _of(cell: Outcome | ByKind, kind: Kind) -> Outcome:
 
 _NO_GALLERY, _NO_UPLOAD = "404 gallery_not_found", "404 upload_not_found"
 _NO_ITEM, _NO_LINK = "404 media_not_found", "404 link_not_found"
+_NO_WEBHOOK = "404 webhook_not_found"
+WEBHOOK = {"url": "http://127.0.0.1:9/kappi", "events": ["media.ready", "media.deleted"]}
+"""A webhook at a port of this machine at which nothing answers."""
 _TIER = {
     "rendition_sizes": [200],
     "original_access": True,
@@ -409,6 +418,39 @@ OPERATIONS: tuple[Operation, ...] = (
         spends="session",
     ),
     Operation("GET /v1/me/stats", ACCOUNT, "200"),
+    Operation("POST /v1/webhooks", ACCOUNT, "201", json=WEBHOOK),
+    Operation("GET /v1/webhooks", ACCOUNT, "200"),
+    Operation("GET /v1/webhooks/{id}", OWN_WEBHOOK, "200", "/v1/webhooks/{webhook}", gone=_NO_WEBHOOK),
+    Operation(
+        "PATCH /v1/webhooks/{id}",
+        OWN_WEBHOOK,
+        "200",
+        "/v1/webhooks/{webhook}",
+        gone=_NO_WEBHOOK,
+        json={"enabled": True},
+    ),
+    Operation(
+        "DELETE /v1/webhooks/{id}",
+        OWN_WEBHOOK,
+        "204",
+        "/v1/webhooks/{webhook}",
+        gone=_NO_WEBHOOK,
+        spends="webhook",
+    ),
+    Operation(
+        "GET /v1/webhooks/{id}/deliveries",
+        OWN_WEBHOOK,
+        "200",
+        "/v1/webhooks/{webhook}/deliveries",
+        gone=_NO_WEBHOOK,
+    ),
+    Operation(
+        "POST /v1/webhooks/{id}/deliveries/{delivery_id}/resend",
+        OWN_WEBHOOK,
+        "202",
+        "/v1/webhooks/{webhook}/deliveries/{delivery}/resend",
+        gone=_NO_WEBHOOK,
+    ),
     # administration
     Operation("GET /v1/admin/stats", ADMINISTRATOR_BY_TOKEN, "200"),
     Operation("GET /v1/admin/tiers", ADMINISTRATOR, "200"),

@@ -17,7 +17,7 @@ from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.accounts import OwnGallery, Person, log_in, make_admin, move_to_tier, sign_up
-from tests.e2e.authorisation import UNLINKED, Caller, Kind, Operation
+from tests.e2e.authorisation import UNLINKED, WEBHOOK, Caller, Kind, Operation
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
@@ -69,6 +69,7 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
         **await _bad_tokens(stack, owner),
     }
     stack.secrets.update(everywhere[name] for name in everywhere if name.endswith("_token"))
+    webhook = await _new_webhook(stack, phone, owner)
     made = {kind: await _new_gallery(stack, phone, owner, kind) for kind in Kind}
     galleries = {kind: gallery for kind, (gallery, _) in made.items()}
     names: dict[Kind, dict[str, str]] = {}
@@ -78,9 +79,10 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
         await _until_viewable(phone, galleries[kind], names[kind]["item"])
         if kind is not Kind.ANONYMOUS:
             names[kind] |= await _new_link(stack, phone, galleries[kind], names[kind]["item"])
+    webhook |= await _first_delivery(phone, owner, webhook["webhook"])
     post = await _new_post(phone, owner, names[Kind.SHARED]["item"])
     for kind in Kind:
-        names[kind] |= {**post, **await _new_comment(phone, owner, post["post"])}
+        names[kind] |= {**webhook, **post, **await _new_comment(phone, owner, post["post"])}
     return World(owner, admin, galleries, names)
 
 
@@ -110,6 +112,8 @@ async def things_to_delete(
             return {
                 "session": _session_of(await log_in(stack, phone, world.owner.email, world.owner.password))
             }
+        case "webhook":
+            return await _new_webhook(stack, phone, world.owner)
         case "post":
             return await _new_post(phone, world.owner, world.names[Kind.SHARED]["item"])
         case "comment":
@@ -185,6 +189,24 @@ async def _new_tier(phone: Phone, admin: Person) -> str:
     }
     answer = await phone.ask("POST", "/v1/admin/tiers", json=rules, headers=admin.key)
     return str(answer.ok(201)["name"])
+
+
+async def _new_webhook(stack: StackUnderTest, phone: Phone, owner: Person) -> dict[str, str]:
+    made = (await phone.ask("POST", "/v1/webhooks", json=WEBHOOK, headers=owner.key)).ok(201)
+    stack.secrets.add(made["secret"])
+    return {"webhook": made["id"]}
+
+
+async def _first_delivery(phone: Phone, owner: Person, webhook: str) -> dict[str, str]:
+    """Waits until an event was told to the webhook."""
+
+    async def told() -> str:
+        answer = await phone.ask("GET", f"/v1/webhooks/{webhook}/deliveries", headers=owner.key)
+        items = answer.ok()["items"]
+        assert items
+        return str(items[0]["id"])
+
+    return {"delivery": await eventually(told, 60)}
 
 
 async def _until_viewable(phone: Phone, gallery: Gallery, item: str) -> None:

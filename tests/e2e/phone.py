@@ -24,7 +24,7 @@ from tests.e2e.recording import RECORDING
 TIMEOUT_S = 90.0
 EVENT_STREAM = "text/event-stream"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
-_TRY_AGAIN = {429, 500, 502, 503, 504}
+_TRY_AGAIN = {429, 500, 502, 503, 504, 507}
 _AWAY = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 # Words that must not appear in an answer, because they show internals.

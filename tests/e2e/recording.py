@@ -29,6 +29,7 @@ STAND_INS: Mapping[str, str] = {
     "refresh_token": "kappi_rt_…",
     "device_token": "kappi_dt_…",
     "link": f"{HOST}/v1/l/…",
+    "secret": "whsec_…",
     "password": "correct horse battery staple",
     "current_password": "correct horse battery staple",
     "content_base64": "iVBORw0KGgo…",

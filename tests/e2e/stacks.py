@@ -25,6 +25,10 @@ DEFAULTS: Mapping[str, str] = {
     "KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME": "PT1H",  # longer than all tests of one stack
     # A gallery can then outlive a tick at the end of the usual thirty days.
     "KAPPI_GALLERIES_ANONYMOUS_LIFETIME_CAP": "P60D",
+    # The receivers of webhooks are on this machine.
+    "KAPPI_IDENTITY_WEBHOOK_PLAIN_HTTP": "true",
+    "KAPPI_IDENTITY_WEBHOOK_PORTS": "",
+    "KAPPI_IDENTITY_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
 _COMMAND_TIMEOUT_S = 120
 

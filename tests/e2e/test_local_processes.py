@@ -19,7 +19,7 @@ from kappi_contracts.events import (
     GalleryExpired,
     JanitorTick,
 )
-from kappi_contracts.services import CALLING, NAMES
+from kappi_contracts.services import NAMES, SERVING
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.samples import encode, quadrants
 
@@ -27,7 +27,7 @@ from tests.e2e.accounts import create_gallery, sign_up, until_media_ready
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
-_BEHIND_THE_GATEWAY = (*(name for name in CALLING if name != "gateway"), "store")
+_BEHIND_THE_GATEWAY = (*(name for name in SERVING if name != "gateway"), "store")
 
 
 @pytest.mark.parametrize("service", _BEHIND_THE_GATEWAY)
@@ -166,6 +166,6 @@ async def _refused(stack: StackUnderTest, phone: Phone) -> float:
     for service in NAMES:
         text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
         for line in text.splitlines():
-            if line.startswith("kappi_consumer_record_seconds_count") and 'fate="refused"' in line:
+            if line.startswith("kappi_consumer_records_total") and 'fate="refused"' in line:
                 total += float(re.split(r"\s", line)[-1])
     return total

@@ -138,7 +138,7 @@ async def test_unknown_parameters_are_refused_by_every_operation(
 ) -> None:
     path = route.template.replace("{id}", _TO_IDS.get(route.collection, UNKNOWN_ID))
     path = path.replace("{code}", "{home_code}").replace("{size}", "400")
-    path = path.replace("{contributor_id}", UNKNOWN_ID)
+    path = path.replace("{contributor_id}", UNKNOWN_ID).replace("{delivery_id}", UNKNOWN_ID)
     before = await _footprint(stack, world.home)
     answer = await phone.ask(
         route.method,

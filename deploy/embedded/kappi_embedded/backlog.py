@@ -14,6 +14,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.handled_letters import HandledLetters
 from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
@@ -99,10 +100,20 @@ class BacklogReader:
         return Backlog(unsent=unsent, behind=behind, produced=sum(end for _, end in bounds.values()))
 
     async def dead_letters(self) -> int:
-        """Returns the number of dead letters that were not replayed."""
+        """Returns the number of dead letters that were neither sent back nor discarded."""
         known = await self._partitions({topic.name + DLQ_SUFFIX for topic in TOPICS})
-        partitions = [partition for found in known.values() for partition in found]
-        return await self._behind(REPLAY_GROUP, partitions, await self._bounds(partitions))
+        bounds = await self._bounds(partition for found in known.values() for partition in found)
+        written = [partition for partition, (_, end) in bounds.items() if end > 0]
+        if not written:
+            return 0
+        committed = await self._admin.list_consumer_group_offsets(
+            self._connection.topic(REPLAY_GROUP), partitions=written
+        )
+        waiting = 0
+        for partition in written:
+            (begin, end), found = bounds[partition], committed[partition]
+            waiting += HandledLetters.read(found.offset, found.metadata).waiting(begin=begin, end=end)
+        return waiting
 
     async def clock(self, service: str) -> datetime:
         """Returns the time of the database's clock."""

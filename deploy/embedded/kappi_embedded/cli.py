@@ -6,44 +6,23 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
+
+from kappi_embedded.cli_dead_letters import dlq
+from kappi_embedded.command_groups import new_group
 
 _NARROWEST_HELP, _WIDEST_HELP = 20, 100
 
 
-class _Group(TyperGroup):
-    """Lists commands with the whole first paragraph of their help, which click would cut to the width."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if command]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def _typer(help_text: str | None = None) -> typer.Typer:
-    """Returns a typer application without rich's tables, which cut off option names on a narrow terminal."""
-    return typer.Typer(
-        cls=_Group,
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-
-
-app = _typer(
+app = new_group(
     "Share photos and videos in original quality by a short link. Run the system, use it, maintain it."
 )
-dlq = _typer("Records that could not be handled.")
 app.add_typer(dlq, name="dlq")
-admin = _typer("Accounts that may use the admin panel.")
+admin = new_group("Accounts that may use the admin panel.")
 app.add_typer(admin, name="admin")
-keys = _typer("Keys that sign access tokens.")
+keys = new_group("Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
 Url = Annotated[
@@ -205,26 +184,6 @@ def tick(
     raise typer.Exit(command.tick_unwatched(at, confirm=confirm, environ=os.environ))
 
 
-@dlq.command("list")
-def dlq_list(
-    include_replayed: Annotated[
-        bool, typer.Option("--all", help="Include letters already sent back.")
-    ] = False,
-) -> None:
-    """List dead letters. The exit status is 1 while there are any."""
-    from kappi_embedded.commands.dlq import list_letters
-
-    raise typer.Exit(list_letters(include_replayed=include_replayed, environ=os.environ))
-
-
-@dlq.command("replay")
-def dlq_replay() -> None:
-    """Send dead letters back to their topics, after the cause of their failure was fixed."""
-    from kappi_embedded.commands.dlq import replay_letters
-
-    raise typer.Exit(replay_letters(environ=os.environ))
-
-
 @app.command()
 def acls() -> None:
     """Print the commands of Kafka's own tool that give each service's user its rights."""
@@ -271,6 +230,88 @@ def replay(
     from kappi_embedded.commands.replay import replay as run
 
     raise typer.Exit(run(since=since, topics=topic or (), services=service or (), environ=os.environ))
+
+
+@app.command()
+def snapshot(
+    service: Annotated[
+        list[str] | None, typer.Option(help="identity, galleries or media; default: all three.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Go on after this id, which an interrupted snapshot printed.")
+    ] = None,
+    rate: Annotated[int, typer.Option(min=1, max=100_000, help="Events per second at most.")] = 2_000,
+) -> None:
+    """Send the current state of accounts, galleries and items, for consumers that missed the earlier events.
+
+    It can be repeated and run while everything is in use. docs/events.md says how consumers use it.
+    """
+    from kappi_embedded.commands.snapshot import snapshot as run
+
+    raise typer.Exit(run(services=service or (), after=after, rate=rate, environ=os.environ))
+
+
+@app.command()
+def reconcile(
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the differences.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before anything is deleted.")] = False,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds to wait for the end.")] = 86_400,
+) -> None:
+    """Compare the databases with the store and with each other. The exit status is 1 if differences are left.
+
+    The services do it; an interrupted command continues when it is called again. Objects younger than the
+    longest upload are never removed.
+    """
+    from kappi_embedded.commands import reconcile as command
+
+    confirm = command.agreed if yes else command.asked
+    raise typer.Exit(
+        command.reconcile(
+            repair=repair, as_json=as_json, timeout_s=timeout, confirm=confirm, environ=os.environ
+        )
+    )
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    objects: Annotated[
+        Literal["reference", "copy"],
+        typer.Option(help="Whether the backup names the folder of the objects, or has a copy of it."),
+    ] = "reference",
+) -> None:
+    """Save all databases of the stack that runs here, as of one instant, with its secrets."""
+    from kappi_embedded.commands import backup as command
+
+    save = command.backup_with_objects if objects == "copy" else command.backup
+    raise typer.Exit(save(folder, environ=os.environ))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
+    database: Annotated[
+        list[str] | None, typer.Option(help="Restore the database of this service alone.")
+    ] = None,
+) -> None:
+    """Put a backup back into the data folder of a stopped stack. The databases before it are kept."""
+    from kappi_embedded.commands.backup import restore as run
+
+    raise typer.Exit(run(folder, databases=database or (), environ=os.environ))
+
+
+@app.command()
+def restored(
+    services: Annotated[list[str], typer.Argument(metavar="SERVICE...")],
+) -> None:
+    """Prepare databases that another program restored, before their services start.
+
+    Needs KAPPI_<SERVICE>_DATABASE_URL.
+    """
+    from kappi_embedded.commands.restored import restored as run
+
+    raise typer.Exit(run(services, environ=os.environ))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from kappi_chassis.embedded.ports import LOOPBACK
 from kappi_contracts.accounts import JWKS_PATH
 from kappi_gateway.routes import Service as Upstream
 
+from kappi_embedded.checkout import commit
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 
@@ -69,6 +70,7 @@ class Environments:
             "KAPPI_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
             "KAPPI_PUBLIC_URL": self._plan.public_url,
             "PYTHONUNBUFFERED": "1",
+            "KAPPI_COMMIT": commit(),
         }
         if self._plan.needs_broker:
             platform |= {
@@ -93,10 +95,8 @@ class Environments:
         return {f"KAPPI_{name.upper()}_DATABASE_URL": url for name, url in addresses.databases.items()}
 
     def _of_deployment(self, service: ServiceSpec) -> dict[str, str]:
-        """Returns the secrets of internal calls and of events, for the services that use them."""
-        own = {}
-        if service.makes_calls:
-            own["KAPPI_INTERNAL_SECRET"] = self._data.secret("internal")
+        """Returns the secrets of internal calls, and of events for the services that use them."""
+        own = {"KAPPI_INTERNAL_SECRET": self._data.secret("internal")}
         if service.name != "store":
             own["KAPPI_EVENT_SECRET"] = self.event_secret()
         return own
@@ -132,9 +132,10 @@ class Environments:
                 return {
                     "KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json",
                     "KAPPI_MEDIA_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH,
+                    "KAPPI_MEDIA_GALLERIES_URL": addresses.url("galleries"),
                 }
-            case "janitor" if self._plan.needs_broker:
-                return {"KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_JANITOR_FETCH_WAIT_MS)}
+            case "janitor":
+                return self._of_janitor(addresses)
             case "gateway":
                 return self._of_gateway(addresses)
             case _:
@@ -155,6 +156,15 @@ class Environments:
         }
         if "KAPPI_GALLERIES_GRANT_KEY" not in self._environ:
             own["KAPPI_GALLERIES_GRANT_KEY_FILE"] = str(self._data.grant_key())
+        return own
+
+    def _of_janitor(self, addresses: Addresses) -> dict[str, str]:
+        own = {
+            "KAPPI_JANITOR_GALLERIES_URL": addresses.url("galleries"),
+            "KAPPI_JANITOR_MEDIA_URL": addresses.url("media"),
+        }
+        if self._plan.needs_broker:
+            own["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] = str(_JANITOR_FETCH_WAIT_MS)
         return own
 
     def _of_gateway(self, addresses: Addresses) -> dict[str, str]:

@@ -31,7 +31,6 @@ class ServiceSpec:
     package: str
     has_database: bool = False
     stores_objects: bool = False
-    makes_calls: bool = True
 
     @property
     def prefix(self) -> str:
@@ -49,7 +48,6 @@ def _spec(service: Service) -> ServiceSpec:
         package=service.package,
         has_database=service.has_database,
         stores_objects=service.stores_objects,
-        makes_calls=service.makes_calls,
     )
 
 

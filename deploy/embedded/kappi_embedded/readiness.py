@@ -19,7 +19,9 @@ async def ask(ops_port: int, path: str) -> tuple[int, bytes]:
             try:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
-                answer = await reader.read(_LONGEST_BODY_BYTES)
+                answer = b""
+                while len(answer) < _LONGEST_BODY_BYTES and (part := await reader.read(_LONGEST_BODY_BYTES)):
+                    answer += part
             finally:
                 writer.close()
                 with suppress(OSError):

@@ -102,6 +102,11 @@ def find_database(environ: Mapping[str, str], service: str) -> str:
     note = running_note(environ)
     name = BY_NAME[service].database_url_name
     url = note.databases.get(service) if note is not None else environ.get(name)
+    if url is None and environ.get("KAPPI_KAFKA_BOOTSTRAP"):
+        raise NotRunning(
+            f"this environment belongs to a stack elsewhere and has no {name}: call the command in a "
+            "container that has it, with docker compose in `operator`"
+        )
     if url is None:
         raise NotRunning(
             f"Kappi is not running here ({data_dir_from(environ)}): start it with `make up` or `kappi up`, "

@@ -7,7 +7,9 @@ from contextlib import suppress
 
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import only_internal
-from kappi_chassis.observability.logs import configure_logging, get_logger
+from kappi_chassis.observability import metrics
+from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings, ServiceSettings
 from kappi_chassis.storage.contract import StorageUnavailable
@@ -62,7 +64,9 @@ def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageS
     if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
         raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
     store = build_local_store(storage)
-    service = Service("store", settings)
+    service = Service("store", settings, commit=platform.commit)
+    service.exports(metrics.LOCAL_STORE)
+    service.exports(metrics.FOLDER)
     service.health.add("folder", store.ready)
     service.runs("space", SpaceWatch(store).run)
     app = local_store_app(
@@ -76,7 +80,7 @@ def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageS
 
 def main() -> None:
     platform = PlatformSettings()
-    configure_logging(service="store", level=platform.log_level, renderer=platform.log_format)
+    configure_observability("store", platform)
     settings = StoreSettings()  # type: ignore[call-arg]  # read from the environment
     build(platform, settings, StorageSettings()).main()
 

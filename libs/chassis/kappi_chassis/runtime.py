@@ -7,9 +7,11 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
 import uvloop
@@ -17,10 +19,12 @@ import uvloop
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.server import HttpServer
+from kappi_chassis.observability import metrics
+from kappi_chassis.observability.declared import Exposition, MetricGroup
 from kappi_chassis.observability.health import Health, ops_app
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.rlimits import raise_file_limit
-from kappi_chassis.settings import ServiceSettings
+from kappi_chassis.settings import DatabaseSettings, Role, ServiceSettings
 
 STOP_TIMEOUT = timedelta(seconds=15)
 """Time for tasks and resources to end after the last request."""
@@ -29,6 +33,7 @@ YOUNG_OBJECTS = 10_000
 
 Python's default of 700 is less than an answer about a hundred files needs.
 """
+LOOP_CHECK_S = 0.5
 SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same stop
 
 _log = get_logger(__name__)
@@ -70,9 +75,13 @@ class Service:
     the supervisor restarts it, and unacknowledged work is repeated.
     """
 
-    def __init__(self, name: str, settings: ServiceSettings) -> None:
+    def __init__(self, name: str, settings: ServiceSettings, *, commit: str = "") -> None:
+        """commit: of the source that runs, for metrics."""
         self.name = name
         self.health = Health()
+        self.exposition = Exposition()
+        self.exposition.add(metrics.PROCESS)
+        _introduce(settings, commit=commit)
         self._settings = settings
         self._resources: list[Resource] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
@@ -96,6 +105,14 @@ class Service:
         """Adds a task for the whole life of the process."""
         self._tasks.append((name, task))
 
+    def exports(self, group: MetricGroup, *, roles: Collection[Role] = (), **known: Iterable[str]) -> None:
+        """Adds metrics to `/metrics`. roles: only if this process has one of them.
+
+        known: values of labels, as in `MetricGroup.initialise`.
+        """
+        if not roles or self._settings.roles.intersection(roles):
+            self.exposition.add(group, **known)
+
     def drains(self, action: Callable[[], None]) -> None:
         """Adds what ends long answers. It is called when the public port stops accepting requests."""
         self._drain_actions.append(action)
@@ -106,6 +123,7 @@ class Service:
         connections: None for the settings' total, without a limit per address.
         """
         self._app = app
+        self.exports(metrics.HTTP, roles=["api"])
         self._connections = connections or ConnectionLimits(in_all=self._settings.max_connections)
 
     def main(self) -> None:
@@ -140,7 +158,9 @@ class Service:
 
     async def run_until(self, stopping: Callable[[], Awaitable[Any]]) -> None:
         """stopping: returns when the service should drain, even while it is still starting."""
-        ops = self._server(ops_app(self.health), host=self._settings.ops_host, port=self._settings.ops_port)
+        ops = self._server(
+            ops_app(self.health, self.exposition), host=self._settings.ops_host, port=self._settings.ops_port
+        )
         told = asyncio.ensure_future(stopping())
         try:
             async with AsyncExitStack() as stack:
@@ -151,7 +171,8 @@ class Service:
                     stack.push_async_callback(resource.close)
                 async with asyncio.TaskGroup() as group:
                     background = [
-                        group.create_task(_for_ever(name, task), name=name) for name, task in self._tasks
+                        group.create_task(_for_ever(name, task), name=name)
+                        for name, task in [*self._tasks, ("loop delay", _measure_loop)]
                     ]
                     group.create_task(ops.serve(), name="ops")
                     await self._serve_until(told, group)
@@ -213,6 +234,22 @@ async def _for_ever(name: str, task: Callable[[], Coroutine[Any, Any, None]]) ->
         failure.add_note(f"in the task {name!r}")
         raise
     raise TaskEnded(f"the task {name!r} ended by itself")
+
+
+def _introduce(settings: ServiceSettings, *, commit: str) -> None:
+    """Sets the metrics that tell what this process is."""
+    metrics.BUILD_INFO.labels(version("kappi-chassis"), commit).set(1)
+    # Without a database there is nothing to do in other roles.
+    for role in settings.roles if isinstance(settings, DatabaseSettings) else ("api",):
+        metrics.PROCESS_ROLE.labels(role).set(1)
+
+
+async def _measure_loop() -> None:
+    """Measures how late the event loop is, until cancelled: work that blocks it delays every request."""
+    while True:
+        due = time.perf_counter() + LOOP_CHECK_S
+        await asyncio.sleep(LOOP_CHECK_S)
+        metrics.LOOP_DELAY_SECONDS.observe(max(0.0, time.perf_counter() - due))
 
 
 async def _start_unless(told: asyncio.Future[Any], resource: Resource) -> bool:

@@ -48,6 +48,25 @@ class PlatformSettings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+    access_log: bool = Field(
+        default=False,
+        description="Log a line for every answer. Answers with an error are logged in any case: at most 60 a "
+        "minute of one client and 1,200 in all, and the number of the others",
+    )
+    otlp_endpoint: Annotated[str | None, BeforeValidator(lambda text: text or None)] = Field(
+        default=None,
+        pattern="^https?://",
+        description="Base URL of an OpenTelemetry collector (OTLP, protobuf over HTTP) that gets traces, for "
+        "example `http://collector:4318`. Headers and certificates: the variables `OTEL_EXPORTER_OTLP_…` of "
+        "OpenTelemetry. Without it, nothing is measured",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that is exported. The gateway decides for a request, the services "
+        "follow",
+    )
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -64,9 +83,22 @@ class PlatformSettings(BaseSettings):
         description="Time after which the partitions of a consumer that died go to another one",
     )
     topic_prefix: str = ""
+    commit: str = Field(
+        default="", description="Commit of the source that runs, for `kappi_build_info`. The image sets it"
+    )
     gap_signal_dir: Path | None = Field(
         default=None,
         description="Folder for notes of consumers whose records the broker removed before they read them",
+    )
+    dead_letter_limit: int = Field(
+        default=100,
+        ge=0,
+        description="Dead letters of a consumer group within `KAPPI_DEAD_LETTER_WINDOW`, in one process. At "
+        "the next one, the group's consumer stops in this process until a restart, and no record is lost. It "
+        "protects from a faulty release, which would send every event to the dead letters. 0: no limit",
+    )
+    dead_letter_window: timedelta = Field(
+        default=timedelta(minutes=10), gt=timedelta(0), description="See `KAPPI_DEAD_LETTER_LIMIT`"
     )
     internal_secret: Secrets = Field(
         default=(),
@@ -125,6 +157,22 @@ class DatabaseSettings(ServiceSettings):
         description="Secret that encrypts stored answers: a long random text, the same in every replica"
     )
     idempotency_retention: timedelta = timedelta(days=1)
+
+
+class ReconcileSettings(DatabaseSettings):
+    """Settings of a service that compares its rows with what others have."""
+
+    reconcile_every: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="Time between two comparisons of everything, which begin with a tick",
+    )
+    reconcile_budget: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        description="Time after each tick in which a comparison works; it continues after the next tick. "
+        "Protects the database and the store; PT0S: it runs on an operator's request alone",
+    )
 
 
 class PasswordSettings(DatabaseSettings):

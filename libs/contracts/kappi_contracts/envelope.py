@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
-from kappi_contracts.events.base import Event
-from kappi_contracts.topics import BY_CE_TYPE
+from kappi_contracts.events.base import TYPE_PREFIX, Event
+from kappi_contracts.topics import BY_CE_TYPE, BY_NAME
 
 E = TypeVar("E", bound=Event, covariant=True)
 
@@ -22,8 +23,27 @@ _decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
 _REQUIRED = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_sequence")
 
 
+_TYPE = re.compile(rf"{re.escape(TYPE_PREFIX)}\.(?P<topic>\w{{1,100}})\.v[1-9]\d{{0,5}}", re.ASCII)
+_SEQUENCE_DIGITS = 20
+"""Digits of `ce_sequence`, which is zero-padded, so that it has its order as text, too (CloudEvents extension
+`sequence`). The largest sequence has 19.
+"""
+
+
 class MalformedEvent(Exception):
     """A record that is not a known event, or whose data does not fit its model. It is never retried."""
+
+
+class UnknownVersion(MalformedEvent):
+    """A version of a known event that this program does not know. topic: of the event.
+
+    While a new version is introduced, the producer also publishes the old one, so that a consumer may skip
+    this one (ADR-0061).
+    """
+
+    def __init__(self, event_type: str, *, topic: str) -> None:
+        super().__init__(f"unknown version of {topic}: {event_type!r}")
+        self.topic = topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +110,33 @@ def encode_headers(
         ("ce_source", source.encode()),
         ("ce_subject", key.encode()),
         ("ce_time", _rfc3339(time).encode()),
-        ("ce_sequence", str(sequence).encode()),
+        ("ce_sequence", f"{sequence:0{_SEQUENCE_DIGITS}}".encode()),
     )
     return (*headers, ("traceparent", traceparent.encode())) if traceparent else headers
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope[Event]:
-    """Decodes a record. Raises MalformedEvent if it is not a known event or does not fit its model."""
+    """Decodes a record. Raises MalformedEvent if it is not a known event or does not fit its model; of these,
+    UnknownVersion if another version of the event is known.
+    """
     found = {name: content for name, content in headers if content is not None}  # Kafka allows null headers
     missing = [name for name in _REQUIRED if name not in found]
     if missing:
         raise MalformedEvent(f"headers missing: {', '.join(missing)}")
-    try:
-        event_type = found["ce_type"].decode()
-        model = BY_CE_TYPE[event_type]
-    except (KeyError, UnicodeDecodeError) as error:
-        raise MalformedEvent(f"unknown event type {found['ce_type']!r}") from error
+    model = _model(found["ce_type"])
     if value is None:
         raise MalformedEvent("an event has data; this record has none")
     return _build(model, value, found)
+
+
+def _model(name: bytes) -> type[Event]:
+    event_type = name.decode(errors="replace")
+    if (model := BY_CE_TYPE.get(event_type)) is not None:
+        return model
+    parts = _TYPE.fullmatch(event_type)
+    if parts is not None and parts["topic"] in BY_NAME:
+        raise UnknownVersion(event_type, topic=parts["topic"])
+    raise MalformedEvent(f"unknown event type {name!r}")
 
 
 def _build(model: type[Event], value: bytes, headers: Mapping[str, bytes]) -> Envelope[Event]:

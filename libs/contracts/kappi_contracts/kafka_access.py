@@ -1,4 +1,4 @@
-"""Access rules for Kafka from the topic registry: a user per service and one for operators (ADR-0032)."""
+"""Access rules for Kafka from the topic registry: users of services, operators, other teams (ADR-0032)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS, consumed_by, owned_by
 
 OPERATOR = "operator"
 """Creates topics and manages dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
-USERS = (*NAMES, OPERATOR)
+DEAD_LETTER_WATCH = "janitor"
+"""The service that measures the dead letters of all topics."""
+READER = "reader"
+"""Reads events for other teams, in groups of its own. It writes nothing and reads no dead letters."""
+READER_GROUPS = "reader."
+"""Start of the names of these groups, after the deployment's prefix."""
+USERS = (*NAMES, OPERATOR, READER)
 REPLAY_GROUP = "kappi-dlq-replay"
 
 Operation = Literal["Read", "Write", "Describe", "Create"]
@@ -40,6 +46,9 @@ def rules_of(user: str, *, prefix: str = "", foreign: Sequence[str] = ()) -> Ite
 
     prefix: of the deployment's topics and groups. foreign: topics that an object store writes to, for media.
     """
+    if user == READER:
+        yield from _of_reader(prefix)
+        return
     # The lag of each group: `kappi replay` adapts its rate to it, in the pod of any service.
     yield Rule("topic", prefix, ("Describe",), prefixed=True) if prefix else Rule("topic", "*", ("Describe",))
     yield Rule("group", prefix, ("Describe",), prefixed=True) if prefix else Rule("group", "*", ("Describe",))
@@ -67,9 +76,20 @@ def _of_service(service: str, prefix: str) -> Iterator[Rule]:
         return  # it reads without a group and writes no dead letters
     for topic in consumed:
         yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Write",))
+    if service == DEAD_LETTER_WATCH:
+        for topic in TOPICS:
+            if topic.consumers:
+                yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Read",))
     if consumed:
         # `media`, `media-worker`: each group begins with its service's name.
         yield Rule("group", prefix + service, ("Read",), prefixed=True)
+
+
+def _of_reader(prefix: str) -> Iterator[Rule]:
+    for topic in TOPICS:
+        # One by one: a prefix would include the dead letters.
+        yield Rule("topic", prefix + topic.name, ("Read",))
+    yield Rule("group", prefix + READER_GROUPS, ("Read",), prefixed=True)
 
 
 def _of_operator(prefix: str) -> Iterator[Rule]:

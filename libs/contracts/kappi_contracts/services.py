@@ -8,15 +8,11 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service. stores_objects: it reads the settings of the object store.
-
-    makes_calls: it calls other services or is called by them, so that it needs the deployment's secret.
-    """
+    """One service. stores_objects: it reads the settings of the object store."""
 
     name: str
     has_database: bool = True
     stores_objects: bool = False
-    makes_calls: bool = True
 
     @property
     def package(self) -> str:
@@ -28,8 +24,9 @@ SERVICES: Final = (
     Service(name="identity"),
     Service(name="galleries"),
     Service(name="media", stores_objects=True),
-    Service(name="janitor", stores_objects=True, makes_calls=False),
+    Service(name="janitor", stores_objects=True),
 )
 NAMES: Final = tuple(service.name for service in SERVICES)
-CALLING: Final = tuple(service.name for service in SERVICES if service.makes_calls)
+SERVING: Final = tuple(name for name in NAMES if name != "janitor")
+"""The services with an HTTP interface of their own."""
 DATABASES: Final = tuple(service.name for service in SERVICES if service.has_database)

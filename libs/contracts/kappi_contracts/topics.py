@@ -45,16 +45,24 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="identity", consumers=("media",), versions=(events.TierChanged,)),
     Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryUpdated,)),
-    Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryDeleted,)),
+    Topic(
+        owner="galleries",
+        consumers=("identity", "media", "janitor", "gateway"),
+        versions=(events.GalleryDeleted,),
+    ),
     Topic(owner="galleries", consumers=("media", "gateway"), versions=(events.ContributorRemoved,)),
     Topic(owner="galleries", consumers=(), versions=(events.PostCreated,)),
     Topic(owner="galleries", consumers=("galleries", "media", "janitor"), versions=(events.PostDeleted,)),
-    Topic(owner="galleries", consumers=(), versions=(events.CommentAdded,)),
+    Topic(owner="galleries", consumers=("identity",), versions=(events.CommentAdded,)),
     Topic(owner="galleries", consumers=(), versions=(events.CommentDeleted,)),
     Topic(owner="media", consumers=("media",), versions=(events.UploadCompleted,)),
-    Topic(owner="media", consumers=("galleries", "gateway"), versions=(events.MediaReady,)),
+    Topic(owner="media", consumers=("identity", "galleries", "gateway"), versions=(events.MediaReady,)),
     Topic(owner="media", consumers=("janitor", "gateway"), versions=(events.MediaRejected,)),
-    Topic(owner="media", consumers=("galleries", "janitor", "gateway"), versions=(events.MediaDeleted,)),
+    Topic(
+        owner="media",
+        consumers=("identity", "galleries", "janitor", "gateway"),
+        versions=(events.MediaDeleted,),
+    ),
     Topic(owner="media", consumers=("galleries", "gateway"), versions=(events.MediaMoved,)),
     Topic(owner="media", consumers=("gateway",), versions=(events.ItemsReordered,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.ObjectsUnused,)),
@@ -70,6 +78,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="janitor", consumers=("media",), versions=(events.LinkExpired,)),
     Topic(owner="janitor", consumers=(), versions=(events.ObjectsPurged,), retention=timedelta(days=30)),
     Topic(owner="janitor", consumers=(), versions=(events.PostPurged,), retention=timedelta(days=30)),
+    Topic(owner="identity", consumers=(), versions=(events.AccountSnapshotTaken,)),
+    Topic(owner="galleries", consumers=(), versions=(events.GallerySnapshotTaken,)),
+    Topic(owner="media", consumers=(), versions=(events.MediaSnapshotTaken,)),
 )
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

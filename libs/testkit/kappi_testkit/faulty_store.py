@@ -110,8 +110,10 @@ class FaultyStore:
         self._answer()
         await self._inner.set_tags(key, tags)
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
-        return await self._inner.list_page(prefix, token=token, limit=limit)
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
+        return await self._inner.list_page(prefix, token=token, after=after, limit=limit)
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
         return await self._inner.delete_batch(keys)

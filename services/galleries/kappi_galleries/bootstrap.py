@@ -16,6 +16,8 @@ from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.idempotency import IdempotentCalls
 from kappi_chassis.passwords import Passwords
+from kappi_chassis.reconcile import Check, ReconcilePolicy, Reconciler
+from kappi_chassis.reconcile.peer import Peer
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_galleries.api.access import Callers
@@ -24,6 +26,7 @@ from kappi_galleries.api.galleries import GalleryApi
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.api.posts import PostApi
+from kappi_galleries.api.reconcile import ReconcileApi
 from kappi_galleries.api.statistics import StatisticsApi
 from kappi_galleries.consumers import TickStep, handlers
 from kappi_galleries.domain.credentials import CodeScheme
@@ -35,6 +38,7 @@ from kappi_galleries.repository.comments import CommentQueries
 from kappi_galleries.repository.contributors import ContributorQueries
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.repository.posts import PostQueries
+from kappi_galleries.repository.reconcile import ReconcileQueries
 from kappi_galleries.repository.statistics import StatisticsQueries
 from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.change_gallery import ChangeGallery
@@ -56,6 +60,8 @@ from kappi_galleries.use_cases.issue_grants import (
 )
 from kappi_galleries.use_cases.post_drafts import PostDrafts, SweepDrafts
 from kappi_galleries.use_cases.posts import DeletePost, ListPosts
+from kappi_galleries.use_cases.reconcile_galleries import ReconcileGalleries, ReconcilePosts
+from kappi_galleries.use_cases.reconcile_items import ReconcileCounters, ReconcileItems
 from kappi_galleries.use_cases.rotate_secrets import RotateAccessKey, RotateCode
 from kappi_galleries.use_cases.statistics import ShowGalleryStatistics, SweepStatistics
 
@@ -78,15 +84,37 @@ def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     app.include_router(_posts(deps, settings).router())
     app.include_router(_statistics(deps, settings).router())
     _internal(deps, settings).mount(app)
+    ReconcileApi(ReconcileQueries(deps.database)).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def build_handlers(deps: Dependencies, settings: GalleriesSettings) -> Mapping[str, Handler]:
-    """Returns the event handlers by topic."""
+def build_checks(deps: Dependencies, *, media: Peer) -> Mapping[str, Check]:
+    """Returns the comparisons with media by name, in the order in which they run."""
+    queries = ReconcileQueries(deps.database)
+    return {
+        "galleries": ReconcileGalleries(queries, media=media, outbox=deps.outbox, clock=deps.clock),
+        "galleries-items": ReconcileItems(queries, media=media, outbox=deps.outbox, clock=deps.clock),
+        "galleries-counters": ReconcileCounters(queries),
+        "galleries-posts": ReconcilePosts(queries, media=media, outbox=deps.outbox, clock=deps.clock),
+    }
+
+
+def build_reconciler(deps: Dependencies, settings: GalleriesSettings, *, media: Peer) -> Reconciler:
+    """Returns the runner of the comparisons."""
+    policy = ReconcilePolicy(every=settings.reconcile_every, budget=settings.reconcile_budget)
+    checks = build_checks(deps, media=media)
+    return Reconciler(deps.database, checks, policy=policy, clock=deps.clock, new_id=deps.new_id)
+
+
+def build_handlers(
+    deps: Dependencies, settings: GalleriesSettings, *, then_on_tick: Sequence[TickStep] = ()
+) -> Mapping[str, Handler]:
+    """Returns the event handlers by topic. then_on_tick: further steps of a tick."""
     on_tick: Sequence[TickStep] = (
         SweepDrafts(deps.outbox, lifetime=settings.post_draft_lifetime, clock=deps.clock),
         CheckCommentCounts(CommentQueries(deps.database), outbox=deps.outbox),
         SweepStatistics(deps.outbox, retention=settings.statistics_retention),
+        *then_on_tick,
     )
     return handlers(deps.outbox, clock=deps.clock, on_tick=on_tick)
 

@@ -20,6 +20,8 @@ from kappi_galleries.use_cases.item_counters import count_deleted, count_moved, 
 from kappi_galleries.use_cases.statistics import count_accesses
 
 GROUP = "galleries"
+SKIPS_VERSIONS_OF = ("MediaAccessed",)
+"""Its numbers are added up: a second version, sent back from the dead letters, would count them twice."""
 
 TickStep = Callable[[datetime], Awaitable[object]]
 """Takes the instant of a tick. It needs no inbox: a repeated tick finds only the remaining work."""

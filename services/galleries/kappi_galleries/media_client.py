@@ -10,10 +10,12 @@ from uuid import UUID
 
 import aiohttp
 import msgspec
+from kappi_chassis.http.client_spans import client_spans
 from kappi_chassis.http.edge import REQUEST_ID, TRACEPARENT
 from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import Problem, Unavailable
+from yarl import URL
 
 from kappi_galleries.domain.posts import PostId
 from kappi_galleries.errors import (
@@ -153,8 +155,12 @@ class MediaService:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
+        address = URL(self._url)
         self._session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, headers=self._headers
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers=self._headers,
+            trace_configs=client_spans(aiohttp.TraceConfig(), {f"{address.host}:{address.port}": "media"}),
         )
 
     async def close(self) -> None:

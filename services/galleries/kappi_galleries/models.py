@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from typing import Final
+
+from kappi_chassis.db import (
+    idempotency_table,
+    inbox_table,
+    naming_convention,
+    outbox_table,
+    reconciliations_table,
+)
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -290,3 +298,7 @@ buried_statistics = Table(
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
+reconciliations = reconciliations_table(metadata)
+
+VERSIONS: Final = (galleries.c.version, contributors.c.version, posts.c.version)
+"""The columns from which the sequences of published events are taken."""

@@ -6,14 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from kappi_chassis.settings import PasswordSettings
+from kappi_chassis.settings import PasswordSettings, ReconcileSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from kappi_galleries.domain.credentials import ALPHABET
 
 
-class GalleriesSettings(PasswordSettings):
+class GalleriesSettings(PasswordSettings, ReconcileSettings):
     """The settings of the galleries service."""
 
     model_config = SettingsConfigDict(

@@ -16,6 +16,7 @@ from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.connections import places_for
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
+from kappi_chassis.observability.metrics import HTTP_FAILED
 from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway import errors
@@ -32,6 +33,7 @@ from kappi_gateway.http.client_address import ClientAddresses
 from kappi_gateway.http.request import Endpoint
 from kappi_gateway.http.router import Router
 from kappi_gateway.http.slow_clients import with_slow_client_limits
+from kappi_gateway.limits.address_key import limit_key
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.guesses import GuessLimit
 from kappi_gateway.limits.rate import RateLimit
@@ -141,6 +143,13 @@ class _Wiring:
     base_urls: BaseUrls
     places: ConcurrencyLimit
 
+    def edge(self, app: App, max_in_flight: int) -> Edge:
+        return Edge(
+            app,
+            max_in_flight=max_in_flight,
+            client_of=lambda scope: limit_key(self.addresses.of_request(scope)),
+        )
+
     def api(self) -> App:
         """Builds the app of all routes of the API.
 
@@ -159,12 +168,12 @@ class _Wiring:
         usual = Gateway(router, addresses=self.addresses, places=self.places, missing=missing)
         streaming = Gateway(router, addresses=self.addresses, places=live_places, missing=missing)
         waiting = Gateway(router, addresses=self.addresses, places=rendition_places, missing=missing)
-        api: App = Edge(usual, max_in_flight=settings.max_in_flight)
-        rendition = Edge(waiting, max_in_flight=settings.max_rendition_requests)
+        api: App = self.edge(usual, settings.max_in_flight)
+        rendition = self.edge(waiting, settings.max_rendition_requests)
         api = behind(leads_to_rendition, rendition, otherwise=api)
         most_streams = min(settings.live_streams, places_for(settings.max_connections) * 3 // 4)
-        api = behind(leads_to_live, Edge(streaming, max_in_flight=most_streams), otherwise=api)
-        return behind(leads_to_archive, Edge(usual, max_in_flight=settings.max_archives), otherwise=api)
+        api = behind(leads_to_live, self.edge(streaming, most_streams), otherwise=api)
+        return behind(leads_to_archive, self.edge(usual, settings.max_archives), otherwise=api)
 
     def with_panel(self, app: App) -> App:
         """Adds the admin panel, where there is an identity service."""
@@ -179,7 +188,7 @@ class _Wiring:
             places=self.places,
             base_urls=self.base_urls,
         )
-        return behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
+        return behind(leads_to_panel, self.edge(panel, settings.max_in_flight), otherwise=app)
 
     def with_store(self, app: App) -> App:
         """Adds the embedded object store, where there is one. Its transfers have limits of their own."""
@@ -192,9 +201,9 @@ class _Wiring:
             bytes_per_s=settings.transfer_bytes_per_s,
             silence_s=settings.client_silence.total_seconds(),
         )
-        store = Edge(
+        store = self.edge(
             store_passthrough(self.upstreams, addresses=self.addresses, transfers=transfers),
-            max_in_flight=settings.max_transfers,
+            settings.max_transfers,
         )
         return behind(leads_to_store, in_s3_form(store), otherwise=app)
 
@@ -218,6 +227,7 @@ class _Wiring:
                     counts=counts,
                 )
                 router.add(route.method, route.template, proxy)
+                HTTP_FAILED.labels(route.method, route.template)  # so that the first failure counts
         openapi = OpenApi(
             upstreams,
             refresh=settings.openapi_refresh,
@@ -294,6 +304,7 @@ class _Wiring:
             Limit.POST: self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
             Limit.COMMENT: self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
             Limit.SIGNING: self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
+            Limit.WEBHOOK: self._buckets(settings.webhook_burst, settings.webhooks_per_hour / 3600),
             Limit.GUESS: guessing,
         }
         return {limit: RateLimit(buckets[limit], RULES[limit]) for limit in buckets}

@@ -15,8 +15,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.consumer_ages import is_answered
 from kappi_chassis.observability.logs import get_logger
-from kappi_contracts.envelope import Envelope, MalformedEvent, decode
+from kappi_chassis.observability.tracing import work_caused_by
+from kappi_contracts.envelope import Envelope, MalformedEvent, UnknownVersion, decode
 from kappi_contracts.events import AccountDeleted, ContributorRemoved, Event, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
@@ -26,6 +28,7 @@ from kappi_gateway.live.streams import FeedGap, LiveStreams
 
 POLL_MS = 1_000
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
+SILENT_AFTER_S = 10.0
 
 _log = get_logger(__name__)
 
@@ -71,7 +74,6 @@ class GalleryChanges:
                 await self._locate(kafka)
                 self._connected = True
                 self._cache.drop_all()
-                metrics.FEED_CONNECTED.set(1)
                 while kafka.assignment() == assigned:  # a topic may get more partitions
                     await self._read(kafka)
         finally:
@@ -94,11 +96,12 @@ class GalleryChanges:
 
     async def _read(self, kafka: AIOKafkaConsumer) -> None:
         batch = await kafka.getmany(timeout_ms=POLL_MS)
+        metrics.FEED_CONNECTED.set(is_answered(kafka, within_s=SILENT_AFTER_S))
         for partition, messages in batch.items():
             for message in messages:
                 envelope = self._opened(message)
                 if envelope is not None:
-                    self._drop_grants(envelope.data)
+                    self._handle(envelope)
                 try:
                     self._live.apply(partition, message.offset, envelope)
                 except FeedGap:
@@ -117,9 +120,19 @@ class GalleryChanges:
             return None
         try:
             return decode(message.value, headers)
+        except UnknownVersion as error:
+            # Its producer also publishes the version that is known here (ADR-0061).
+            metrics.FEED_SKIPPED.labels(error.topic).inc()
+            return None
         except MalformedEvent as error:
             _log.warning("changes.malformed", error=str(error))
             return None
+
+    def _handle(self, envelope: Envelope[Event]) -> None:
+        topic = type(envelope.data).topic_name()
+        with work_caused_by(envelope.traceparent, f"process {topic}", kind="consumer"):
+            self._drop_grants(envelope.data)
+            _log.debug("changes.handled", topic=topic, event_id=str(envelope.id))
 
     def _drop_grants(self, event: Event) -> None:
         if isinstance(event, GalleryUpdated | GalleryDeleted | ContributorRemoved):

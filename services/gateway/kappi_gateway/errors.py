@@ -76,6 +76,10 @@ class TooManyComments(TooManyRequests):
     code, title = "too_many_comments", "Too many comments from one account"
 
 
+class TooManyWebhooks(TooManyRequests):
+    code, title = "too_many_webhooks", "Too many changes of webhooks by one account"
+
+
 class TooManyArchives(TooManyRequests):
     code, title = "too_many_archives", "Too many archives at once from one address"
 

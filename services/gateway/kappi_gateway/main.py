@@ -8,15 +8,18 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.internal import internal_headers
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.configure import configure_observability
 from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
+from kappi_contracts.topics import consumed_by
 
+from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.bootstrap import build_app, build_live_streams, build_upstreams
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.http.client_address import ClientAddresses
+from kappi_gateway.routes import Service
 from kappi_gateway.settings import GatewaySettings
 
 
@@ -24,7 +27,14 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     """Builds the gateway's process without starting it. Raises SecretMissing."""
     require_authentic_events(platform)
     raise_file_limit()  # the number of live streams depends on it
-    process = Process("gateway", settings)
+    process = Process("gateway", settings, commit=platform.commit)
+    process.exports(
+        metrics.GATEWAY,
+        service=[service.value for service in Service],
+        topic=[topic.name for topic in consumed_by("gateway")],
+    )
+    if settings.store_url is not None:
+        process.exports(metrics.STORE)
     upstreams = build_upstreams(settings, introduction=internal_headers(platform))
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)
     process.owns(upstreams)
@@ -50,7 +60,7 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
 def main() -> None:
     """Runs until the process is asked to stop."""
     platform, settings = PlatformSettings(), GatewaySettings()
-    configure_logging(service="gateway", level=platform.log_level, renderer=platform.log_format)
+    configure_observability("gateway", platform, called_by="clients")
     build(platform, settings).main()
 
 

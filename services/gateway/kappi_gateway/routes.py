@@ -60,6 +60,7 @@ class Limit(Enum):
     POST = auto()
     COMMENT = auto()
     SIGNING = auto()
+    WEBHOOK = auto()
 
 
 class Carries(Enum):
@@ -128,6 +129,19 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/v1/me/password", _I, accepts_body=True),
     Route("GET", "/v1/me/sessions", _I),
     Route("DELETE", "/v1/me/sessions/{id}", _I),
+    Route("POST", "/v1/webhooks", _I, accepts_body=True, limit=Limit.WEBHOOK),
+    Route("GET", "/v1/webhooks", _I),
+    Route("GET", "/v1/webhooks/{id}", _I),
+    Route("PATCH", "/v1/webhooks/{id}", _I, accepts_body=True, limit=Limit.WEBHOOK),
+    Route("DELETE", "/v1/webhooks/{id}", _I),
+    Route("GET", "/v1/webhooks/{id}/deliveries", _I),
+    Route(
+        "POST",
+        "/v1/webhooks/{id}/deliveries/{delivery_id}/resend",
+        _I,
+        accepts_body=True,
+        limit=Limit.WEBHOOK,
+    ),
     Route("POST", "/v1/password-resets", _I, accepts_body=True),
     Route("PUT", "/v1/password-resets/{token}", _I, accepts_body=True),
     Route("GET", "/.well-known/jwks.json", _I),

@@ -275,6 +275,13 @@ class GatewaySettings(ServiceSettings):
     posts_per_hour: float = Field(default=120.0, gt=0, description="Posts per hour after that")
     comment_burst: int = Field(default=30, gt=0, description="Comments of one account at once")
     comments_per_minute: float = Field(default=30.0, gt=0, description="Comments per minute after that")
+    webhook_burst: int = Field(
+        default=60,
+        gt=0,
+        description="Webhooks made or changed and deliveries sent again by one account at once; each may "
+        "look up the name of a host or call it",
+    )
+    webhooks_per_hour: float = Field(default=120.0, gt=0, description="Of all these per hour after that")
     signing_burst: int = Field(
         default=10_000,
         gt=0,

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from aiohttp import ClientResponse
 from kappi_chassis.clock import Monotonic
+from kappi_chassis.http.client_spans import client_spans
 from kappi_chassis.http.internal import CHALLENGE
 from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
@@ -86,6 +87,8 @@ class Upstreams:
         return service in self._addresses
 
     async def start(self) -> None:
+        addresses = {service.value: URL(url) for service, url in self._addresses.items()}
+        names = {f"{url.host}:{url.port}": name for name, url in addresses.items()}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -94,6 +97,7 @@ class Upstreams:
             skip_auto_headers=_AUTOMATIC,
             timeout=self._timeout,
             trust_env=False,
+            trace_configs=client_spans(aiohttp.TraceConfig(), names),
         )
 
     async def close(self) -> None:

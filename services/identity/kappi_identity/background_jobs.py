@@ -14,6 +14,8 @@ TIERS_EVERY_S = 15.0
 KEYS_EVERY_S = 15.0
 EXPIRED_ROWS_EVERY_S = 600.0
 THROTTLE_MEMORY = timedelta(days=1)
+DELIVERIES_EVERY = timedelta(seconds=1)
+DELIVERIES_WATCHED_EVERY_S = 15.0
 
 _log = get_logger(__name__)
 

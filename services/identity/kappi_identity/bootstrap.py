@@ -31,6 +31,7 @@ from kappi_identity.background_jobs import (
     TIERS_EVERY_S,
     repeat,
 )
+from kappi_identity.bootstrap_webhooks import build_webhook_api, build_webhook_jobs, http_receivers
 from kappi_identity.domain.accounts import SessionPolicy
 from kappi_identity.domain.key_schedule import KeyPolicy
 from kappi_identity.domain.tokens import AccessTokens, KeySeal, derived_secret
@@ -40,6 +41,7 @@ from kappi_identity.panel.app import WithPanel, panel_app
 from kappi_identity.panel.login import PanelLogin
 from kappi_identity.panel.takedowns import TakedownsView
 from kappi_identity.panel.views import AccountsView, TiersView
+from kappi_identity.receivers import Receivers
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.repository.expired_rows import remove_expired_rows
 from kappi_identity.repository.keys import KeyQueries
@@ -79,11 +81,12 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies(ServiceDependencies):
     """The dependencies of the use cases. passwords: closed by the caller. mail: None for the transport of the
-    settings.
+    settings. receivers: of webhooks; None for those that the settings allow.
     """
 
     passwords: Passwords
     mail: MailTransport | None = None
+    receivers: Receivers | None = None
 
 
 def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
@@ -119,6 +122,9 @@ def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
             administration, access=access, takedowns=TakedownQueries(deps.database), calls=calls
         ).router()
     )
+    receivers = deps.receivers or http_receivers(settings)
+    webhooks = build_webhook_api(deps, settings, access=access, receivers=receivers, calls=calls)
+    app.include_router(webhooks.router())
     mount_reset_page(app)
     with_panel = WithPanel(app, panel=_panel(deps, settings, administration))
     return Edge(with_panel, max_in_flight=settings.max_in_flight)
@@ -134,6 +140,7 @@ def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Map
             session_idle=settings.session_idle,
             client_known_for=settings.login_known_for,
             throttle_memory=THROTTLE_MEMORY,
+            deliveries_kept_for=settings.webhook_deliveries_kept_for,
         )
 
     announce_tiers = AnnounceTiers(outbox=deps.outbox, clock=deps.clock)
@@ -143,6 +150,12 @@ def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Map
         "signing-keys": partial(repeat, "signing_keys.move", advance_keys, every_s=KEYS_EVERY_S),
         "leftovers": partial(repeat, "leftovers.remove", remove_expired, every_s=EXPIRED_ROWS_EVERY_S),
         "reset-mailer": build_reset_mailer(deps, settings).run,
+        **build_webhook_jobs(
+            deps,
+            settings,
+            receivers=deps.receivers or http_receivers(settings),
+            transport=deps.mail or mail_transport(settings, new_id=deps.new_id),
+        ),
     }
 
 

@@ -84,6 +84,28 @@ class TooManyResets(TooManyRequests):
     code, title = "too_many_resets", "Too many requests for a new password"
 
 
+class WebhookNotFound(NotFound):
+    """The webhook is unknown or belongs to another account; the answer is the same."""
+
+    code, title = "webhook_not_found", "There is no such webhook"
+
+
+class DeliveryNotFound(NotFound):
+    code, title = "delivery_not_found", "There is no such delivery of this webhook"
+
+
+class InvalidWebhookUrl(Unprocessable):
+    code, title = "invalid_webhook_url", "No webhook can have this URL"
+
+
+class WebhookLimitReached(Conflict):
+    code, title = "webhook_limit_reached", "The account has as many webhooks as it may have"
+
+
+class WebhookDisabled(Conflict):
+    code, title = "webhook_disabled", "The webhook is disabled"
+
+
 class OAuthFailure(BadRequest):
     """An error of the token endpoint. error: the member that RFC 6749, 5.2 requires beside those of a
     problem.

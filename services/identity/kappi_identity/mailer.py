@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from kappi_chassis.clock import Clock, NewId
 
+from kappi_identity.domain.webhooks import DisabledReason
 from kappi_identity.settings import IdentitySettings
 
 RESET_PAGE = "/reset-password"
@@ -112,14 +113,7 @@ def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
     minutes = int(settings.reset_lifetime.total_seconds() // 60)
 
     def make(recipient: str, token: str) -> EmailMessage:
-        message = EmailMessage(policy=SMTP_POLICY)
-        message["From"] = settings.mail_from
-        message["To"] = recipient
-        message["Date"] = format_datetime(clock())
-        # Without a domain the id would hold this machine's name.
-        message["Message-ID"] = make_msgid(domain=urlsplit(settings.public_url).hostname)
-        message["Subject"] = "Your new Kappi password"
-        message["Auto-Submitted"] = "auto-generated"
+        message = _message(settings, recipient, subject="Your new Kappi password", clock=clock)
         message.set_content(
             "Somebody, probably you, asked for a new password for your Kappi account.\n\n"
             f"Choose it here, within {minutes} minutes:\n\n{reset_link(settings.public_url, token)}\n\n"
@@ -129,6 +123,41 @@ def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
         return message
 
     return make
+
+
+NoticeMaker = Callable[[str, str, DisabledReason], EmailMessage]
+"""Takes the recipient, the URL of a disabled webhook and the reason, and returns the mail."""
+
+
+def webhook_notice_maker(settings: IdentitySettings, *, clock: Clock) -> NoticeMaker:
+    """Returns a function that builds mails about disabled webhooks.
+
+    Of a webhook's URL they show the host alone, because its path may hold a secret of the receiver.
+    """
+
+    def make(recipient: str, url: str, reason: DisabledReason) -> EmailMessage:
+        message = _message(settings, recipient, subject="A webhook was disabled", clock=clock)
+        because = "it answered 410 Gone" if reason == "gone" else "every call of it has failed for too long"
+        message.set_content(
+            f"Your webhook at {urlsplit(url).hostname} was disabled: {because}.\n\n"
+            f"GET {settings.public_url.rstrip('/')}/v1/webhooks shows it.\n"
+            'PATCH it with {"enabled": true} to enable it again. Events are not delivered until then.\n'
+        )
+        return message
+
+    return make
+
+
+def _message(settings: IdentitySettings, recipient: str, *, subject: str, clock: Clock) -> EmailMessage:
+    message = EmailMessage(policy=SMTP_POLICY)
+    message["From"] = settings.mail_from
+    message["To"] = recipient
+    message["Date"] = format_datetime(clock())
+    # Without a domain the id would hold this machine's name.
+    message["Message-ID"] = make_msgid(domain=urlsplit(settings.public_url).hostname)
+    message["Subject"] = subject
+    message["Auto-Submitted"] = "auto-generated"
+    return message
 
 
 def reset_link(public_url: str, token: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
 from sqlalchemy import (
     BigInteger,
@@ -174,6 +176,75 @@ throttle = Table(
     Index("ix_throttle_updated_at", "updated_at"),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, ForeignKey("accounts.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    _moment("created_at"),
+    # When its first pending delivery is due; null without one.
+    _moment("due_at", nullable=True),
+    # End of the pause after a failure.
+    _moment("not_before"),
+    # While it is being called. One process calls a webhook at a time, with one delivery.
+    _moment("leased_until", nullable=True),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    _moment("failing_since", nullable=True),
+    _moment("disabled_at", nullable=True),
+    Column("disabled_reason", Text),
+    # When the owner is to be told that it was disabled; null when that is done.
+    _moment("notice_at", nullable=True),
+    Column("last_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("dropped", BigInteger, nullable=False, server_default=text("0")),
+    Index("ix_webhooks_account_id", "account_id"),
+    Index("ix_webhooks_notice_at", "notice_at", postgresql_where=text("notice_at IS NOT NULL")),
+    CheckConstraint("(disabled_at IS NULL) = (disabled_reason IS NULL)", name="disabled_for_a_reason"),
+    CheckConstraint("disabled_at IS NULL OR due_at IS NULL", name="disabled_is_not_due"),
+)
+Index(
+    "ix_webhooks_due",
+    func.greatest(webhooks.c.due_at, webhooks.c.not_before),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    # Also the header `webhook-id`.
+    Column("id", Uuid, primary_key=True),
+    Column("webhook_id", Uuid, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    # Each attempt sends these bytes.
+    Column("body", LargeBinary, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("created_at"),
+    _moment("next_attempt_at", nullable=True),
+    # A day after its first failure.
+    _moment("retry_until", nullable=True),
+    _moment("last_attempt_at", nullable=True),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    UniqueConstraint("webhook_id", "number"),
+    Index(
+        "ix_webhook_deliveries_pending",
+        "webhook_id",
+        "next_attempt_at",
+        "number",
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index("ix_webhook_deliveries_created_at", "created_at"),
+    CheckConstraint("status IN ('pending', 'delivered', 'failed')", name="status_known"),
+    CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="pending_has_a_time"),
+)
+
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
+
+VERSIONS: Final = (tiers.c.version, accounts.c.version)
+"""The columns from which the sequences of published events are taken."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from kappi_chassis.settings import PasswordSettings
+from kappi_chassis.settings import PasswordSettings, words
 from kappi_contracts.tiers import DEFAULT_TIER
-from pydantic import AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
 """The time for which verifiers cache a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
@@ -31,7 +32,8 @@ class IdentitySettings(PasswordSettings):
     )
     key_secret: SecretStr = Field(
         min_length=16,
-        description="Any long random text, the same in every replica; seals the signing keys in the database",
+        description="Any long random text, the same in every replica; seals the signing keys and the secrets "
+        "of webhooks in the database",
     )
 
     sign_up_tier: str = Field(
@@ -113,6 +115,47 @@ class IdentitySettings(PasswordSettings):
     reset_refill_per_address: timedelta = timedelta(minutes=2)
     reset_lifetime: timedelta = Field(
         default=timedelta(minutes=30), description="Validity of a mailed token for a new password"
+    )
+
+    webhooks_per_account: int = Field(default=10, ge=0, description="Most webhooks of one account")
+    webhook_deliveries_kept: int = Field(
+        default=5_000,
+        ge=1,
+        description="Newest deliveries that are kept of one webhook; older ones are removed, pending ones "
+        "too, so that many events at once cannot fill the database",
+    )
+    webhook_deliveries_kept_for: timedelta = Field(
+        default=timedelta(days=7),
+        gt=timedelta(0),
+        description="Age from which deliveries of webhooks are removed",
+    )
+    webhook_calls: int = Field(
+        default=32, ge=1, description="Most webhooks that a worker calls at once, each with one delivery"
+    )
+    webhook_timeout: timedelta = Field(
+        default=timedelta(seconds=15),
+        gt=timedelta(0),
+        description="Longest duration of one call of a webhook",
+    )
+    webhook_retry_for: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="Time for which a failed delivery is retried. A webhook that fails for so long without a "
+        "success is disabled",
+    )
+    webhook_plain_http: bool = Field(
+        default=False, description="Whether webhooks may have `http` URLs, for use at home and for tests"
+    )
+    webhook_ports: Annotated[frozenset[int], NoDecode, BeforeValidator(words)] = Field(
+        default=frozenset({443}),
+        description="Ports that webhooks may have, separated by commas; empty for any port",
+    )
+    webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(words)] = (
+        Field(
+            default=(),
+            description="Networks that webhooks may call although they are not public, separated by commas, "
+            "such as `192.168.7.0/24`. Any account can then send requests into them",
+        )
     )
 
     mail_dir: Path | None = Field(

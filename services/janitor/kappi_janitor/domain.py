@@ -65,13 +65,16 @@ Scope = GalleryScope | PostScope
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A purge leased by this process. requested_at: when the requesting event arrived here."""
+    """A purge leased by this process. requested_at: when the requesting event arrived here. traceparent: of
+    that event.
+    """
 
     id: UUID
     purge_id: UUID
     scope: Scope
     requested_at: datetime
     attempts: int
+    traceparent: str | None = None
 
 
 def next_sweep(*, requested_at: datetime, began_at: datetime, delays: Sequence[timedelta]) -> datetime | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from typing import Final
+
+from kappi_chassis.db import (
+    idempotency_table,
+    inbox_table,
+    naming_convention,
+    outbox_table,
+    reconciliations_table,
+)
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -82,6 +90,8 @@ purges = Table(
     Column("leased_until", DateTime(timezone=True)),
     Column("swept_at", DateTime(timezone=True)),
     Column("done_at", DateTime(timezone=True)),
+    # Of the event that requested it.
+    Column("traceparent", Text),
     UniqueConstraint("prefix"),
     CheckConstraint(f"prefix ~ '^{PURGED_PREFIX}$'", name="prefix_may_be_purged"),
     CheckConstraint("(gallery_id IS NULL) <> (post_id IS NULL)", name="of_gallery_or_post"),
@@ -101,3 +111,7 @@ ticks = Table(
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 idempotency = idempotency_table(metadata)
+reconciliations = reconciliations_table(metadata)
+
+VERSIONS: Final = (due_galleries.c.published, purges.c.published)
+"""The columns from which the sequences of published events are taken."""

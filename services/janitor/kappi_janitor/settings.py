@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from kappi_chassis.settings import DatabaseSettings, words
+from kappi_chassis.settings import ReconcileSettings, words
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 
-class JanitorSettings(DatabaseSettings):
+class JanitorSettings(ReconcileSettings):
     """The settings of the janitor. Durations are ISO 8601: `PT1H`."""
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
@@ -19,6 +19,15 @@ class JanitorSettings(DatabaseSettings):
     ops_port: int = 9004
     idempotency_secret: SecretStr = Field(
         default=SecretStr(""), description="Not used: the janitor takes no requests"
+    )
+
+    galleries_url: str = Field(
+        default="http://127.0.0.1:8002",
+        description="The galleries service, with which deadlines of galleries are compared",
+    )
+    media_url: str = Field(
+        default="http://127.0.0.1:8003",
+        description="The media service, with which deadlines of links are compared",
     )
 
     tick_interval: timedelta = Field(

@@ -103,10 +103,17 @@ class Janitor:
     clock: Clock
     store: FaultyStore
 
-    async def hear(self, event: Event, *, sequence: int = 1, event_id: Any = None) -> Envelope[Any]:
+    async def hear(
+        self, event: Event, *, sequence: int = 1, event_id: Any = None, traceparent: str | None = None
+    ) -> Envelope[Any]:
         """Deliver an event as a record; the same event_id again is a duplicate."""
         envelope = Envelope(
-            id=event_id or new_id(), source="/tests", time=self.clock(), sequence=sequence, data=event
+            id=event_id or new_id(),
+            source="/tests",
+            time=self.clock(),
+            sequence=sequence,
+            data=event,
+            traceparent=traceparent,
         )
         await self.processor.process(record_of(envelope))
         return envelope

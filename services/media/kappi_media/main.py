@@ -6,14 +6,20 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.internal import internal_headers
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability import metrics as chassis_metrics
+from kappi_chassis.observability.configure import configure_observability
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.storage.contract import ObjectStore
+from kappi_chassis.storage.measured import MeasuredStore
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
 
+from kappi_media import metrics
 from kappi_media.api.store_events import PATH as STORE_EVENTS_PATH
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.reconciler import build_reconciler
 from kappi_media.bootstrap.use_cases import (
     build_accesses,
     build_archives,
@@ -63,12 +69,13 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     deps = Dependencies(
         database=backbone.database,
         outbox=backbone.outbox,
-        store=build_store(storage),
+        store=_store(storage),
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url, headers=internal_headers(platform)),
         account_keys=http_fetch(settings.account_jwks_url, headers=internal_headers(platform)),
     )
     closes = backbone.service.closes
+    _export(backbone.service, storage)
     for resource in (deps.store, deps.joins, deps.hashing):
         closes(resource)
     budget = DecoderBudget(
@@ -77,10 +84,16 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     renderer = closes(_renderer(settings, budget, memory_bytes=settings.decoder_memory_bytes))
     # It has its own processes: it reads whole JPEGs, and requests for pictures must not wait for that.
     finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
-    mover = build_mover(deps, store=closes(build_store(storage)))
+    mover = build_mover(deps, store=closes(_store(storage)))
     app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover)
     backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
-    backbone.consumes(handlers(deps.outbox, on_tick_first=tick_steps(deps, settings)), group=GROUP)
+    galleries = Peer(settings.galleries_url, headers=internal_headers(platform))
+    reconciler = build_reconciler(deps, settings, galleries=galleries)
+    on_tick_first = [*tick_steps(deps, settings), reconciler.on_tick]
+    backbone.consumes(handlers(deps.outbox, on_tick_first=on_tick_first), group=GROUP)
+    if "worker" in settings.roles:
+        backbone.service.exports(chassis_metrics.RECONCILE, check=reconciler.names)
+        backbone.service.runs("reconciler", reconciler.run)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(deps))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
@@ -89,6 +102,19 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.runs("decoder confinement", report.run)
     _work(backbone, deps, settings, decoding=renderer, budget=budget, mover=mover)
     return backbone.service
+
+
+def _export(service: Service, storage: StorageSettings) -> None:
+    service.exports(metrics.API, roles=["api"])
+    service.exports(metrics.WORKER, roles=["worker"])
+    service.exports(metrics.EITHER, roles=["api", "worker"])
+    service.exports(chassis_metrics.STORE, roles=["api", "worker"])
+    if not storage.uses_s3:
+        service.exports(chassis_metrics.LOCAL_STORE, roles=["api", "worker"])
+
+
+def _store(storage: StorageSettings) -> ObjectStore:
+    return MeasuredStore(build_store(storage))
 
 
 def _renderer(settings: MediaSettings, budget: DecoderBudget, *, memory_bytes: int) -> Renderer:
@@ -121,7 +147,7 @@ def _app(
         settings,
         closes(build_renditions(deps, renderer, bounds)),
         facts,
-        archives=closes(build_archives(deps, settings, copies, store=closes(build_store(storage)))),
+        archives=closes(build_archives(deps, settings, copies, store=closes(_store(storage)))),
         copies=copies,
         pictures=build_post_pictures(deps, settings, renderer),
         recorder=_recorder(backbone, deps, settings),
@@ -170,7 +196,7 @@ def main() -> None:
     """Read the settings and run until stopped."""
     platform = PlatformSettings()
     settings = MediaSettings()  # type: ignore[call-arg]  # required fields come from the environment
-    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    configure_observability(NAME, platform)
     build(platform, settings, StorageSettings()).main()
 
 

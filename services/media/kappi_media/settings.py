@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from kappi_chassis.settings import DatabaseSettings
+from kappi_chassis.settings import ReconcileSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -19,7 +19,7 @@ def _clamd_address(text: str) -> str:
     return text
 
 
-class MediaSettings(DatabaseSettings):
+class MediaSettings(ReconcileSettings):
     """The settings of the media service."""
 
     model_config = SettingsConfigDict(
@@ -37,6 +37,10 @@ class MediaSettings(DatabaseSettings):
         default="http://127.0.0.1:8000",
         validation_alias=AliasChoices("KAPPI_MEDIA_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
         description="Public address of the gateway, with which expiring links begin",
+    )
+    galleries_url: str = Field(
+        default="http://127.0.0.1:8002",
+        description="The galleries service; it is asked whether it still names an object before its removal",
     )
     upload_url_lifetime: timedelta = Field(
         default=timedelta(minutes=15),
@@ -319,6 +323,11 @@ class MediaSettings(DatabaseSettings):
             pending_quota_percent=self.contributed_pending_quota_percent,
             pending_lifetime=self.contributed_pending_lifetime,
         )
+
+    @property
+    def longest_upload(self) -> timedelta:
+        """The longest time from the reservation of an upload to its last byte."""
+        return max(self.upload_lifetime, self.multipart_upload_lifetime)
 
     @property
     def hears_store(self) -> bool:

@@ -11,7 +11,7 @@ from kappi_chassis.problems import Problem
 from kappi_identity.commands import create_admin
 from kappi_identity.domain.accounts import Account, TextRefused
 from rich.markup import escape
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from kappi_embedded.commands.passwords import NoPassword
 from kappi_embedded.commands.terminal import fail, out
@@ -28,6 +28,8 @@ def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str
         return fail(str(error))
     except Problem as problem:
         return fail(problem.detail or problem.title)
+    except ProgrammingError:
+        return fail("identity's database has no schema, or a too old one: migrate it first")
     except (OSError, TimeoutError, asyncpg.PostgresError, SQLAlchemyError) as error:
         return fail(f"identity's database does not answer: {type(error).__name__}")
     _print(account, environ)
@@ -37,6 +39,7 @@ def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str
 def _print(account: Account, environ: Mapping[str, str]) -> None:
     out.print(f"{escape(account.email or '')} is an administrator.")
     try:
-        out.print(f"Log in at {escape(find_url(environ, None))}/admin")
-    except NotRunning:  # the service runs elsewhere, under an unknown address
-        out.print("Log in at /admin")
+        url = find_url(environ, None)
+    except NotRunning:  # a container has the address that the services put into links
+        url = environ.get("KAPPI_PUBLIC_URL", "").rstrip("/")
+    out.print(f"Log in at {escape(url)}/admin")

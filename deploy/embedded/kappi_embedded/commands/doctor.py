@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,11 +23,12 @@ from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.commands.terminal import fail, out, plural
 from kappi_embedded.data_dir import DataDir, RunNote
-from kappi_embedded.plan import data_dir_from
+from kappi_embedded.plan import WITH_DATABASE, data_dir_from
 from kappi_embedded.readiness import ask
 from kappi_embedded.stack import NotRunning, Stack, find_stack
 
 _TIMEOUT_S = 5.0
+_COUNT_TIMEOUT_S = 20.0  # one call after another, for each group and database
 _GIB = 1 << 30
 _PACKAGES = (
     "aiohttp",
@@ -45,10 +47,12 @@ _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, KafkaError, aiohttp.Cl
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. hint: the action to take in case of a problem."""
+    """One line of the report. well: None for what cannot be checked from here. hint: the action to take in
+    case of a problem.
+    """
 
     what: str
-    well: bool
+    well: bool | None
     detail: str
     hint: str = ""
 
@@ -69,13 +73,16 @@ async def _examine(stack: Stack, environ: Mapping[str, str]) -> int:
     well = True
     async for finding in _findings(stack, environ):
         _print(finding)
-        well = well and finding.well
+        well = well and finding.well is not False
     return 0 if well else 1
 
 
 async def _findings(stack: Stack, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
-    yield _space(data_dir_from(environ))
-    if stack.note is not None:
+    if stack.note is None:
+        for unchecked in _not_checked(stack):
+            yield unchecked
+    else:
+        yield _space(data_dir_from(environ))
         yield Finding("supervisor", True, f"pid {stack.note.pid}, since {stack.note.started_at}")
         for name in stack.note.services:
             yield await _service(stack.note, name)
@@ -83,23 +90,41 @@ async def _findings(stack: Stack, environ: Mapping[str, str]) -> AsyncIterator[F
     for name, url in stack.databases.items():
         yield await _try(f"database {name}", lambda url=url: _database(url), "is PostgreSQL running there?")  # type: ignore[misc]
     yield await _try("broker", lambda: _broker(stack), "is it running at KAPPI_KAFKA_BOOTSTRAP?")
-    yield await _try("object store", lambda: _store(stack, environ), "look at KAPPI_S3_* and the store")
+    if stack.note is not None or _names_a_store(StorageSettings()):
+        yield await _try("object store", lambda: _store(stack, environ), "look at KAPPI_S3_* and the store")
     if stack.databases:
         yield await _backlog(stack)
+
+
+def _not_checked(stack: Stack) -> Iterator[Finding]:
+    """Yields what a container cannot say of a stack that runs elsewhere."""
+    yield Finding("services", None, "not checked: see `docker compose ps` or `kubectl get pods`")
+    for service in WITH_DATABASE:
+        if service.name not in stack.databases:
+            yield Finding(
+                f"database {service.name}", None, f"not checked: {service.database_url_name} is not set here"
+            )
+    if not _names_a_store(StorageSettings()):
+        yield Finding(
+            "object store", None, "not checked: KAPPI_S3_* is not set here, but in the containers of media"
+        )
+    if not stack.databases:
+        yield Finding("events", None, "not counted: no database is known here")
+
+
+def _names_a_store(storage: StorageSettings) -> bool:
+    return storage.uses_s3 or storage.local_store_dir is not None
 
 
 async def _service(note: RunNote, name: str) -> Finding:
     service = note.services[name]
     status, body = await ask(service.ops_port, "/readyz")
-    failing = ""
-    if status == 503:
-        checks = json.loads(body).get("checks", {})
-        failing = ", ".join(f"{check} {state}" for check, state in checks.items() if state != "ok")
-    detail = f"pid {service.pid}, port {service.port}, " + {200: "ready", 0: "does not answer"}.get(
-        status, f"not ready: {failing}"
-    )
-    log = f"look at its log, {name}.log" if status != 200 else ""
-    return Finding(name, status == 200, detail, log)
+    checks = json.loads(body).get("checks", {}) if status else {}
+    # A process that answers requests is ready without its consumers.
+    failing = ", ".join(f"{check} {state}" for check, state in checks.items() if state != "ok")
+    state = {200: "ready", 0: "does not answer"}.get(status, "not ready")
+    detail = f"pid {service.pid}, port {service.port}, {state}" + (f": {failing}" if failing else "")
+    return Finding(name, status == 200 and not failing, detail, f"look at its log, {name}.log")
 
 
 async def _try(what: str, check: Callable[[], Awaitable[str]], hint: str) -> Finding:
@@ -109,7 +134,7 @@ async def _try(what: str, check: Callable[[], Awaitable[str]], hint: str) -> Fin
     except StorageNotConfigured as error:
         return Finding(what, False, str(error))
     except _OUTAGES as error:
-        return Finding(what, False, f"cannot be reached: {error or type(error).__name__}", hint)
+        return Finding(what, False, f"cannot be reached: {str(error) or type(error).__name__}", hint)
 
 
 async def _gateway(note: RunNote | None) -> str:
@@ -160,12 +185,16 @@ async def _store(stack: Stack, environ: Mapping[str, str]) -> str:
 
 async def _backlog(stack: Stack) -> Finding:
     try:
-        async with asyncio.timeout(_TIMEOUT_S), BacklogReader(stack.connection, stack.databases) as reader:
+        async with (
+            asyncio.timeout(_COUNT_TIMEOUT_S),
+            BacklogReader(stack.connection, stack.databases) as reader,
+        ):
             backlog = await reader.read()
             letters = await reader.dead_letters()
     except _OUTAGES as error:
-        return Finding("events", False, f"cannot be counted: {error or type(error).__name__}")
-    detail = f"{backlog.unsent} to send, {backlog.behind} to handle, {plural(letters, 'dead letter')}"
+        return Finding("events", False, f"cannot be counted: {str(error) or type(error).__name__}")
+    known = "" if stack.note is not None else f" by {', '.join(stack.databases)}"
+    detail = f"{backlog.unsent} to send{known}, {backlog.behind} to handle, {plural(letters, 'dead letter')}"
     return Finding("events", letters == 0, detail, "look at them with `kappi dlq list`" if letters else "")
 
 
@@ -185,15 +214,13 @@ def _space(folder: Path) -> Finding:
 def _versions() -> list[str]:
     found = []
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):  # an image has what its services need
             found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} missing")
     return found
 
 
 def _print(finding: Finding) -> None:
-    mark = "[green]ok[/green]  " if finding.well else "[red]bad[/red] "
+    mark = {True: "[green]ok[/green]  ", False: "[red]bad[/red] ", None: "[dim]--[/dim]  "}[finding.well]
     out.print(f"{mark} {finding.what:<20} {finding.detail}", soft_wrap=True)
-    if finding.hint and not finding.well:
+    if finding.hint and finding.well is False:
         out.print(f"     {'':<20} [yellow]{finding.hint}[/yellow]")

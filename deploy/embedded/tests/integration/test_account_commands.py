@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import urllib.error
@@ -84,6 +85,31 @@ def test_an_existing_account_becomes_an_administrator_with_the_new_password(
     assert logged_in(embedded_stack, "ada@example.com", OTHER_PASSWORD)[0] == 200
     status, problem = logged_in(embedded_stack, "ada@example.com")
     assert (status, problem["code"]) == (400, "invalid_grant")
+
+
+def test_in_a_container_an_administrator_is_made_by_its_settings(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    container = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")} | {
+        "KAPPI_DATA_DIR": str(tmp_path / "nowhere"),
+        "KAPPI_KAFKA_BOOTSTRAP": "kafka:9092",
+        "KAPPI_PUBLIC_URL": "https://kappi.example/",
+    }
+
+    def create(database: str) -> subprocess.CompletedProcess[str]:
+        return call_kappi(
+            *("admin", "create", "operator@example.com", "--password-stdin"),
+            env={**container, "KAPPI_IDENTITY_DATABASE_URL": database},
+            typed=f"{PASSWORD}\n",
+        )
+
+    made = create(embedded_stack.note.databases["identity"])
+    assert made.returncode == 0, made.stderr
+    assert "Log in at https://kappi.example/admin" in made.stdout
+    assert logged_in(embedded_stack, "operator@example.com")[0] == 200
+    empty = create(embedded_stack.note.databases["janitor"])
+    assert empty.returncode == 1
+    assert "no schema" in empty.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from uuid import uuid4
 
 import pytest
 from kappi_chassis.bus import DeadLetters, KafkaConnection, Producer, Record
+from kappi_chassis.bus.dead_letters import Chosen, DeadLetterAdmin
 from kappi_chassis.clock import utc_now
+from kappi_contracts.topics import BY_NAME
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.replayer import settled_until
 from kappi_testkit.eventually import eventually
@@ -19,6 +21,8 @@ from kappi_testkit.stack import EmbeddedStack, call_kappi
 from PIL import Image
 
 pytestmark = pytest.mark.integration
+
+CAUSE = "the cause, " + "which is a long one " * 20
 
 
 def kappi(
@@ -166,18 +170,19 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     assert kappi(embedded_stack, "dlq", "list").returncode == 0
     connection = embedded_stack.connection()
     await add_dead_letter(connection)
-    listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "300"})
+    listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "40"})
     assert listed.returncode == 1
     assert "MediaReady" in listed.stdout
-    assert "ValueError: the cause" in listed.stdout
+    assert f"  ValueError: {CAUSE}\n" in listed.stdout, "whole, as the output is not a terminal"
     doctor = kappi(embedded_stack, "doctor")
     assert doctor.returncode == 1
     assert "1 dead letter" in doctor.stdout
     assert "1 dead letter sent back" in kappi(embedded_stack, "dlq", "replay").stdout
     # It is no event, so each consumer sends it to the dead-letter topic again.
     await embedded_stack.wait_idle()
-    assert "1 dead letter." in kappi(embedded_stack, "dlq", "list").stdout
-    assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
+    consumers = {*BY_NAME["MediaReady"].consumers} - {"gateway"}  # which has no dead letters
+    assert f"{len(consumers)} dead letters." in kappi(embedded_stack, "dlq", "list").stdout
+    assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count(", handled") == 1
 
 
 async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
@@ -196,14 +201,80 @@ async def test_a_forged_dead_letter_is_listed_and_not_sent_back(
     assert f"{waiting} dead letter" in kappi(embedded_stack, "dlq", "replay").stdout
 
 
-async def add_dead_letter(connection: KafkaConnection) -> None:
+async def test_a_dead_letter_is_listed_and_shown_as_json(embedded_stack: EmbeddedStack) -> None:
+    group = uuid4().hex
+    await add_dead_letter(embedded_stack.connection(), group=group)
+    listed = kappi(embedded_stack, "dlq", "list", "--json", "--topic", "MediaReady", "--group", group)
+    assert listed.returncode == 1
+    letter = json.loads(listed.stdout)
+    assert letter["id"].startswith("MediaReady/0/")
+    assert (letter["group"], letter["error"], letter["key"]) == (group, CAUSE, "k")
+    assert (letter["handled"], letter["authentic"]) == (False, True)
+    assert f"dlq_error: {CAUSE}\n" in kappi(embedded_stack, "dlq", "show", letter["id"]).stdout
+    whole = json.loads(kappi(embedded_stack, "dlq", "show", "--json", letter["id"]).stdout)
+    assert whole["value"] == "{"
+    assert whole["headers"]["dlq_topic"] == "MediaReady"
+    await discard_all(embedded_stack.connection())
+
+
+async def test_one_dead_letter_is_sent_back_and_one_discarded(embedded_stack: EmbeddedStack) -> None:
+    connection, group = embedded_stack.connection(), uuid4().hex
+    for _ in range(2):
+        await add_dead_letter(connection, group=group)
+    async with DeadLetterAdmin(connection) as admin:
+        chosen = Chosen(groups=frozenset({group}))
+        first, second = [letter.id async for letter in admin.letters(chosen)]
+    done = kappi(embedded_stack, "dlq", "discard", "--id", second)
+    assert (done.returncode, done.stdout) == (0, "1 dead letter discarded.\n")
+    sent = kappi(embedded_stack, "dlq", "replay", "--id", first)
+    assert (sent.returncode, sent.stdout) == (0, "1 dead letter sent back.\n")
+    again = kappi(embedded_stack, "dlq", "replay", "--id", first, "--id", second)
+    assert (again.returncode, again.stdout) == (0, "0 dead letters sent back, 2 handled before.\n")
+    listed = kappi(embedded_stack, "dlq", "list", "--group", group)
+    assert (listed.returncode, listed.stdout) == (0, "0 dead letters.\n")
+    await embedded_stack.wait_idle()  # it is no event, so it becomes a dead letter again
+    await discard_all(connection)
+
+
+async def discard_all(connection: KafkaConnection) -> None:
+    async with DeadLetterAdmin(connection) as admin:
+        await admin.discard(Chosen())
+
+
+async def test_a_letter_of_another_writer_cannot_control_the_terminal_and_is_discarded(
+    embedded_stack: EmbeddedStack,
+) -> None:
+    key, headers = uuid4().hex, (("dlq_offset", b"not a number\x1b[2J"),)
+    producer = Producer(embedded_stack.connection(), source="/stranger")
+    try:
+        await producer.send(
+            "MediaReady.dlq",
+            key=f"\x1b[31m{key}".encode(),
+            value=b"\xff\x1b",
+            headers=headers,
+        )
+    finally:
+        await producer.close()
+    lines = kappi(embedded_stack, "dlq", "list", "--all", "--json").stdout.splitlines()
+    [letter] = [found for line in lines if key in (found := json.loads(line))["key"]]
+    assert (letter["authentic"], letter["offset"]) == (False, None)
+    shown = kappi(embedded_stack, "dlq", "show", letter["id"]).stdout
+    assert key in shown
+    assert "\x1b" not in shown
+    refused = kappi(embedded_stack, "dlq", "replay", "--id", letter["id"])
+    assert refused.returncode == 1
+    assert "without a MAC" in refused.stderr
+    assert kappi(embedded_stack, "dlq", "discard", "--id", letter["id"]).returncode == 0
+    left = kappi(embedded_stack, "dlq", "list", "--all", "--json").stdout.splitlines()
+    assert [json.loads(line)["handled"] for line in left if key in line] == [True]
+
+
+async def add_dead_letter(connection: KafkaConnection, *, group: str = "galleries") -> None:
     producer = Producer(connection, source="/test")
     signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
     record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
     try:
-        await DeadLetters(producer, connection).send_to_dlq(
-            record, group="galleries", error=ValueError("the cause")
-        )
+        await DeadLetters(producer, connection).send_to_dlq(record, group=group, error=ValueError(CAUSE))
     finally:
         await producer.close()
 
@@ -219,6 +290,33 @@ def test_events_are_sent_again_and_change_nothing(embedded_stack: EmbeddedStack,
     assert nothing.stdout.strip() == "media: 0 events sent again"
     got = kappi(embedded_stack, "get", gallery["code"], tmp_path / "got")
     assert "1 file saved" in got.stdout
+
+
+async def test_in_a_container_the_doctor_checks_what_its_settings_name(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    note = embedded_stack.note
+    await discard_all(embedded_stack.connection())
+    container = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")} | {
+        "KAPPI_DATA_DIR": str(tmp_path / "nowhere"),
+        "KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap,
+        "KAPPI_EVENT_SECRET": note.event_secret,
+        "KAPPI_JANITOR_DATABASE_URL": note.databases["janitor"],
+    }
+    done = call_kappi("doctor", env=container)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    for unchecked in ("services not", "database media not", "object store not"):
+        assert any(line.startswith(f"-- {unchecked} checked") for line in lines), done.stdout
+    assert any(line.startswith("ok database janitor PostgreSQL 18") for line in lines)
+    assert any(line.startswith("ok events 0 to send by janitor") for line in lines)
+    assert not any("disk" in line for line in lines), "that of the container says nothing"
+    away = call_kappi("doctor", env={**container, "KAPPI_KAFKA_BOOTSTRAP": "127.0.0.1:9"})
+    assert away.returncode == 1
+    made = call_kappi("admin", "create", "root@example.com", "--password-stdin", env=container)
+    assert made.returncode == 1
+    assert "KAPPI_IDENTITY_DATABASE_URL" in made.stderr
+    assert "make up" not in made.stderr
 
 
 @pytest.mark.parametrize(
@@ -342,6 +440,9 @@ async def test_the_settled_time_is_stored_when_no_work_is_pending(embedded_stack
         (("replay", "--service", "gateway"), "identity, galleries, media, janitor"),
         (("replay", "--since", "-999999w"), "too far away"),
         (("login", "nobody@example.com"), "--password-stdin"),
+        (("dlq", "show", "MediaReady/0/999999"), "there is no dead letter MediaReady/0/999999"),
+        (("dlq", "discard", "--id", "nothing"), "there is no dead letter nothing"),
+        (("dlq", "list", "--topic", "Nothing"), "MediaReady"),
     ],
 )
 def test_invalid_arguments_never_end_in_a_traceback(

@@ -39,7 +39,6 @@ def test_a_service_gets_no_secrets_of_other_services(tmp_path: Path) -> None:
     assert "KAPPI_GALLERIES_SOMETHING" in found["galleries"]
     gateways = {name for name in found["gateway"] if "SECRET" in name or "DATABASE" in name or "KEY" in name}
     assert gateways == {"KAPPI_INTERNAL_SECRET", "KAPPI_EVENT_SECRET"}
-    assert "KAPPI_INTERNAL_SECRET" not in found["janitor"], "it neither calls nor is called"
     assert "KAPPI_EVENT_SECRET" not in found["store"], "it neither sends nor reads events"
     assert not [name for name in found["galleries"] if name.startswith("KAPPI_LOCAL_STORE_")]
 

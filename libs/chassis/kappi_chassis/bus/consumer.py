@@ -17,6 +17,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.consumer_ages import ConsumerAges
+from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
@@ -61,7 +63,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._on_gap = on_gap
         self._queues: dict[TopicPartition, PartitionQueue] = {}
         self._expected: dict[TopicPartition, int] = {}
+        self._ages = ConsumerAges(self._queues, topic_of=connection.unprefixed)
         self._joined = False
+        self._stopped: BaseException | None = None
         self._turned_at = time.monotonic()
         self._asides: set[asyncio.Task[None]] = set()
         # The parts of the current session:
@@ -75,6 +79,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     async def ready(self) -> None:
         """A health check. Raises ConsumerStuck."""
+        if self._stopped is not None:
+            raise ConsumerStuck(f"{self._processor.group}: stopped, {self._stopped}")
         if not self._joined:
             raise ConsumerStuck(f"{self._processor.group}: no part in the group yet")
         if (still_s := time.monotonic() - self._turned_at) > STUCK_AFTER_S:
@@ -83,11 +89,23 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def run(self) -> None:
         """Runs until cancelled; an unavailable broker is waited for.
 
+        After too many dead letters it leaves the group and does nothing more: another process, perhaps of
+        another release, gets its partitions from the first record on that is not done.
+
         Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
         silently.
         """
-        # the metric exists, also if it never joins
+        # the metrics exist, also if it never joins
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)
+        self._ages.show(self._processor.group, self._processor.topics)
+        metrics.CONSUMER_STOPPED.labels(self._processor.group).set(0)
+        try:
+            await self._sessions()
+        except* TooManyDeadLetters as stopped:
+            self._stopped = stopped.exceptions[0]
+        await stay_stopped(self._processor.group, reason=self._stopped)
+
+    async def _sessions(self) -> None:
         while True:
             error = await self._session()
             _log.warning(
@@ -174,6 +192,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             key=message.key,
             value=message.value,
             headers=tuple(message.headers),
+            timestamp_ms=message.timestamp if message.timestamp > 0 else None,
         )
 
     async def _commit_regularly(self) -> None:
@@ -182,6 +201,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             for partition, queue in self._queues.items():
                 if (end := self._end_of(partition)) is not None:
                     metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(queue.behind(end))
+            self._ages.listen(self._kafka, joined=self._joined)
             await self._commit(dict(self._queues))
 
     def _end_of(self, partition: TopicPartition) -> int | None:

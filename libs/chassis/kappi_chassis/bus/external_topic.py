@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.processor import DeadLetterSink, Incoming, Processor, Record
 
 ForeignHandler = Callable[["ForeignRecord"], Awaitable[bool]]
@@ -40,13 +41,19 @@ class ForeignProcessor(Processor):
     """
 
     def __init__(
-        self, *, group: str, topic: str, handler: ForeignHandler, dead_letters: DeadLetterSink
+        self,
+        *,
+        group: str,
+        topic: str,
+        handler: ForeignHandler,
+        dead_letters: DeadLetterSink,
+        limit: DeadLetterLimit | None = None,
     ) -> None:
         async def handle(incoming: Incoming) -> bool:
             assert isinstance(incoming, ForeignRecord)
             return await handler(incoming)
 
-        super().__init__(group=group, handlers={topic: handle}, dead_letters=dead_letters)
+        super().__init__(group=group, handlers={topic: handle}, dead_letters=dead_letters, limit=limit)
 
     def _read(self, record: Record) -> Incoming:
         return ForeignRecord(record)

@@ -17,10 +17,11 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 class PendingOffset:
     """The offset of a record, until all records up to it are done."""
 
-    __slots__ = ("done", "offset")
+    __slots__ = ("done", "offset", "timestamp_ms")
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, timestamp_ms: int | None) -> None:
         self.offset = offset
+        self.timestamp_ms = timestamp_ms
         self.done = False
 
 
@@ -56,10 +57,15 @@ class PartitionQueue:
         reached = self._open[0].offset if self._open else self.next_offset
         return 0 if reached is None else max(0, end - reached)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest record that is not done was sent, in Unix time; None if all are done."""
+        return self._open[0].timestamp_ms if self._open else None
+
     def submit(self, records: Iterable[Record]) -> None:
         """Starts processing records, in the order of their offsets."""
         for record in records:
-            place = PendingOffset(record.offset)
+            place = PendingOffset(record.offset, record.timestamp_ms)
             self._open.append(place)
             queue = self._queues.get(record.key)
             if queue is not None:

@@ -7,25 +7,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
+from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, UnknownVersion, decode
 
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.future_events import acts_too_early
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
-from kappi_chassis.observability.context import work_caused_by
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import Attributes, work_caused_by
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
 UNEXPECTED_ATTEMPTS = 5
 TELL_REFUSALS_EVERY_S = 10.0
+MAX_HEADER_CHARACTERS = 64
 
 _log = get_logger(__name__)
 
@@ -48,7 +51,7 @@ _LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirec
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record. topic: without the deployment's prefix."""
+    """A Kafka record. topic: without the deployment's prefix. timestamp_ms: when it was sent (Unix time)."""
 
     topic: str
     partition: int
@@ -56,6 +59,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int | None = None
 
 
 class DeadLetterSink(Protocol):
@@ -85,9 +89,14 @@ class Processor:
     records are sent to the dead-letter topic at once; any unexpected error after a few attempts, because a
     bug must not block a partition for ever.
 
+    skips_versions_of: topics of which a version that is not known here is skipped and counted, because its
+    producer also publishes the known one (ADR-0061). On other topics it is a malformed record.
+
     mac: of the deployment's events. A record without a valid MAC, or one that `acts_too_early`, is dropped
     and counted: its writer decides how many there are, so they must not fill the dead letters or the log.
     Real events are in an outbox.
+
+    limit: of dead letters. Without one there may be any number.
     """
 
     def __init__(
@@ -96,35 +105,63 @@ class Processor:
         group: str,
         handlers: Mapping[str, Handler],
         dead_letters: DeadLetterSink,
+        skips_versions_of: Collection[str] = (),
         mac: EventMac | None = None,
+        limit: DeadLetterLimit | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.group = group
         self.topics = tuple(handlers)
         self._handlers = handlers
         self._dead_letters = dead_letters
+        self._skips_versions_of = frozenset(skips_versions_of)
         self._mac = mac or EventMac()
+        self._limit = limit
         self._clock = clock
         self._refused = 0
         self._refusals_told_at = float("-inf")
 
     async def process(self, record: Record) -> None:
-        """Returns when the offset may move. Raises only if sending the dead letter fails: then the consumer
-        must stop.
+        """Returns when the offset may move. Raises only if the dead letter cannot be sent, or is one too many
+        (TooManyDeadLetters): then the consumer must stop.
         """
         started = time.perf_counter()
         try:
             envelope = self._read(record)
         except MalformedEvent as error:
-            await self._send_to_dlq(record, error)
-            fate = "dead_lettered"
+            with self._work_on(record, _header(record, "traceparent")):
+                if self._skips(record, error):
+                    fate = "skipped"
+                else:
+                    await self._send_to_dlq(record, error)
+                    fate = "dead_lettered"
         except RecordRefused as refusal:
             self._tell(record, refusal)
             fate = "refused"
         else:
-            with work_caused_by(envelope.traceparent):
+            with self._work_on(record, envelope.traceparent):
                 fate = await self._handle(record, envelope)
-        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
+                _log.debug(
+                    "consumer.handled",
+                    group=self.group,
+                    topic=record.topic,
+                    event_id=str(envelope.id),
+                    fate=fate,
+                    elapsed_ms=round((time.perf_counter() - started) * 1e3, 1),
+                )
+        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
+        metrics.CONSUMER_RECORDS.labels(record.topic, fate).inc()
+
+    def _work_on(self, record: Record, traceparent: str | None) -> AbstractContextManager[Any]:
+        attributes: Attributes = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self.group,
+            "messaging.message.id": _event_id(record),
+        }
+        return work_caused_by(traceparent, f"process {record.topic}", kind="consumer", attributes=attributes)
 
     def _read(self, record: Record) -> Incoming:
         """Returns the argument of the record's handler. Raises MalformedEvent, RecordRefused."""
@@ -136,6 +173,13 @@ class Processor:
         if acts_too_early(envelope, now=self._clock()):
             raise RecordRefused("as of a moment to come, without an operator's fresh order")
         return envelope
+
+    def _skips(self, record: Record, error: MalformedEvent) -> bool:
+        return (
+            isinstance(error, UnknownVersion)
+            and error.topic == record.topic
+            and record.topic in self._skips_versions_of
+        )
 
     def _tell(self, record: Record, refusal: RecordRefused) -> None:
         self._refused += 1
@@ -173,11 +217,14 @@ class Processor:
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
     async def _send_to_dlq(self, record: Record, error: BaseException) -> None:
+        if self._limit is not None:
+            self._limit.count()
         _log.error(
             "consumer.dead_lettered",
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
+            event_id=_event_id(record),
             error=str(error),
             error_type=type(error).__name__,
         )
@@ -205,6 +252,17 @@ def _event_of(record: Record) -> Envelope[Any]:
     if (found := type(envelope.data).topic_name()) != record.topic:
         raise MalformedEvent(f"a {found} has no place on {record.topic}")
     return envelope
+
+
+def _event_id(record: Record) -> str:
+    """Returns the event's id as its headers have it; the position of a record without one."""
+    return _header(record, "ce_id") or f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def _header(record: Record, name: str) -> str | None:
+    value = next((value for found, value in record.headers if found == name), None)
+    # Its writer may be anyone, and the text goes to a log line.
+    return None if value is None else value.decode("ascii", "replace")[:MAX_HEADER_CHARACTERS]
 
 
 def _being_cancelled() -> bool:

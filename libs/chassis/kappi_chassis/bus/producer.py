@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +13,7 @@ from kappi_contracts.envelope import Envelope, Headers, encode_headers
 from kappi_contracts.events import Event
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.observability import context, tracing
 from kappi_chassis.outbox.relay import EventRefused
 
 REQUEST_TIMEOUT_MS = 15_000
@@ -52,17 +53,21 @@ class Producer:
         """Sends outbox rows in order. Returns per row None once acknowledged, else the failure. Source:
         EventSink.
         """
-        outcomes = await self._send_all(
-            [
-                (
-                    self._connection.topic(row["topic"]),
-                    row["key"].encode(),
-                    row["payload"],
-                    self._headers(row),
-                )
-                for row in rows
-            ]
-        )
+        with _publishing(rows) as spans:
+            outcomes = await self._send_all(
+                [
+                    (
+                        self._connection.topic(row["topic"]),
+                        row["key"].encode(),
+                        row["payload"],
+                        self._headers(row, row["traceparent"] if span is None else span.traceparent),
+                    )
+                    for row, span in zip(rows, spans, strict=True)
+                ]
+            )
+            for span, outcome in zip(spans, outcomes, strict=True):
+                if span is not None and outcome is not None:
+                    span.fail(type(outcome).__name__)
         return [_in_relay_words(outcome) for outcome in outcomes]
 
     async def send_event(self, envelope: Envelope[Event]) -> None:
@@ -128,7 +133,7 @@ class Producer:
             self._producer = None
             await _abandon(producer)
 
-    def _headers(self, row: Any) -> Headers:
+    def _headers(self, row: Any, traceparent: str | None) -> Headers:
         headers = encode_headers(
             event_id=row["event_id"],
             event_type=row["type"],
@@ -136,11 +141,38 @@ class Producer:
             key=row["key"],
             time=row["occurred_at"],
             sequence=row["sequence"],
-            traceparent=row["traceparent"],
+            traceparent=traceparent,
         )
         return self._connection.mac.signed(
             topic=row["topic"], key=row["key"].encode(), value=row["payload"], headers=headers
         )
+
+
+@contextmanager
+def _publishing(rows: Sequence[Any]) -> Iterator[list[tracing.Span | None]]:
+    """Within the context, each row is being published, as a span of its trace. Yields the spans."""
+    tracer = tracing.tracer
+    spans = [None if tracer is None else _publication(tracer, row) for row in rows]
+    try:
+        yield spans
+    finally:
+        for span in spans:
+            if span is not None:
+                span.end()
+
+
+def _publication(tracer: tracing.Tracer, row: Any) -> tracing.Span | None:
+    if not row["traceparent"] or not context.is_exported(row["traceparent"]):
+        return None
+    span = tracer.begin(f"publish {row['topic']}", kind="producer", parent=row["traceparent"])
+    span.note(
+        {
+            "messaging.system": "kafka",
+            "messaging.destination.name": row["topic"],
+            "messaging.message.id": str(row["event_id"]),
+        }
+    )
+    return span
 
 
 async def _hand_over(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +14,14 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from kappi_chassis.db.statement_spans import note_statement, trace_statements
+from kappi_chassis.observability import metrics, tracing
+
 COMMAND_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+
+_TRANSACTION_WAIT = metrics.POOL_WAIT_SECONDS.labels("transactions")
+_STATEMENT_WAIT = metrics.POOL_WAIT_SECONDS.labels("statements")
 
 
 class Database:
@@ -28,7 +35,7 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._engine: AsyncEngine | None = None
-        self._hot: asyncpg.Pool | None = None
+        self._hot: StatementPool | None = None
 
     async def start(self) -> None:
         """Raises OSError, PostgresError if the database does not answer."""
@@ -41,15 +48,19 @@ class Database:
             hide_parameters=True,  # an error's text ends up in logs and dead letters
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
-        self._hot = await asyncpg.create_pool(
+        if tracing.tracer is not None:
+            trace_statements(self._engine.sync_engine)
+        pool = await asyncpg.create_pool(
             self.url,
             min_size=1,
             max_size=self._pool_size,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=COMMAND_TIMEOUT_S,
-            init=_set_codecs,
+            init=_set_up,
             connection_class=_HotConnection,
         )
+        self._hot = StatementPool(pool)
+        _show_use(self._pool_size, transactions=self._engine, statements=pool)
 
     async def close(self) -> None:
         """Closes the pools in bounded time: connections still in use then are cut off."""
@@ -67,11 +78,13 @@ class Database:
         """One use case is one transaction: it commits on leaving and rolls back on an exception."""
         if self._engine is None:
             raise RuntimeError("Database.start was not called")
+        began = time.perf_counter()
         async with self._engine.begin() as connection:
+            _TRANSACTION_WAIT.observe(time.perf_counter() - began)
             yield connection
 
     @property
-    def hot(self) -> Any:
+    def hot(self) -> StatementPool:
         """The asyncpg pool. A single statement on it is its own transaction: one round trip."""
         if self._hot is None:
             raise RuntimeError("Database.start was not called")
@@ -80,6 +93,67 @@ class Database:
     async def ready(self) -> None:
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
+
+
+class StatementPool:
+    """An asyncpg pool that measures how long each statement waits for a connection."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self.close = pool.close
+        self.terminate = pool.terminate
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Lends an asyncpg connection."""
+        connection = await self._acquired()
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+    async def execute(self, statement: str, *values: Any) -> str:
+        connection = await self._acquired()
+        try:
+            status: str = await connection.execute(statement, *values)
+        finally:
+            await self._pool.release(connection)
+        return status
+
+    async def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        async with self.acquire() as connection:
+            await connection.executemany(statement, rows)
+
+    async def fetch(self, statement: str, *values: Any, **options: Any) -> list[Any]:
+        """options: `timeout` in seconds, as in asyncpg."""
+        connection = await self._acquired()
+        try:
+            rows: list[Any] = await connection.fetch(statement, *values, **options)
+        finally:
+            await self._pool.release(connection)
+        return rows
+
+    async def fetchrow(self, statement: str, *values: Any, **options: Any) -> Any:
+        """options: as in `fetch`."""
+        connection = await self._acquired()
+        try:
+            return await connection.fetchrow(statement, *values, **options)
+        finally:
+            await self._pool.release(connection)
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        connection = await self._acquired()
+        try:
+            return await connection.fetchval(statement, *values)
+        finally:
+            await self._pool.release(connection)
+
+    async def _acquired(self) -> Any:
+        # No context manager, because a statement of these paths costs little more than one.
+        began = time.perf_counter()
+        connection = await self._pool.acquire()
+        _STATEMENT_WAIT.observe(time.perf_counter() - began)
+        return connection
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
@@ -93,6 +167,16 @@ async def driver_of(connection: AsyncConnection) -> Any:
     if not driver.is_in_transaction():
         await connection.execute(text("SELECT 1"))
     return driver
+
+
+def _show_use(size: int, *, transactions: AsyncEngine, statements: asyncpg.Pool) -> None:
+    pool: Any = transactions.pool
+    metrics.POOL_CONNECTIONS.labels("transactions").set_function(pool.checkedout)
+    metrics.POOL_CONNECTIONS.labels("statements").set_function(
+        lambda: statements.get_size() - statements.get_idle_size()
+    )
+    for name in ("transactions", "statements"):
+        metrics.POOL_SIZE.labels(name).set(size)
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:
@@ -114,7 +198,9 @@ class _HotConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg publi
         return ""
 
 
-async def _set_codecs(connection: Any) -> None:
+async def _set_up(connection: Any) -> None:
+    if tracing.tracer is not None:
+        connection.add_query_logger(note_statement)
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Identity,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -73,4 +75,26 @@ def idempotency_table(metadata: MetaData) -> Table:
         Column("sealed_body", LargeBinary),
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         Index("ix_idempotency_created_at", "created_at"),
+    )
+
+
+def reconciliations_table(metadata: MetaData) -> Table:
+    """The newest run of each check (ADR-0064): what was requested, its position, its result."""
+    return Table(
+        "reconciliations",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("requested_at", DateTime(timezone=True)),
+        Column("repair", Boolean, nullable=False, server_default=text("false")),
+        # A run of the tick rests from then on until the next tick; NULL: an operator waits for its end.
+        Column("work_until", DateTime(timezone=True)),
+        Column("position", Text, nullable=False, server_default=text("''")),
+        Column("examined", BigInteger, nullable=False, server_default=text("0")),
+        # {kind: [found, repaired]}
+        Column("found", JSONB, nullable=False, server_default=text("'{}'")),
+        Column("examples", JSONB, nullable=False, server_default=text("'[]'")),
+        Column("lease_id", Uuid),
+        Column("leased_until", DateTime(timezone=True)),
+        Column("finished_at", DateTime(timezone=True)),
+        Column("last_error", Text),
     )

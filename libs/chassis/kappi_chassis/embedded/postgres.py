@@ -40,9 +40,9 @@ _MODEST: Final[Mapping[str, str]] = {
     "max_connections": "200",
     "shared_buffers": "32MB",
     "max_wal_size": "512MB",
-    "wal_level": "minimal",  # an embedded server has no replicas
-    "max_wal_senders": "0",
-    "max_replication_slots": "0",
+    "wal_level": "replica",  # for a backup of the running server, which uses two senders
+    "max_wal_senders": "4",
+    "max_replication_slots": "2",
     "max_logical_replication_workers": "0",
     "jit": "off",  # compiling costs more than these queries
     "io_method": "sync",  # a small, cached database needs no worker processes for it

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 
 from kappi_chassis import base_url
 from kappi_chassis.base_url import BASE_URL
-from kappi_chassis.observability import context, metrics
+from kappi_chassis.observability import context, metrics, tracing
+from kappi_chassis.observability.access_log import access_log
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import PROBLEM_JSON, InsufficientStorage, Overloaded, Problem, problem_body
 
@@ -35,6 +36,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
+FORWARDED_FOR = b"x-forwarded-for"
 
 _log = get_logger(__name__)
 
@@ -111,13 +113,17 @@ class FailureGuard:
 class Edge:
     """Wraps an ASGI app. max_in_flight: requests beyond it are answered 503 before they reach the app.
 
+    client_of: names the client of a request, for the limit of log lines; the peer without it.
     The route in metrics is the app's `scope["kappi.route"]` or the router's template: never the raw path,
     which would make a series per id.
     """
 
-    def __init__(self, app: App, *, max_in_flight: int) -> None:
+    def __init__(
+        self, app: App, *, max_in_flight: int, client_of: Callable[[Scope], str] | None = None
+    ) -> None:
         self._app = FailureGuard(app)
         self._max_in_flight = max_in_flight
+        self._client_of = client_of or _sender
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,12 +137,17 @@ class Edge:
         }
         request_id = context.accept_request_id(incoming.get(REQUEST_ID))
         context.request_id.set(request_id)
-        context.traceparent.set(context.continue_trace(incoming.get(TRACEPARENT)))
+        call = _Call(scope, send, request_id, self._client_of)
+        if tracing.tracer is None:
+            context.traceparent.set(context.continue_trace(incoming.get(TRACEPARENT)))
+        else:
+            call.span = tracing.tracer.begin("request", kind="server", parent=incoming.get(TRACEPARENT))
+            tracing.enter(call.span)
         base_url.told.set(incoming.get(BASE_URL))
-        call = _Call(scope, send, request_id)
         if self._in_flight >= self._max_in_flight:
             metrics.HTTP_SHED.inc()
             await send_problem(call.send, Overloaded("Try again in a moment.", retry_after_s=1))
+            call.noted(0.0, route="overloaded", method=_method_of(scope), slow=False)
             return
         self._in_flight += 1
         metrics.HTTP_IN_FLIGHT.inc()
@@ -159,10 +170,13 @@ def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App
 
 
 class _Call:
-    """One request and its measurements."""
+    """One request and its measurements. span: its span, with a tracer."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+    span: tracing.Span | None = None
+
+    def __init__(self, scope: Scope, send: Send, request_id: str, client_of: Callable[[Scope], str]) -> None:
         self._scope = scope
+        self._client_of = client_of
         self._send = send
         self._request_id = request_id.encode()
         self._started = time.perf_counter()
@@ -180,19 +194,58 @@ class _Call:
         ended = self._begun if LASTS in self._scope else None
         elapsed_s = (ended or time.perf_counter()) - self._started
         route = route_of(self._scope)
-        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        method = _method_of(self._scope)
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
-        # A full store is logged once at its source: clients that continue to send must not fill the logs.
-        failed = self._status >= 500 and self._status != InsufficientStorage.status
-        if failed or slow:
-            _log.warning(
-                "http.answered",
+        if self._status >= 500:
+            metrics.HTTP_FAILED.labels(method, route).inc()
+        if self._status >= 400 or slow or access_log.every or self.span is not None:
+            self.noted(elapsed_s, route=route, method=method, slow=slow)
+
+    def noted(self, elapsed_s: float, *, route: str, method: str, slow: bool) -> None:
+        """Logs the answer where it has to be logged, and ends the span."""
+        status = self._status
+        if (status >= 400 and status != CLIENT_LEFT) or slow or access_log.every:
+            # A full store is logged at its source, too.
+            failed = status >= 500 and status != InsufficientStorage.status
+            access_log.note(
+                client=self._client_of(self._scope),
+                level="warning" if failed or slow else "info",
                 method=method,
                 route=route,
-                status=self._status,
+                status=status,
                 elapsed_ms=round(elapsed_s * 1e3, 1),
             )
+        if self.span is not None:
+            _end_span(self.span, method=method, route=route, status=status)
+
+
+def _end_span(span: tracing.Span, *, method: str, route: str, status: int) -> None:
+    span.rename(f"{method} {route}")
+    span.note(
+        {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": status,
+            "kappi.request_id": context.request_id.get(),
+        }
+    )
+    if status >= 500:
+        span.fail(str(status))
+    span.end()
+
+
+def _method_of(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"
+
+
+def _sender(scope: Scope) -> str:
+    """Returns the client that the gateway names; the peer if none is named."""
+    for name, value in scope["headers"]:
+        if name == FORWARDED_FOR:
+            return str(value.decode("latin-1"))
+    return str((scope.get("client") or ("",))[0])
 
 
 def route_of(scope: Scope) -> str:

@@ -21,6 +21,7 @@ from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.write_coalescing import CoalescingTransport
+from kappi_chassis.observability.access_log import access_log
 from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, RequestTimeout, problem_body
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -76,7 +77,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         # It is closed at once, even if the client then cannot read the refusal: no place is left.
         self._refused = True
-        self.transport.write(_refusal(refusal))
+        self.transport.write(_refusal(refusal, client=self.peer or ""))
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -252,7 +253,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_refusal(problem))
+        self.transport.write(_refusal(problem, client=self.peer or ""))
         self.loop.call_later(LINGER_S, self.transport.close)
 
 
@@ -298,8 +299,17 @@ def cutting(app: App) -> App:
     return cut_where_it_must
 
 
-def _refusal(problem: Problem) -> bytes:
+def _refusal(problem: Problem, *, client: str) -> bytes:
+    """Returns a whole answer to what is no request yet. client: the address, for the limit of log lines."""
     request_id = secrets.token_hex(16)
+    access_log.note(
+        client=client,
+        level="info",
+        route="refused",
+        status=problem.status,
+        request_id=request_id,
+        code=problem.code,
+    )
     body = problem_body(problem, request_id)
     more = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
     head = (

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _NO_TRACE = "0" * 32
 
@@ -21,7 +21,25 @@ def continue_trace(incoming: str | None) -> str:
     match = _TRACEPARENT.fullmatch(incoming) if incoming else None
     if match is None or match[1] == _NO_TRACE:
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[2]}"
+    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
+
+
+def same_trace(one: str | None, other: str | None) -> bool:
+    """Returns whether two traceparents are of one trace."""
+    return one is not None and other is not None and one[3:35] == other[3:35]
+
+
+def parse(incoming: str | None) -> tuple[int, int, bool] | None:
+    """Returns trace id, span id and whether the trace is exported; None for an invalid traceparent."""
+    match = _TRACEPARENT.fullmatch(incoming) if incoming else None
+    if match is None or match[1] == _NO_TRACE:
+        return None
+    return int(match[1], 16), int(match[2], 16), bool(int(match[3], 16) & 1)
+
+
+def is_exported(current: str) -> bool:
+    """Returns whether the trace of a traceparent is exported. It must be valid."""
+    return current[-1] in "13579bdf"
 
 
 def accept_request_id(incoming: str | None) -> str:

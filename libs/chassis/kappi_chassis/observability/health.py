@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from kappi_chassis.observability.declared import Exposition
 from kappi_chassis.observability.logs import get_logger
 
 Scope = MutableMapping[str, Any]
@@ -69,7 +70,7 @@ class Health:
         return "ok"
 
 
-def ops_app(health: Health) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def ops_app(health: Health, exposition: Exposition) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Returns the app of `/healthz`, `/readyz`, `/metrics`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +84,7 @@ def ops_app(health: Health) -> Callable[[Scope, Receive, Send], Awaitable[None]]
             status, content_type = (200 if ready else 503), "application/json"
             body = msgspec.json.encode({"ready": ready, "checks": states})
         elif scope["path"] == "/metrics":
-            status, content_type, body = 200, CONTENT_TYPE_LATEST, generate_latest()
+            status, content_type, body = 200, CONTENT_TYPE_LATEST, generate_latest(exposition)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -15,16 +15,24 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from kappi_chassis.observability import context
+from kappi_chassis.observability import context, metrics
+from kappi_chassis.observability.line_limit import LineLimit
 from kappi_chassis.observability.secret_shapes import REDACTED, without_secrets
 
 _SECRET_NAMES = re.compile(
     r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|(?:access|gallery|contributor)[_-]?key|token|signature|grant))$",
     re.IGNORECASE,
 )
-_NOISY = ("PIL", "aiokafka", "boto3", "botocore", "faust", "libav", "mode", "urllib3", "uvicorn.access")
+_NOISY = (
+    *("PIL", "aiobotocore", "aiokafka", "aiohttp", "asyncio", "boto3", "botocore", "faust", "libav", "mode"),
+    *("opentelemetry", "s3transfer", "sqlalchemy", "urllib3", "uvicorn.access"),
+)
 """Libraries of whose logs only warnings are shown."""
+MESSAGES_PER_MINUTE, MESSAGES = 3, 500
+"""Lines of one message of a library, and the number of messages that are told apart."""
 _PLAIN = (int, float, bool, type(None), datetime, UUID)
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
+_TEMPLATE_CHARACTERS = 200
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -99,6 +107,7 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(LibraryLimit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -110,6 +119,34 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
     root.setLevel(level)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel("WARNING")
+
+
+class LibraryLimit(logging.Filter):
+    """Leaves out what third-party libraries repeat: a broker that is away causes hundreds of lines a second.
+
+    A few lines of each message pass in a minute; the number of the others is logged when the minute is over.
+    """
+
+    def __init__(self, limit: LineLimit | None = None) -> None:
+        super().__init__()
+        self._limit = limit or LineLimit(lines=MESSAGES_PER_MINUTE, keys=MESSAGES)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for (name, message), lines in self._limit.left_out():
+            get_logger(__name__).warning("log.left_out", logger=name, message=message, lines=lines)
+        # structlog's events are those of this system's code. Each migration has one line of the same message.
+        if isinstance(record.msg, dict) or record.name.startswith("alembic."):
+            return True
+        if self._limit.admits((record.name, _template(record))):
+            return True
+        metrics.LOG_LINES_LEFT_OUT.labels("library").inc()
+        return False
+
+
+def _template(record: logging.LogRecord) -> str:
+    """Returns the message without what differs from line to line."""
+    text = str(record.msg)
+    return text if record.args else _NUMBERS.sub("#", text[:_TEMPLATE_CHARACTERS])
 
 
 def _shared_processors(service: str) -> list[Processor]:

@@ -21,6 +21,7 @@ _HEADER: Final = r"(?:authorization|cookie|x-gallery-(?:key|password)|x-contribu
 SHAPES: Final[dict[str, str]] = {
     "access key": r"(kappi_)[a-z0-9]{20,}",
     "token behind a prefix": r"(kappi_[a-z]{2}_)[\w-]{20,}",
+    "secret of a webhook": r"(whsec_)[a-z0-9+/=_-]{20,}",
     "JWT": r"(eyJ)[\w-]{10,200}\.[\w.-]*",
     "private key": r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)[a-z0-9+/=\s\\-]+",
     "password hash": r"(\$argon2\w*\$)[^\s\"'<>\\]+",
@@ -38,7 +39,7 @@ _ANY: Final = re.compile("|".join(SHAPES.values()), re.IGNORECASE)
 # One of these is near every secret; most texts hold none, and this test is cheaper than the search.
 _MARKS: Final = (
     *("=", "%", "@", ":", "$", "'", '"', "/l/"),
-    *("eyJ", "kappi_", "KAPPI_", "earer", "EARER", "asic", "PRIVATE"),
+    *("eyJ", "kappi_", "whsec_", "KAPPI_", "earer", "EARER", "asic", "PRIVATE"),
 )
 
 

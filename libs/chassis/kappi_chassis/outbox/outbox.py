@@ -72,15 +72,18 @@ class Outbox:
         """
         self._nudge = nudge
 
-    def row(self, event: Event) -> OutboxRow:
-        """Returns an event as column values, with a new id and the trace of the current work."""
+    def row(self, event: Event, *, traceparent: str | None = None) -> OutboxRow:
+        """Returns an event as column values, with a new id.
+
+        traceparent: of the trace that the event belongs to; None for that of the current work.
+        """
         return OutboxRow(
             event_id=self._new_id(),
             topic=event.topic_name(),
             type=event.ce_type(),
             key=event.key(),
             payload=encode_data(event),
-            traceparent=context.traceparent.get(),
+            traceparent=traceparent or context.traceparent.get(),
         )
 
     @asynccontextmanager

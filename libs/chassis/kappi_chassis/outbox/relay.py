@@ -85,6 +85,11 @@ class Relay:
         self._working = False
         self._counted_at = float("-inf")
 
+    @property
+    def working(self) -> bool:
+        """Whether this relay has the lock, so that no other process sends."""
+        return self._working
+
     def nudge(self) -> bool:
         """Wakes the relay after a commit in this process.
 

@@ -266,8 +266,13 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
-        """Returns one page of current objects under `prefix`, in key order."""
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
+        """Returns one page of current objects under `prefix`, in key order.
+
+        token: of the page before. after: of the first page, only keys behind this one, which need not exist.
+        """
         ...
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:

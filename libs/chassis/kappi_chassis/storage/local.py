@@ -23,7 +23,7 @@ from kappi_chassis.storage.contract import (
 )
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObject
 from kappi_chassis.storage.local_folders import translated_os_errors
-from kappi_chassis.storage.local_listing import objects_under
+from kappi_chassis.storage.local_listing import keys_under, objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
 from kappi_chassis.storage.local_space import LocalSpace, SpaceReservation
 from kappi_chassis.storage.local_tombstones import ObjectDeleted, Tombstones
@@ -194,13 +194,15 @@ class LocalObjectStore:
         kept = checked_tags(tags)
         await self.blocking(lambda: self._tree.set_tags(key, kept))
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = MAX_BATCH
+    ) -> ObjectPage:
         """See `ObjectStore.list_page`. The token is the last key of the page before."""
         wanted = max(1, min(limit, MAX_BATCH))
-        return await self.blocking(lambda: self._list_page(prefix, token, wanted))
+        return await self.blocking(lambda: self._list_page(prefix, token or after, wanted))
 
-    def _list_page(self, prefix: str, token: str | None, limit: int) -> ObjectPage:
-        found = tuple(islice(objects_under(self._tree.objects, prefix, after=token), limit + 1))
+    def _list_page(self, prefix: str, after: str | None, limit: int) -> ObjectPage:
+        found = tuple(islice(objects_under(self._tree.objects, prefix, after=after), limit + 1))
         more = len(found) > limit
         page = found[:limit]
         return ObjectPage(objects=page, next_token=page[-1].key if more else None)
@@ -220,8 +222,8 @@ class LocalObjectStore:
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
         await self.blocking(lambda: self._tombstones.add_prefix(prefix))
-        page = await self.list_page(prefix)
-        return await self._delete([found.key for found in page.objects])
+        keys = await self.blocking(lambda: [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)])
+        return await self._delete(keys)
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
         """See `ObjectStore.abort_multipart_uploads`."""

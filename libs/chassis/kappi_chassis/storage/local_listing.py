@@ -43,6 +43,25 @@ def objects_under(root: Path, prefix: str, *, after: str | None = None) -> Itera
             pending.append(iter(_sorted_entries(Path(found.entry.path), found.key)))
 
 
+def keys_under(root: Path, prefix: str) -> Iterator[str]:
+    """Yields the keys that begin with `prefix`, in no order.
+
+    A folder is read as far as the caller asks, so a few keys of a large folder cost little time and memory.
+    """
+    folder, folder_key = prefix_folder(root, prefix)
+    wanted = prefix.encode()
+    pending = [_entries(folder, folder_key)]
+    while pending:
+        found = next(pending[-1], None)
+        if found is None:
+            pending.pop()
+        elif found.is_object:
+            if found.key.startswith(wanted):
+                yield found.key.decode()
+        elif _may_hold(found.key, wanted=wanted, passed=b""):
+            pending.append(_entries(Path(found.entry.path), found.key))
+
+
 def _may_hold(folder_key: bytes, *, wanted: bytes, passed: bytes) -> bool:
     if not (folder_key.startswith(wanted) or wanted.startswith(folder_key)):
         return False
@@ -56,21 +75,21 @@ def _sorted_entries(folder: Path, folder_key: bytes) -> list[_Entry]:
 
 def _entries(folder: Path, name_so_far: bytes) -> Iterator[_Entry]:
     try:
-        with os.scandir(folder) as entries:
-            held = list(entries)
+        entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return  # deleted since its parent was read, or never there
-    for entry in held:
-        name = entry.name
-        if name.endswith(OBJECT_SUFFIX):
-            key = name_so_far + decoded_name(name.removesuffix(OBJECT_SUFFIX))
-            yield _Entry(key, entry, is_object=True)
-        elif name.endswith(CONTINUED_SUFFIX):
-            # The rest of an over-long segment: its entries belong to this folder.
-            begun = name_so_far + decoded_name(name.removesuffix(CONTINUED_SUFFIX))
-            yield from _entries(Path(entry.path), begun)
-        else:
-            yield _Entry(name_so_far + decoded_name(name) + b"/", entry, is_object=False)
+    with entries:
+        for entry in entries:
+            name = entry.name
+            if name.endswith(OBJECT_SUFFIX):
+                key = name_so_far + decoded_name(name.removesuffix(OBJECT_SUFFIX))
+                yield _Entry(key, entry, is_object=True)
+            elif name.endswith(CONTINUED_SUFFIX):
+                # The rest of an over-long segment: its entries belong to this folder.
+                begun = name_so_far + decoded_name(name.removesuffix(CONTINUED_SUFFIX))
+                yield from _entries(Path(entry.path), begun)
+            else:
+                yield _Entry(name_so_far + decoded_name(name) + b"/", entry, is_object=False)
 
 
 def _listed(found: _Entry) -> ListedObject | None:

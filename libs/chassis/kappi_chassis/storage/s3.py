@@ -303,13 +303,19 @@ class S3ObjectStore:
 
         await self._connection.run(work, key)
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = MAX_BATCH
+    ) -> ObjectPage:
         """See `ObjectStore.list_page`."""
-        after: Mapping[str, Any] = {"ContinuationToken": token} if token is not None else {}
+        start: dict[str, Any] = {}
+        if token is not None:
+            start["ContinuationToken"] = token
+        elif after is not None:
+            start["StartAfter"] = after
 
         def work(client: S3Client) -> ObjectPage:
             max_keys = max(1, min(limit, MAX_BATCH))
-            answer = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=max_keys, **after)
+            answer = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=max_keys, **start)
             objects = tuple(
                 ListedObject(
                     key=found["Key"], size_bytes=found["Size"], last_modified=_as_utc(found["LastModified"])

@@ -17,6 +17,7 @@ from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
 from kappi_chassis.storage.sigv4 import Credentials
+from kappi_chassis.storage.traced import traced
 
 
 class StorageNotConfigured(Exception):
@@ -73,8 +74,8 @@ def build_store(settings: StorageSettings) -> ObjectStore:
     """Returns the configured store. Opens no connection. Raises StorageNotConfigured."""
     if settings.uses_s3:
         address, credentials = s3_place(settings)
-        return S3ObjectStore(address, credentials=credentials, threads=settings.store_threads)
-    return build_local_store(settings)
+        return traced(S3ObjectStore(address, credentials=credentials, threads=settings.store_threads))
+    return traced(build_local_store(settings))
 
 
 def build_local_store(settings: StorageSettings) -> LocalObjectStore:

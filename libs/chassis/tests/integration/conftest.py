@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
-from kappi_chassis.db import Database, idempotency_table, inbox_table, outbox_table
+from kappi_chassis.db import (
+    Database,
+    idempotency_table,
+    inbox_table,
+    outbox_table,
+    reconciliations_table,
+)
 from kappi_chassis.outbox import Outbox, Relay
 from kappi_testkit.background import Background
 from kappi_testkit.plugin import BrokerUnderTest
@@ -18,6 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 metadata = MetaData()
 outbox_table(metadata)
 inbox_table(metadata)
+reconciliations_table(metadata)
 idempotency_table(metadata)
 
 

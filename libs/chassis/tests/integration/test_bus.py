@@ -270,8 +270,8 @@ async def test_poison_becomes_a_dead_letter_and_the_next_record_is_handled(
     await eventually(letters, deadline_s=30)
     mended.set()
     async with DeadLetterAdmin(connection) as admin:
-        assert await admin.replay(producer) == 1
-        assert await admin.replay(producer) == 0
+        assert (await admin.replay(producer)).done == 1
+        assert (await admin.replay(producer)).done == 0
 
     async def replayed() -> None:
         assert bad in seen.galleries

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +14,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
 from kappi_chassis.bus.consumer import ConsumerStuck
-from kappi_chassis.bus.processor import Record
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
+from kappi_chassis.bus.dead_letters import DeadLetterAdmin
+from kappi_chassis.bus.processor import Poison, Record
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.observability import metrics
 from kappi_contracts.envelope import Envelope
@@ -22,6 +24,8 @@ from kappi_contracts.events import GalleryDeleted
 from kappi_testkit.background import Background
 from kappi_testkit.eventually import eventually
 from kappi_testkit.plugin import BrokerUnderTest
+from prometheus_client import Gauge
+from structlog.testing import capture_logs
 
 TOPIC = "GalleryDeleted"
 PARTITIONS = 4
@@ -56,11 +60,19 @@ def make(kafka: KafkaConnection, sender: Producer) -> Maker:
 
 
 def maker(kafka: KafkaConnection, sender: Producer) -> Maker:
-    def make(handler: Any, *, dead_letters: Any = None, concurrency: int = 8, on_gap: Any = None) -> Consumer:
+    def make(
+        handler: Any,
+        *,
+        dead_letters: Any = None,
+        concurrency: int = 8,
+        on_gap: Any = None,
+        most_letters: int = 0,
+    ) -> Consumer:
         processor = Processor(
             group=kafka.topic(GROUP),
             handlers={TOPIC: handler},
             dead_letters=dead_letters or DeadLetters(sender, kafka),
+            limit=DeadLetterLimit(most_letters, within=timedelta(hours=1)),
         )
         return Consumer(kafka, processor, concurrency=concurrency, on_gap=on_gap)
 
@@ -271,6 +283,60 @@ async def test_a_queue_that_fails_ends_the_consumer_at_once(
     assert failure.group_contains(RuntimeError, match="no dead letters")
 
 
+async def test_after_too_many_dead_letters_the_consumer_stops_and_loses_no_record(
+    kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
+) -> None:
+    """A faulty release refuses every event; its successor handles all but those in the dead letters."""
+
+    async def faulty(_: Envelope[Any]) -> bool:
+        raise Poison("a fault of this release")
+
+    consumer = make(faulty, most_letters=5)
+    with capture_logs() as logs:
+        running.start(consumer.run())
+        await publish(sender, 40)
+
+        def stopped() -> None:
+            assert metrics.CONSUMER_STOPPED.labels(GROUP)._value.get() == 1
+
+        await eventually(stopped, deadline_s=30)
+    with pytest.raises(ConsumerStuck, match="5 records became dead letters"):
+        await consumer.ready()
+    assert not consumer.assigned
+    assert [line["log_level"] for line in logs if line["event"] == "consumer.stopped"] == ["critical"]
+    async with DeadLetterAdmin(kafka) as admin:
+        assert len([letter async for letter in admin.letters()]) == 5
+    assert await committed(kafka) <= 5
+
+    mended = Seen()
+    running.start(make(mended).run())
+
+    async def handled() -> None:
+        assert await committed(kafka) == 40
+
+    await eventually(handled, deadline_s=30)
+    # A letter whose offset was held back by another record comes once more.
+    assert 35 <= len(mended.sequences) <= 40
+    async with DeadLetterAdmin(kafka) as admin:
+        assert (await admin.replay(sender)).done == 5
+
+    def all_handled() -> None:
+        assert set(mended.sequences) == set(range(1, 41))
+
+    await eventually(all_handled, deadline_s=30)
+
+
+def age(gauge: Gauge) -> float:
+    """Returns the age that a gauge of this group computes when it is read."""
+    [value] = [
+        sample.value
+        for metric in gauge.collect()
+        for sample in metric.samples
+        if sample.labels["group"] == GROUP
+    ]
+    return value
+
+
 async def test_lag_and_assigned_partitions_are_metrics(
     kafka: KafkaConnection, sender: Producer, make: Maker, running: Background
 ) -> None:
@@ -294,12 +360,15 @@ async def test_lag_and_assigned_partitions_are_metrics(
     def behind() -> None:
         assert lag() == 12
         assert metrics.CONSUMER_ASSIGNED.labels(GROUP)._value.get() == PARTITIONS
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) > 0
+        assert age(metrics.CONSUMER_SILENT_SECONDS) < 30
 
     await eventually(behind, deadline_s=30)
     release.set()
 
     def caught_up() -> None:
         assert lag() == 0
+        assert age(metrics.CONSUMER_OLDEST_SECONDS) == 0
 
     await eventually(caught_up, deadline_s=30)
 

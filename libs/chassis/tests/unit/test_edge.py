@@ -11,6 +11,7 @@ from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import LASTS, PACED, CutOff, Message, Scope
 from kappi_chassis.observability import metrics
+from kappi_chassis.observability.access_log import LINES_OF_CLIENT, AccessLog
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from kappi_chassis.storage import StorageUnavailable
 from kappi_testkit.asgi import Answer, AsgiClient
@@ -19,6 +20,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from structlog.testing import capture_logs
+
+
+@pytest.fixture(autouse=True)
+def _fresh_access_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have used up the lines of a minute."""
+    monkeypatch.setattr("kappi_chassis.http.edge.access_log", AccessLog())
 
 
 class Body(BaseModel):
@@ -52,6 +59,25 @@ async def test_a_good_answer_carries_the_request_id() -> None:
     answer = await ask(service(), "POST", "/things", b'{"name": "ok"}', x_request_id="client-chose-this")
     assert (answer.status, answer.json) == (200, {"name": "ok"})
     assert answer.headers["x-request-id"] == "client-chose-this"
+
+
+async def test_an_answer_with_an_error_is_logged_without_its_path_and_its_client() -> None:
+    with capture_logs() as logged:
+        await ask(service(), "POST", "/things", b'{"name": "ok"}')
+        await ask(service(), "POST", "/things", b'{"name": "taken"}', x_forwarded_for="192.0.2.7")
+        await ask(service(), "GET", "/nothing/of-a-secret-name")
+    found = [(entry["log_level"], entry["method"], entry["route"], entry["status"]) for entry in logged]
+    assert found == [("info", "POST", "/things", 409), ("info", "GET", "unmatched", 404)]
+    assert not [secret for secret in ("192.0.2.7", "secret-name") if secret in str(logged)]
+
+
+async def test_a_flood_of_one_client_is_left_out_and_others_are_logged() -> None:
+    app = service()
+    with capture_logs() as logged:
+        for _ in range(LINES_OF_CLIENT + 10):
+            await ask(app, "GET", "/nothing", x_forwarded_for="192.0.2.7")
+        await ask(app, "POST", "/nothing", x_forwarded_for="192.0.2.8")
+    assert [entry["method"] for entry in logged] == ["GET"] * LINES_OF_CLIENT + ["POST"]
 
 
 async def test_a_harmful_request_id_is_replaced() -> None:
@@ -114,7 +140,9 @@ async def test_excess_requests_are_refused_and_accepted_ones_finish() -> None:
     edge = Edge(slow, max_in_flight=2)
     accepted = [asyncio.create_task(ask(edge, "GET", "/")) for _ in range(2)]
     await asyncio.sleep(0)
-    shed = await ask(edge, "GET", "/")
+    with capture_logs() as logged:
+        shed = await ask(edge, "GET", "/")
+    assert [(entry["event"], entry["status"]) for entry in logged] == [("http.answered", 503)]
     assert (shed.status, shed.json["code"]) == (503, "overloaded")
     assert int(shed.headers["retry-after"]) >= 1
     release.set()
@@ -269,8 +297,11 @@ async def test_the_time_of_a_slow_upload_is_not_counted(monkeypatch: pytest.Monk
 
     with capture_logs() as logged:
         await ask(Edge(app, max_in_flight=1), "PUT", "/")
-    # A full store is logged once at its source.
-    assert [entry["event"] for entry in logged] == (["http.answered"] if status == 503 else [])
+    # A full store is no alarm here: it is logged at its source.
+    levels = {200: [], 503: ["warning"], 507: ["info"]}[status]
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [
+        ("http.answered", level) for level in levels
+    ]
 
 
 async def test_an_unknown_method_adds_no_metric_series() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit, TooManyDeadLetters
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
 from kappi_chassis.observability import metrics
+from kappi_chassis.observability.logs import _add_ids
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted
@@ -189,8 +191,8 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
     processor = Processor(
         group="tests", handlers={"GalleryDeleted": handler}, dead_letters=dead_letters, mac=mac
     )
-    refused = metrics.CONSUMER_RECORD_SECONDS.labels("GalleryDeleted", "refused")
-    before = sum(bucket.get() for bucket in refused._buckets)
+    refused = metrics.CONSUMER_RECORDS.labels("GalleryDeleted", "refused")
+    before = refused._value.get()
     forged = [record(), record(headers=()), record(headers=(*EVENT.headers(), ("kappi_mac", b"0" * 64)))]
     with capture_logs() as logs:
         for _ in range(100):
@@ -198,7 +200,7 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
                 await processor.process(each)
     assert handler.calls == 0
     assert not dead_letters.errors
-    assert sum(bucket.get() for bucket in refused._buckets) == before + 300
+    assert refused._value.get() == before + 300
     assert [(line["event"], line["topic"]) for line in logs] == [("consumer.refused", "GalleryDeleted")]
     assert str(EVENT.data.gallery_id) not in str(logs)
 
@@ -206,3 +208,71 @@ async def test_many_forged_records_are_dropped_counted_and_logged_once(
     headers = mac.signed(topic=good.topic, key=good.key, value=good.value, headers=good.headers)
     await processor.process(record(headers=headers))
     assert handler.calls == 1
+
+
+TRACEPARENT = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+@pytest.mark.parametrize(
+    ("failures", "headers", "event"),
+    [
+        ((), EVENT.headers(), "consumer.handled"),
+        ((Poison("never"),), EVENT.headers(), "consumer.dead_lettered"),
+        # It lacks most headers of an event.
+        ((), (("ce_id", str(EVENT.id).encode()),), "consumer.dead_lettered"),
+    ],
+    ids=["handled", "poison", "malformed"],
+)
+async def test_a_line_about_a_record_names_its_event_and_its_trace(
+    dead_letters: DeadLettersOfTest,
+    failures: tuple[BaseException, ...],
+    headers: Any,
+    event: str,
+) -> None:
+    with capture_logs(processors=[_add_ids]) as lines:
+        await run(Failing(*failures), dead_letters, record(headers=(*headers, TRACEPARENT)))
+    (line,) = [line for line in lines if line["event"] == event]
+    assert (line["event_id"], line["trace_id"]) == (str(EVENT.id), "4bf92f3577b34da6a3ce929d0e0e4736")
+
+
+async def test_the_record_beyond_the_limit_is_no_dead_letter(dead_letters: DeadLettersOfTest) -> None:
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": Failing(*[Poison("never")] * 3)},
+        dead_letters=dead_letters,
+        limit=DeadLetterLimit(2, within=timedelta(minutes=1)),
+    )
+    await processor.process(record())
+    await processor.process(record())
+    with pytest.raises(TooManyDeadLetters):
+        await processor.process(record())
+    assert len(dead_letters.errors) == 2
+
+
+@pytest.mark.parametrize(
+    ("skips", "version", "fate"),
+    [
+        ((), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryCreated",), "GalleryDeleted.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2", "skipped"),
+        (("GalleryDeleted",), "GalleryCreated.v2", "dead_lettered"),
+        (("GalleryDeleted",), "GalleryDeleted.v2x", "dead_lettered"),
+    ],
+)
+async def test_an_unknown_version_is_skipped_and_counted_where_that_is_wanted(
+    dead_letters: DeadLettersOfTest, skips: tuple[str, ...], version: str, fate: str
+) -> None:
+    handler = Failing()
+    processor = Processor(
+        group="tests",
+        handlers={"GalleryDeleted": handler},
+        dead_letters=dead_letters,
+        skips_versions_of=skips,
+    )
+    headers = tuple({**dict(EVENT.headers()), "ce_type": f"gg.kappi.{version}".encode()}.items())
+    counted = metrics.CONSUMER_RECORDS.labels("GalleryDeleted", fate)
+    before = counted._value.get()
+    await processor.process(record(headers=headers))
+    assert counted._value.get() == before + 1
+    assert len(dead_letters.errors) == (fate == "dead_lettered")
+    assert handler.calls == 0

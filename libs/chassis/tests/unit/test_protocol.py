@@ -13,6 +13,8 @@ from kappi_chassis.http import protocol
 from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.protocol import MAX_HEAD_BYTES, BoundedHttpProtocol, cutting
+from kappi_chassis.observability.access_log import AccessLog
+from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 DEADLINE_S = 10.0
@@ -75,6 +77,15 @@ async def test_ordinary_requests_are_served_also_in_pieces(port: int) -> None:
 async def test_a_head_just_below_the_limit_is_accepted(port: int) -> None:
     filling = b"a" * (MAX_HEAD_BYTES - 200)
     assert (await answer_to(port, b"GET / HTTP/1.1\r\nA: ", filling, b"\r\n\r\n")).endswith(b"ok")
+
+
+async def test_the_request_id_of_a_refusal_is_in_the_log(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kappi_chassis.http.protocol.access_log", AccessLog())
+    with capture_logs() as logged:
+        answer = await answer_to(port, b"this is no HTTP\r\n\r\n")
+    (line,) = logged
+    assert (line["event"], line["status"], line["code"]) == ("http.answered", 400, "bad_request")
+    assert f"x-request-id: {line['request_id']}".encode() in answer
 
 
 async def test_an_endless_head_is_refused(port: int) -> None:

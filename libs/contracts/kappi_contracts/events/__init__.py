@@ -37,10 +37,12 @@ from kappi_contracts.events.media import (
     UploadCompleted,
 )
 from kappi_contracts.events.posts import CommentAdded, CommentDeleted, PostCreated, PostDeleted
+from kappi_contracts.events.snapshots import AccountSnapshotTaken, GallerySnapshotTaken, MediaSnapshotTaken
 
 __all__ = [
     "AccountCreated",
     "AccountDeleted",
+    "AccountSnapshotTaken",
     "AccountSuspensionChanged",
     "AccountTierChanged",
     "CommentAdded",
@@ -50,6 +52,7 @@ __all__ = [
     "GalleryCreated",
     "GalleryDeleted",
     "GalleryExpired",
+    "GallerySnapshotTaken",
     "GalleryTakedownChanged",
     "GalleryUpdated",
     "ItemCount",
@@ -63,6 +66,7 @@ __all__ = [
     "MediaMoved",
     "MediaReady",
     "MediaRejected",
+    "MediaSnapshotTaken",
     "ObjectsPurged",
     "ObjectsUnused",
     "PostCreated",

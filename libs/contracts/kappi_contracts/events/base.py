@@ -19,6 +19,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the field that identifies the aggregate; its value is the Kafka key."""
     acts_as_of: ClassVar[str] = ""
     """Name of the field with the time as of which to act; such an event has an `origin`, too."""
+    deprecated: ClassVar[bool] = False
+    """Whether the version may be removed after a release that has it like this."""
 
     @classmethod
     def topic_name(cls) -> str:
@@ -30,6 +32,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def ce_type(cls) -> str:
         """Returns the CloudEvents `type`, for example `gg.kappi.GalleryCreated.v1`."""
         return f"{TYPE_PREFIX}.{cls.topic_name()}.v{cls.version}"
+
+    @classmethod
+    def document_name(cls) -> str:
+        """Returns the name of the version's files, for example `GalleryCreated.v1`."""
+        return f"{cls.topic_name()}.v{cls.version}"
 
     def key(self) -> str:
         """Returns the Kafka key and CloudEvents `subject`: the aggregate's id."""

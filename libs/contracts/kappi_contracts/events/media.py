@@ -25,7 +25,8 @@ class UploadCompleted(Event, frozen=True, kw_only=True):
 class MediaReady(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The item was probed and has its grid rendition. width, height: pixels as displayed.
 
-    contributor_id: the contributor of the gallery that added it; null for its manager.
+    contributor_id: the contributor of the gallery that added it; null for its manager. owner_id: the account
+    that owned the gallery when the item was taken up; null if anonymous, or absent (from an older release).
     """
 
     aggregate: ClassVar[str] = "media_id"
@@ -39,6 +40,7 @@ class MediaReady(Event, frozen=True, kw_only=True, omit_defaults=True):
     duration_ms: int | None
     ready_at: Instant
     contributor_id: UUID | None = None
+    owner_id: UUID | None = None
 
 
 class MediaRejected(Event, frozen=True, kw_only=True):
@@ -54,11 +56,13 @@ class MediaRejected(Event, frozen=True, kw_only=True):
     rejected_at: Instant
 
 
-class MediaDeleted(Event, frozen=True, kw_only=True):
+class MediaDeleted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The item was deleted; its bytes may be removed.
 
     The deletion of a gallery has no MediaDeleted per item. An item of a deleted gallery may still get one,
-    its first or a repeated one, when bytes of it arrived late.
+    its first or a repeated one, when bytes of it arrived late. owner_id: the account whose item it was; null
+    or absent for an item of an anonymous gallery, an upload that never became an item, a repeated event, and
+    from an older release.
     """
 
     aggregate: ClassVar[str] = "media_id"
@@ -66,6 +70,7 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     reason: Literal["requested", "abandoned", "account_deleted"]
     deleted_at: Instant
+    owner_id: UUID | None = None
 
 
 class MediaMoved(Event, frozen=True, kw_only=True):

@@ -138,6 +138,8 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
                 break
         assert keys == sorted(names, key=str.encode)
         assert pages == 4
+        behind = await store.list_page(prefix + "l/", after=f"{prefix}l/{keys[2]}")
+        assert [found.key.removeprefix(prefix + "l/") for found in behind.objects] == keys[3:]
 
     async def test_list_and_purge_thousands(self, store: ObjectStore, prefix: str) -> None:
         keys = {f"{prefix}media-{n % 7}/{n:05}" for n in range(1003)}

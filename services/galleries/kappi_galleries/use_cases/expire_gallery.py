@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kappi_chassis.bus import Poison
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import UnitOfWork
@@ -27,12 +26,13 @@ class ExpireGallery:
     async def __call__(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
         """Delete the gallery if its stored deadline, not the one in the event, is due at the event's `as_of`.
 
-        Raises Poison for a gallery this service never had.
+        A gallery that this database does not know was created after a restored backup.
         """
         claim = envelope.data
         gallery = await GalleryRows(unit.connection).lock(claim.gallery_id)
         if gallery is None:
-            raise Poison(f"no gallery {claim.gallery_id}")
+            metrics.EXPIRY_CLAIMS.labels("unknown").inc()
+            return
         if not gallery.is_due(claim.as_of):
             metrics.EXPIRY_CLAIMS.labels("not_due").inc()
             _log.info("gallery.not_due", gallery_id=str(gallery.id), as_of=claim.as_of.isoformat())

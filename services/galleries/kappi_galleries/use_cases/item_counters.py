@@ -4,11 +4,11 @@ cover whose item left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from kappi_chassis.bus import Poison
 from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
@@ -16,6 +16,7 @@ from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 from kappi_galleries import metrics
 from kappi_galleries.domain.galleries import (
     CountedItem,
+    Gallery,
     GalleryId,
     MediaId,
     count,
@@ -30,7 +31,7 @@ from kappi_galleries.use_cases.store_change import store_change
 
 
 async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
-    """The effect of `MediaReady`. Raises Poison for a gallery this service never had."""
+    """The effect of `MediaReady`."""
     event = envelope.data
     item = CountedItem(
         gallery_id=GalleryId(event.gallery_id),
@@ -43,7 +44,7 @@ async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
 
 
 async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
-    """The effect of `MediaMoved`. Raises Poison if this service never had one of the two galleries."""
+    """The effect of `MediaMoved`."""
     event = envelope.data
     item = CountedItem(
         gallery_id=GalleryId(event.gallery_id),
@@ -58,7 +59,7 @@ async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
 
 
 async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> None:
-    """The effect of `MediaDeleted`. Raises Poison for a gallery this service never had."""
+    """The effect of `MediaDeleted`."""
     event = envelope.data
     tombstone = CountedItem(
         gallery_id=GalleryId(event.gallery_id), sequence=envelope.sequence, state="deleted", size_bytes=0
@@ -84,13 +85,36 @@ async def _apply(
     await items.lock(MediaId(media_id))
     named = {news.gallery_id, from_gallery_id or news.gallery_id}
     galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named=named)
-    if missing := named - {gallery.id for gallery in galleries}:
-        raise Poison(f"no gallery {missing.pop()}")
+    if named - {gallery.id for gallery in galleries}:
+        # This database went back in time behind the creation of the gallery (ADR-0064).
+        metrics.ITEM_EVENTS.labels("gallery_unknown").inc()
+        return
     alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}
     known = await items.find(MediaId(media_id))
     after = newest(known, news)
+    await settle(unit, galleries, known=known, after=after, media_id=MediaId(media_id), at=at)
+    if known is not None and known.sequence == after.sequence:
+        metrics.ITEM_EVENTS.labels("outdated").inc()
+    else:
+        metrics.ITEM_EVENTS.labels("counted" if news.gallery_id in alive else "gallery_gone").inc()
+
+
+async def settle(
+    unit: UnitOfWork,
+    galleries: Sequence[Gallery],
+    *,
+    known: CountedItem | None,
+    after: CountedItem,
+    media_id: MediaId,
+    at: datetime,
+) -> None:
+    """Store the new state of a locked item, and what follows for counters and covers. galleries: all that
+    count it before or after, locked.
+    """
+    items = ItemRows(unit.connection)
+    alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}
     if after != known and is_kept(after, gallery_alive=after.gallery_id in alive):
-        await items.write(after, media_id=MediaId(media_id))
+        await items.write(after, media_id=media_id)
         for gallery_id, change in count(known, after).items():
             if gallery_id in alive:
                 await items.add(change, gallery_id=gallery_id)
@@ -98,7 +122,3 @@ async def _apply(
         if gallery.id in alive and is_cover_lost(gallery, media_id, after):
             bare = replace(gallery, cover_media_id=None)
             await store_change(unit, bare, now=max(at, gallery.updated_at))
-    if known is not None and known.sequence == after.sequence:
-        metrics.ITEM_EVENTS.labels("outdated").inc()
-    else:
-        metrics.ITEM_EVENTS.labels("counted" if news.gallery_id in alive else "gallery_gone").inc()

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from kappi_chassis.bus import Poison
 from kappi_chassis.clock import Clock
 from kappi_chassis.day_range import DayRange
 from kappi_chassis.outbox import Outbox, UnitOfWork
@@ -36,14 +35,12 @@ class Shown:
 
 
 async def count_accesses(unit: UnitOfWork, envelope: Envelope[MediaAccessed]) -> None:
-    """The effect of `MediaAccessed`. Order does not matter, because counts are added.
-
-    Raises Poison for a gallery this service never had.
-    """
+    """The effect of `MediaAccessed`. Order does not matter, because counts are added."""
     # The gallery's lock waits for the gallery's deletion, after which nothing is counted for it.
     gallery = await GalleryRows(unit.connection).lock(envelope.data.gallery_id)
     if gallery is None:
-        raise Poison(f"no gallery {envelope.data.gallery_id}")
+        metrics.ACCESS_EVENTS.labels("gallery_unknown").inc()
+        return
     if gallery.deleted_at is not None:
         metrics.ACCESS_EVENTS.labels("gallery_gone").inc()
         return

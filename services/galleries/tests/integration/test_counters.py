@@ -177,5 +177,6 @@ async def test_poison_becomes_a_dead_letter_and_the_next_record_is_handled(
     for each in (broken, unknown, nowhere, good):
         await processor.process(each)
 
-    assert [letters for letters, _ in dead_letters.letters] == [broken, unknown, nowhere]
+    # A restored database may not know a gallery that others know: that is no fault of the event.
+    assert [letters for letters, _ in dead_letters.letters] == [broken, unknown]
     assert await counters() == (1, 100)

@@ -45,7 +45,7 @@ _KEYS_CACHED = metrics.GRANTS.labels("key", "cached")
 _CONTRIBUTORS_CACHED = metrics.GRANTS.labels("contributor", "cached")
 
 MOVE = "move"
-_BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT})
+_BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT, Limit.WEBHOOK})
 
 
 class _Named(msgspec.Struct):

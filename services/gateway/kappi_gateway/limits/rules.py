@@ -52,6 +52,9 @@ RULES: Mapping[Limit, RateRule] = {
     Limit.SIGNING: RateRule(
         name="uploads", refusal=errors.TooManyUploads, is_free=lambda status, _: status >= 500
     ),
+    Limit.WEBHOOK: RateRule(
+        name="webhooks", refusal=errors.TooManyWebhooks, is_free=lambda status, _: status in (401, 503)
+    ),
     Limit.GUESS: RateRule(
         name="guesses", refusal=errors.TooManyGuesses, is_free=lambda status, _: status != 404
     ),

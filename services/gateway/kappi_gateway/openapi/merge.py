@@ -87,9 +87,15 @@ TAGS = {
     Service.GATEWAY: "Galleries",
     Service.MEDIA: "Media",
 }
-_TAGS_BY_SEGMENT = {"posts": "Posts", "comments": "Posts", "stats": "Statistics", "accesses": "Statistics"}
+_TAGS_BY_SEGMENT = {
+    "posts": "Posts",
+    "comments": "Posts",
+    "stats": "Statistics",
+    "accesses": "Statistics",
+    "webhooks": "Webhooks",
+}
 """Tags by a word in the path, for parts of the product that several services answer for."""
-_ALL_TAGS = tuple(dict.fromkeys((*TAGS.values(), "Posts", "Statistics")))
+_ALL_TAGS = tuple(dict.fromkeys((*TAGS.values(), "Posts", "Statistics", "Webhooks")))
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",

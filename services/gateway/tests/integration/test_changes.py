@@ -166,6 +166,26 @@ async def test_forged_changes_are_skipped_and_counted(
     assert cache.find(kept) is not None
 
 
+async def test_an_unknown_version_is_passed_over_and_counted(
+    cache: GrantCache, producer: Producer, connection: KafkaConnection
+) -> None:
+    gallery_id = uuid4()
+    key = await keep(cache, gallery_id)
+    counted = metrics.FEED_SKIPPED.labels("GalleryUpdated")
+    before = counted._value.get()
+    envelope = Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=updated(gallery_id))
+    headers = tuple({**dict(envelope.headers()), "ce_type": b"gg.kappi.GalleryUpdated.v2"}.items())
+    signed = connection.mac.signed(topic="GalleryUpdated", key=b"k", value=b"{}", headers=headers)
+
+    async def skipped_and_then_dropped() -> None:
+        await producer.send(connection.topic("GalleryUpdated"), key=b"k", value=b"{}", headers=signed)
+        await send(producer, updated(gallery_id))
+        assert cache.find(key) is None
+        assert counted._value.get() > before
+
+    await eventually(skipped_and_then_dropped, deadline_s=30)
+
+
 async def opened(live: LiveStreams, *, last_event_id: bytes | None = None) -> Stream:
     grant = await still_opens("abcd")
     assert grant is not None

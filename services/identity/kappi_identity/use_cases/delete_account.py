@@ -16,6 +16,7 @@ from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
+from kappi_identity.repository.webhooks import WebhookRows
 from kappi_identity.use_cases.password_check import PasswordCheck
 
 _log = get_logger(__name__)
@@ -65,6 +66,7 @@ class DeleteAccount:
             await SessionRows(unit.connection).remove_all(account.id)
             await ResetRows(unit.connection).remove_all(account.id)
             await KnownAddressRows(unit.connection).forget_all(account.id)
+            await WebhookRows(unit.connection).remove_all(account.id)
             await unit.publish(AccountDeleted(account_id=account.id, deleted_at=now), sequence=version)
         metrics.ACCOUNTS_DELETED.inc()
         _log.info("account.deleted", account_id=str(account.id))

@@ -20,6 +20,7 @@ from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
 from kappi_identity.repository.takedowns import TakedownRows
+from kappi_identity.repository.webhooks import WebhookRows
 
 _log = get_logger(__name__)
 
@@ -39,7 +40,7 @@ class ModerationUseCase:
 
 
 class SuspendAccount(ModerationUseCase):
-    """Ends every login of an account and allows no new one."""
+    """Ends every login of an account and allows no new one. Its webhooks are not called any more."""
 
     async def __call__(self, account_id: UUID, *, reason: str, by: AccountId) -> Account:
         """Returns the account after the change. Repeating it only changes the reason.
@@ -59,6 +60,7 @@ class SuspendAccount(ModerationUseCase):
             await rows.set_suspension(suspended)
             await SessionRows(unit.connection).revoke_all(account.id, now=now)
             await ResetRows(unit.connection).remove_all(account.id)
+            await WebhookRows(unit.connection).stop_all(account.id)
         metrics.MODERATED.labels("account_suspended").inc()
         _log.info("account.suspended", account_id=str(account_id), by=str(by), reason=reason)
         return suspended

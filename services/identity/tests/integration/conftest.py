@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from kappi_chassis.bus import Processor
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
@@ -21,15 +22,21 @@ from kappi_identity.bootstrap import (
     build_reset_mailer,
     build_sign_up,
 )
+from kappi_identity.bootstrap_webhooks import build_handlers, build_notices, build_sender
+from kappi_identity.consumers import GROUP
+from kappi_identity.domain.webhooks import CallResult
+from kappi_identity.errors import InvalidWebhookUrl
 from kappi_identity.mailer import MailUndelivered
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.create_admin import CreateAdmin
 from kappi_identity.use_cases.keyring import Keyring
 from kappi_identity.use_cases.reset_mailer import ResetMailer
 from kappi_identity.use_cases.rotate_keys import AdvanceKeys, ReplaceKey, RotateKeys
+from kappi_identity.use_cases.send_deliveries import SendDeliveries
+from kappi_identity.use_cases.webhook_notices import WebhookNotices
 from kappi_testkit.asgi import Answer, AsgiClient
 from kappi_testkit.clock import Clock
-from kappi_testkit.events import outbox_events
+from kappi_testkit.events import RecordingDeadLetters, RecordMaker, outbox_events
 from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
@@ -52,6 +59,42 @@ class Mailbox:
         """Returns the token in a mail."""
         text: str = self.mails[number].get_content()
         return next(line for line in text.splitlines() if line.startswith("kappi_pw_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a webhook."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+@dataclass(slots=True)
+class FakeReceivers:
+    """Records calls of webhooks.
+
+    answers: by URL; 200 for others. refused: URLs that no webhook may have. refused_deliveries: answered 500.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    answers: dict[str, CallResult] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    refused_deliveries: set[str] = field(default_factory=set)
+
+    async def check(self, url: str) -> None:
+        if url in self.refused:
+            raise InvalidWebhookUrl("Its host has no public address.")
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> CallResult:
+        self.calls.append(Call(url, body, headers))
+        if headers["webhook-id"] in self.refused_deliveries:
+            return CallResult(status=500)
+        return self.answers.get(url, CallResult(status=200))
 
 
 class Http(AsgiClient):
@@ -79,6 +122,11 @@ def clock() -> Clock:
 @pytest.fixture
 def mailbox() -> Mailbox:
     return Mailbox()
+
+
+@pytest.fixture
+def receivers() -> FakeReceivers:
+    return FakeReceivers()
 
 
 @pytest.fixture
@@ -116,7 +164,11 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def make_deps(
-    database: Database, clock: Clock, mailbox: Mailbox, make_settings: Callable[..., IdentitySettings]
+    database: Database,
+    clock: Clock,
+    mailbox: Mailbox,
+    receivers: FakeReceivers,
+    make_settings: Callable[..., IdentitySettings],
 ) -> AsyncIterator[Callable[..., Dependencies]]:
     """Returns `make_deps(password_time_cost=2, …)`: the dependencies under other settings."""
     made: list[Dependencies] = []
@@ -125,7 +177,12 @@ async def make_deps(
         passwords = Passwords.of(make_settings(**changed))
         made.append(
             Dependencies(
-                database=database, outbox=Outbox(database), passwords=passwords, clock=clock, mail=mailbox
+                database=database,
+                outbox=Outbox(database),
+                passwords=passwords,
+                clock=clock,
+                mail=mailbox,
+                receivers=receivers,
             )
         )
         return made[-1]
@@ -242,3 +299,76 @@ def published(database: Database) -> Callable[[], Any]:
     """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
     return lambda: outbox_events(database)
+
+
+@pytest.fixture
+def record(clock: Clock) -> RecordMaker:
+    return RecordMaker(clock)
+
+
+@pytest.fixture
+def dead_letters() -> RecordingDeadLetters:
+    return RecordingDeadLetters()
+
+
+@pytest.fixture
+def make_processor(
+    deps: Dependencies, make_settings: Callable[..., IdentitySettings], dead_letters: RecordingDeadLetters
+) -> Callable[..., Processor]:
+    """Returns `make_processor(webhook_deliveries_kept=3, …)`: the consumer under other settings."""
+
+    def make(**changed: Any) -> Processor:
+        handlers = build_handlers(deps, make_settings(**changed))
+        return Processor(group=GROUP, handlers=handlers, dead_letters=dead_letters, clock=deps.clock)
+
+    return make
+
+
+@pytest.fixture
+def processor(make_processor: Callable[..., Processor]) -> Processor:
+    return make_processor()
+
+
+@pytest.fixture
+def sender(
+    deps: Dependencies, make_settings: Callable[..., IdentitySettings], receivers: FakeReceivers
+) -> SendDeliveries:
+    """Returns the sender. It gives up while access tokens are valid: PyJWT reads the wall clock."""
+    return build_sender(deps, make_settings(webhook_retry_for=timedelta(hours=10)), receivers=receivers)
+
+
+@pytest.fixture
+def notices(
+    deps: Dependencies, make_settings: Callable[..., IdentitySettings], mailbox: Mailbox
+) -> WebhookNotices:
+    return build_notices(deps, make_settings(), transport=mailbox)
+
+
+@pytest.fixture
+def send_due(sender: SendDeliveries) -> Callable[[], Any]:
+    """Returns `await send_due()`: all due deliveries are made. Returns how many."""
+
+    async def send_due() -> int:
+        made = 0
+        while leased := await sender.take(10):
+            for each in leased:
+                await sender.work(each)
+            made += len(leased)
+        return made
+
+    return send_due
+
+
+@pytest.fixture
+def hook(http: Http) -> Callable[..., Any]:
+    """Returns `await hook(account, url=…, events=…)`: a new webhook, with its secret."""
+
+    async def hook(
+        account: Someone, url: str = "https://example.com/kappi", events: Any = ("media.ready",)
+    ) -> Any:
+        body = {"url": url, "events": list(events)}
+        answer = await http("POST", "/v1/webhooks", body=body, token=account.access_token)
+        assert answer.status == 201, answer.body
+        return answer.json
+
+    return hook

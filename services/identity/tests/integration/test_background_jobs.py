@@ -24,7 +24,12 @@ async def test_only_what_is_over_is_forgotten(
 
     async def tidy() -> None:
         await remove_expired_rows(
-            database, now=clock.now, session_idle=idle, client_known_for=idle, throttle_memory=THROTTLE_MEMORY
+            database,
+            now=clock.now,
+            session_idle=idle,
+            client_known_for=idle,
+            throttle_memory=THROTTLE_MEMORY,
+            deliveries_kept_for=idle,
         )
 
     ada = await sign_up()

@@ -8,6 +8,7 @@ import pytest
 
 _CALLER = {"credentials_missing", "access_token_invalid"}
 _ADMIN = {*_CALLER, "admin_required"}
+_WEBHOOK = {*_CALLER, "webhook_not_found", "validation_failed"}
 PUBLIC: dict[tuple[str, str], set[str]] = {
     ("/v1/accounts", "post"): {
         *("malformed_json", "validation_failed", "email_taken", "busy"),
@@ -31,6 +32,20 @@ PUBLIC: dict[tuple[str, str], set[str]] = {
     },
     ("/v1/me/sessions", "get"): {*_CALLER, "validation_failed"},
     ("/v1/me/sessions/{session_id}", "delete"): {*_CALLER, "session_not_found", "validation_failed"},
+    ("/v1/webhooks", "post"): {
+        *_CALLER,
+        *("malformed_json", "validation_failed", "invalid_webhook_url", "webhook_limit_reached"),
+        *("idempotency_key_invalid", "idempotency_key_reused"),
+    },
+    ("/v1/webhooks", "get"): {*_CALLER, "validation_failed"},
+    ("/v1/webhooks/{webhook_id}", "get"): _WEBHOOK,
+    ("/v1/webhooks/{webhook_id}", "patch"): {*_WEBHOOK, "malformed_json", "invalid_webhook_url"},
+    ("/v1/webhooks/{webhook_id}", "delete"): _WEBHOOK,
+    ("/v1/webhooks/{webhook_id}/deliveries", "get"): _WEBHOOK,
+    ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend", "post"): {
+        *_WEBHOOK,
+        *("delivery_not_found", "webhook_disabled", "idempotency_key_invalid", "idempotency_key_reused"),
+    },
     ("/v1/password-resets", "post"): {"malformed_json", "validation_failed", "too_many_resets"},
     ("/v1/password-resets/{token}", "put"): {
         *("malformed_json", "validation_failed", "reset_token_invalid", "busy"),
@@ -111,7 +126,16 @@ async def test_the_access_token_is_a_security_scheme_and_bodies_have_examples(do
     }
     assert secured == {key for key, codes in PUBLIC.items() if "credentials_missing" in codes}
     schemas = document["components"]["schemas"]
-    for name in ("AccountCreate", "AccountPatch", "TierCreate", "TierPatch", "TierChoice", "TierAnswer"):
+    for name in (
+        "AccountCreate",
+        "AccountPatch",
+        "WebhookCreate",
+        "WebhookPatch",
+        "TierCreate",
+        "TierPatch",
+        "TierChoice",
+        "TierAnswer",
+    ):
         assert schemas[name]["examples"], name
     form = document["paths"]["/v1/oauth/token"]["post"]["requestBody"]["content"]
     assert set(form) == {"application/x-www-form-urlencoded"}

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from kappi_chassis.observability.context import traceparent
 from sqlalchemy import Row, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,7 @@ async def request_purge(
         prefix=scope.prefix,
         requested_at=now,
         not_before=not_before,
+        traceparent=traceparent.get(),
         **_columns(scope),
     )
     await connection.execute(
@@ -35,6 +37,7 @@ async def request_purge(
             set_={
                 "requested_at": statement.excluded.requested_at,
                 "not_before": statement.excluded.not_before,
+                "traceparent": statement.excluded.traceparent,
                 "attempts": 0,
                 "last_error": None,
                 "lease_id": None,
@@ -74,17 +77,11 @@ async def lease_purges(
             purges.c.prefix,
             purges.c.requested_at,
             purges.c.attempts,
+            purges.c.traceparent,
         )
     )
     return [
-        Lease(
-            id=lease_id,
-            purge_id=row.id,
-            scope=_scope(row),
-            requested_at=row.requested_at,
-            attempts=row.attempts,
-        )
-        for row in rows
+        Lease(lease_id, row.id, _scope(row), row.requested_at, row.attempts, row.traceparent) for row in rows
     ]
 
 
@@ -171,17 +168,13 @@ async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: dat
     )
 
 
-async def count_unfinished(connection: AsyncConnection, *, now: datetime) -> tuple[int, int]:
-    """Returns the numbers of overdue and of failing purges."""
-    row = (
-        await connection.execute(
-            select(
-                func.count().filter(purges.c.not_before <= now),
-                func.count().filter(purges.c.attempts > 0),
-            ).where(purges.c.done_at.is_(None))
-        )
-    ).one()
-    return row[0], row[1]
+async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
+    """Returns the number of unfinished purges whose last attempt failed; at most `limit`."""
+    failing = select(purges.c.id).where(purges.c.done_at.is_(None), purges.c.attempts > 0).limit(limit)
+    number: int = (
+        await connection.execute(select(func.count()).select_from(failing.subquery()))
+    ).scalar_one()
+    return number
 
 
 async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:

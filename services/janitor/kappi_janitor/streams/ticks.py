@@ -13,7 +13,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection, Processor, Record
+from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
+from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 from kappi_contracts.topics import BY_NAME
@@ -34,22 +36,39 @@ class TickStream:
     """Runs the Faust app, from start to cancellation, in the event loop in which `run` is awaited."""
 
     def __init__(
-        self, connection: KafkaConnection, processor: Processor, *, on_gap: OnGap | None = None
+        self,
+        connection: KafkaConnection,
+        processor: Processor,
+        *,
+        on_gap: OnGap | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """processor: of the topic JanitorTick. on_gap: as for `Consumer`."""
         self._connection = connection
         self._processor = processor
         self._on_gap = on_gap
+        self._clock = clock
         self._app: JanitorApp | None = None
         self._expected: dict[Any, int] = {}
+        self._in_hand_since: float | None = None
 
     async def run(self) -> None:
-        """Run until cancelled; an unreachable broker is waited for.
+        """Run until cancelled; an unreachable broker is waited for. After too many dead letters the app ends,
+        and the process goes on without it, not ready.
 
         Raises StreamsStopped when a dead letter could not be written, or Faust ended for another reason. The
         process must end then. Every record that was not acknowledged is delivered again.
         """
-        self._set_assigned(0)  # so that the metric exists from the start, even if the group is never joined
+        # The metrics exist from the start, even if the group is never joined.
+        self._set_assigned(0)
+        metrics.CONSUMER_OLDEST_SECONDS.labels(self._processor.group, TOPIC).set_function(self._oldest_s)
+        metrics.CONSUMER_STOPPED.labels(self._processor.group).set(0)
+        try:
+            await self._sessions()
+        except TooManyDeadLetters as stopped:
+            await stay_stopped(self._processor.group, reason=stopped)
+
+    async def _sessions(self) -> None:
         while True:
             error = await self._session()
             _log.warning(
@@ -67,7 +86,10 @@ class TickStream:
             raise StreamsNotReady("not in the group, or its partitions are being shared out")
 
     async def _session(self) -> BaseException:
-        """Returns the failure by which the broker was lost. Raises StreamsStopped for any other end."""
+        """Returns the failure by which the broker was lost.
+
+        Raises TooManyDeadLetters, and StreamsStopped for any other end.
+        """
         try:
             # Faust's own start would leave a half-started consumer if no broker answers.
             await self._look_for_gaps_at_start()
@@ -88,9 +110,16 @@ class TickStream:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()
             monitor.forget()
+        if isinstance(failure, TooManyDeadLetters):
+            raise failure
         if not isinstance(failure, BROKER_IS_AWAY):
             raise StreamsStopped(repr(failure)) from failure
         return failure
+
+    def _oldest_s(self) -> float:
+        """Returns the age of the tick in hand. The agent takes one after the other."""
+        since = self._in_hand_since
+        return 0.0 if since is None else max(0.0, self._clock().timestamp() - since)
 
     def _set_assigned(self, partitions: int) -> None:
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(partitions)
@@ -124,10 +153,15 @@ class TickStream:
         wanted, self._expected[message.tp] = self._expected.get(message.tp), message.offset + 1
         if wanted is not None and message.offset > wanted:
             await self._report_gaps({message.tp: wanted}, await app.consumer.earliest_offsets(message.tp))
+        self._in_hand_since = message.timestamp
         try:
             await self._processor.process(_record(message))
+        except TooManyDeadLetters:
+            raise
         except Exception as error:
             raise StreamsStopped(f"no dead letter was written: {error!r}") from error
+        finally:
+            self._in_hand_since = None
 
     async def _look_for_gaps_at_start(self) -> None:
         consumer = AIOKafkaConsumer(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import work_caused_by
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import JanitorTick
 
 from kappi_janitor import metrics
-from kappi_janitor.domain import bucket_of
+from kappi_janitor.domain import Bucket, bucket_of
 from kappi_janitor.repository import ticks
 
 SCHEDULE = "hourly"
@@ -35,6 +36,10 @@ class EmitTick:
         """Publish this turn's tick. Returns False when another call published it."""
         now = self._clock()
         turn = bucket_of(now, every=self._every)
+        with work_caused_by(None, "tick"):
+            return await self._publish(now, turn)
+
+    async def _publish(self, now: datetime, turn: Bucket) -> bool:
         async with self._outbox.begin() as unit:
             ours = await ticks.take_turn(unit.connection, turn.starts_at)
             if ours:

@@ -13,6 +13,7 @@ from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
 from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import work_caused_by
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectStore
 from kappi_contracts.events import ObjectsPurged, PostPurged
@@ -63,16 +64,20 @@ class PurgePrefix:
     async def __call__(self, lease: Lease) -> None:
         """Purge the prefix. A failure of the store postpones the purge and is not raised."""
         started = time.perf_counter()
-        outcome = "clean"
+        with work_caused_by(lease.traceparent, "purge", attributes={"kappi.attempt": lease.attempts + 1}):
+            outcome = await self._attempt(lease)
+        metrics.PURGE_SWEEPS.labels(outcome).inc()
+        metrics.PURGE_SECONDS.observe(time.perf_counter() - started)
+
+    async def _attempt(self, lease: Lease) -> str:
         try:
             await self._sweep(lease)
         except _LeaseLost:
-            outcome = "superseded"
+            return "superseded"
         except Exception as error:  # noqa: BLE001 - one prefix that hits a bug must not stop the others
-            outcome = "failed"
             await self._postpone(lease, error)
-        metrics.PURGE_SWEEPS.labels(outcome).inc()
-        metrics.PURGE_SECONDS.observe(time.perf_counter() - started)
+            return "failed"
+        return "clean"
 
     async def _sweep(self, lease: Lease) -> None:
         began_at = self._clock()

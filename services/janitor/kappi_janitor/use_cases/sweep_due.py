@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from kappi_contracts.events import GalleryExpired, JanitorTick, LinkExpired
 from kappi_janitor import metrics
 from kappi_janitor.repository import due_galleries, due_links, purges
 from kappi_janitor.repository.retention import prune
+
+AfterSweep = Callable[[datetime], Awaitable[None]]
 
 PRUNE_BATCH = 5_000
 TICK_RETENTION = timedelta(days=7)
@@ -50,12 +52,14 @@ class SweepDue:
         policy: SweepPolicy,
         clock: Clock,
         wake_purger: Callable[[], None],
+        then: AfterSweep | None = None,
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._policy = policy
         self._clock = clock
         self._wake_purger = wake_purger
+        self._then = then
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns True always: a tick that finds nothing due is no duplicate."""
@@ -64,6 +68,8 @@ class SweepDue:
         links = await _page_by_page(lambda: self._expire_links(tick))
         expedited = await self._expedite_purges(tick)
         await self._prune()
+        if self._then is not None:
+            await self._then(tick.at)
         _log.info(
             "tick.swept",
             at=tick.at,
@@ -111,9 +117,6 @@ class SweepDue:
         now = self._clock()
         async with self._database.transaction() as connection:
             expedited = await purges.expedite(connection, at=tick.at, now=now)
-            overdue, failing = await purges.count_unfinished(connection, now=now)
-        metrics.PURGES_OVERDUE.set(overdue)
-        metrics.PURGE_FAILING.set(failing)
         self._wake_purger()
         return expedited
 

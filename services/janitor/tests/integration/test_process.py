@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
+import resource
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +32,10 @@ from kappi_testkit.eventually import eventually
 from kappi_testkit.processes import ManagedProcess, answers_http
 
 READY_S = 60.0
+LARGE = int(os.environ.get("KAPPI_TEST_LARGE_PURGE", "20000"))
+DUE = 10_000
+MOST_GROWTH_BYTES = 24 << 20
+_log = logging.getLogger(__name__)
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -147,7 +156,7 @@ async def test_killed_between_the_commit_and_the_offset_it_does_nothing_twice(wo
 
     async def all_came_again() -> None:
         metrics = await asyncio.to_thread(metrics_of, ops_port)
-        assert 'kappi_consumer_record_seconds_count{fate="duplicate",topic="GalleryDeleted"} 10.0' in metrics
+        assert 'kappi_consumer_records_total{fate="duplicate",topic="GalleryDeleted"} 10.0' in metrics
 
     await eventually(all_came_again, 40.0)
     await purged()
@@ -244,6 +253,81 @@ async def test_killed_at_random_it_loses_nothing(world: World) -> None:
 
     await eventually(nothing_is_missing, 60.0)
     assert (await world.store.list_page("galleries/")).objects == ()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_a_large_gallery_is_purged_in_flat_memory_across_a_restart(world: World) -> None:
+    gallery_id = new_id()
+    await fill(world.store, gallery_prefix(gallery_id), count=LARGE)
+    process = await started(world)
+    memory_bytes = [resident_bytes(process.pid)]
+    began = time.monotonic()
+    await world.send(
+        GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="requested", deleted_at=NOW), sequence=2
+    )
+
+    async def removed(count: int) -> None:
+        memory_bytes.append(resident_bytes(process.pid))
+        rows = await world.fetch("SELECT coalesce(sum(objects), 0) AS n FROM purges")
+        assert rows[0]["n"] >= count
+
+    async def purged() -> None:
+        memory_bytes.append(resident_bytes(process.pid))
+        assert await world.purged() == {gallery_id: 1}
+
+    await eventually(partial(removed, LARGE // 4), 300.0)
+    process.kill()
+    await asyncio.to_thread(process.start)
+    memory_bytes.append(resident_bytes(process.pid))
+    await eventually(purged, 600.0)
+    _log.info("%.0f objects a second, restart included", LARGE / (time.monotonic() - began))
+    _log.info("resident: %d to %d MiB", min(memory_bytes) >> 20, max(memory_bytes) >> 20)
+    assert (await world.store.list_page("galleries/")).objects == ()
+    assert max(memory_bytes) - min(memory_bytes) < MOST_GROWTH_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_tick_with_many_due_galleries_claims_each_once_across_a_restart(world: World) -> None:
+    await world.fetch(
+        f"INSERT INTO due_galleries (gallery_id, sequence, expires_at) "
+        f"SELECT gen_random_uuid(), 1, '2026-04-01Z' FROM generate_series(1, {DUE})"
+    )
+    process = await started(world)
+    memory_bytes = [resident_bytes(process.pid)]
+    began = time.monotonic()
+    await world.send(JanitorTick(schedule="hourly", at=NOW, origin="operator"))
+
+    async def claimed(count: int) -> None:
+        memory_bytes.append(resident_bytes(process.pid))
+        rows = await world.fetch("SELECT count(*) AS n FROM outbox WHERE topic = 'GalleryExpired'")
+        assert rows[0]["n"] >= count
+
+    await eventually(partial(claimed, 1), 60.0)
+    process.kill()
+    await asyncio.to_thread(process.start)
+    await eventually(partial(claimed, DUE), 300.0)
+    _log.info("%.0f claims a second, restart included", DUE / (time.monotonic() - began))
+    rows = await world.fetch("SELECT count(DISTINCT key) AS n FROM outbox WHERE topic = 'GalleryExpired'")
+    assert rows[0]["n"] == DUE
+    await claimed(DUE)
+    assert max(memory_bytes) - min(memory_bytes) < MOST_GROWTH_BYTES
+
+
+async def fill(store: LocalObjectStore, prefix: str, *, count: int) -> None:
+    """Puts that many small objects under a prefix."""
+    numbers = iter(range(count))
+
+    async def put_next() -> None:
+        for number in numbers:
+            await store.put(f"{prefix}{number // 2:06}/{number % 2}", b"x", content_type="image/jpeg")
+
+    await asyncio.gather(*(put_next() for _ in range(16)))
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def test_it_stops_in_order_within_seconds_and_logs_json_without_secrets(world: World) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.observability import context
 from kappi_chassis.storage import ContentBinding, MultipartMissing, UrlSigner
 from kappi_contracts.events import (
     GalleryDeleted,
@@ -164,6 +165,20 @@ async def test_a_deleted_item_takes_its_renditions_and_no_neighbour(janitor: Any
     purged = await janitor.published(ObjectsPurged)
     assert {each.event.media_id for each in purged} == {doomed, rejected}
     assert sorted(each.sequence for each in purged) == [1, 2], "both are about the one gallery"
+
+
+async def test_what_was_purged_is_published_in_the_trace_of_the_deletion(janitor: Any) -> None:
+    """A tick, a later look and other purges do not mix with it."""
+    first, second = "a" * 32, "b" * 32
+    for trace, media_id in ((first, new_id()), (second, new_id())):
+        with context.work_caused_by(f"00-{trace}-00f067aa0ba902b7-01"):
+            event = MediaDeleted(
+                media_id=media_id, gallery_id=new_id(), reason="requested", deleted_at=janitor.clock()
+            )
+            await janitor.hear(event, traceparent=context.traceparent.get())
+    await janitor.work()
+    rows = await janitor.query("SELECT traceparent FROM outbox WHERE topic = 'ObjectsPurged' ORDER BY id")
+    assert {row.traceparent[3:35] for row in rows} == {first, second}
 
 
 async def test_nothing_under_the_prefix_is_a_success(janitor: Any) -> None:

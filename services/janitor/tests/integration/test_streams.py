@@ -8,7 +8,7 @@ import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer, Transient
+from kappi_chassis.bus.dead_letter_limit import DeadLetterLimit
 from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
@@ -76,12 +77,18 @@ class Kafka:
             await consumer.stop()
 
     def streams(
-        self, handler: Callable[[Any], Awaitable[bool]], *, dead_letters: Any = None, on_gap: Any = None
+        self,
+        handler: Callable[[Any], Awaitable[bool]],
+        *,
+        dead_letters: Any = None,
+        on_gap: Any = None,
+        most_letters: int = 0,
     ) -> TickStream:
         processor = Processor(
             group=self.group,
             handlers={TOPIC: handler},
             dead_letters=dead_letters or DeadLetters(self.producer, self.connection),
+            limit=DeadLetterLimit(most_letters, within=timedelta(hours=1)),
         )
         return TickStream(self.connection, processor, on_gap=on_gap)
 
@@ -310,6 +317,27 @@ async def test_a_failed_dead_letter_ends_the_stream_and_skips_nothing(
     await started(running, kafka.streams(healed))
     await healed.saw(ids)
     await committed_becomes(kafka, 2)
+
+
+async def test_after_too_many_dead_letters_the_stream_stops_and_loses_no_tick(
+    kafka: Kafka, running: Background
+) -> None:
+    for _ in range(3):
+        await kafka.send_raw(TOPIC, b"k", b"not JSON")
+    streams = kafka.streams(Seen(), most_letters=2)
+    running.start(streams.run())
+
+    def stopped() -> None:
+        assert metrics.CONSUMER_STOPPED.labels(kafka.group)._value.get() == 1
+
+    await eventually(stopped, deadline_s=START_S)
+    with pytest.raises(StreamsNotReady):
+        await streams.ready()
+    assert await kafka.committed() <= 2
+    ids = await kafka.send(tick())
+    healed = Seen()
+    await started(running, kafka.streams(healed))
+    await healed.saw(ids)
 
 
 async def test_stopping_takes_seconds_while_a_tick_is_tried_again_and_that_tick_comes_again(

@@ -43,7 +43,7 @@ async def test_a_crash_between_the_turn_and_its_tick_loses_no_tick(janitor: Any)
     """Both are one transaction: without the commit another replica takes the turn."""
 
     class DiesBeforeCommit(Outbox):
-        def row(self, event: Any) -> Any:
+        def row(self, event: Any, **_: Any) -> Any:
             raise asyncio.CancelledError
 
     broken = EmitTick(DiesBeforeCommit(janitor.deps.database), every=HOUR, clock=janitor.clock)

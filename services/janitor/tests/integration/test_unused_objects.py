@@ -23,6 +23,7 @@ from kappi_contracts.events import (
 from kappi_contracts.keys import folder_prefix, gallery_prefix, media_prefix, original_key
 from kappi_janitor import metrics
 from kappi_janitor.repository import purges
+from kappi_janitor.use_cases.watch_overdue import WatchOverdue
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -193,11 +194,13 @@ async def test_any_order_with_deletions_leaves_nothing(janitor: Any, order: tupl
 
 async def test_a_purge_that_is_not_due_is_not_overdue(janitor: Any) -> None:
     await janitor.hear(unused(janitor))
-    await tick(janitor)
-    assert metrics.PURGES_OVERDUE._value.get() == 0
-    janitor.clock.pass_by(HOUR)
-    await tick(janitor)
-    assert metrics.PURGES_OVERDUE._value.get() == 1
+    watch = WatchOverdue(janitor.deps.database, clock=janitor.clock)
+    await watch()
+    assert metrics.OVERDUE.labels("purge")._value.get() == 0
+    janitor.clock.pass_by(2 * HOUR)
+    await watch()
+    assert metrics.OVERDUE.labels("purge")._value.get() == 1
+    assert metrics.OVERDUE_SECONDS.labels("purge")._value.get() == HOUR.total_seconds()
 
 
 async def test_a_tick_from_the_future_brings_it_forward(janitor: Any) -> None:

@@ -34,7 +34,9 @@ class ScriptedStore:
         self.calls.append(f"delete {prefix}")
         return self.reports.pop(0) if len(self.reports) > 1 else self.reports[0]
 
-    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
+    async def list_page(
+        self, prefix: str, *, token: str | None = None, after: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
         self.calls.append(f"list {prefix}")
         now = datetime(2026, 5, 1, tzinfo=UTC)
         objects = tuple(ListedObject(key=key, size_bytes=1, last_modified=now) for key in self.left[:limit])

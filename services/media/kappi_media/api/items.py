@@ -111,7 +111,7 @@ class ItemApi:
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._open_own(request, media_id)
-        await self._items.delete(MediaId(media_id), GalleryId(grant.gallery_id))
+        await self._items.delete(MediaId(media_id), GalleryId(grant.gallery_id), owner_id=grant.owner_id)
         return Response(status_code=204)
 
     async def download(

@@ -12,6 +12,7 @@ from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App, behind
 from kappi_chassis.http.idempotency import IdempotentCalls
+from kappi_chassis.reconcile.routes import page_routes
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import ClientAddresses, GrantGate
@@ -36,6 +37,7 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.archive.continuations import Continuations
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.reconciler import build_pages
 from kappi_media.bootstrap.use_cases import (
     build_abort,
     build_archives,
@@ -142,11 +144,16 @@ def build_app(
     _post_pictures(shared, pictures).register(app)
     _statistics(shared).register(app)
     _internal(shared).register(app)
+    app.router.routes.extend(page_routes(build_pages(deps, settings)))
+    _store_events(app, deps, settings)
+    add_components(app)
+    return _limited(app, settings)
+
+
+def _store_events(app: FastAPI, deps: Dependencies, settings: MediaSettings) -> None:
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(deps), token=token).register(app)
-    add_components(app)
-    return _limited(app, settings)
 
 
 def _limited(app: FastAPI, settings: MediaSettings) -> App:

@@ -39,8 +39,9 @@ class Description:
 class Upload(NamedTuple):
     """A reservation of one object. size_bytes, content_type, sha256 (raw digest): as declared.
 
-    part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there. It is a
-    tuple, as `Item` is: a hundred are made for one request, at a third of the cost of a frozen dataclass.
+    part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there.
+    traceparent: of the request that declared it. It is a tuple, as `Item` is: a hundred are made for one
+    request, at a third of the cost of a frozen dataclass.
     """
 
     id: UploadId
@@ -56,6 +57,7 @@ class Upload(NamedTuple):
     created_at: datetime
     part_size_bytes: int | None = None
     multipart_id: str | None = None
+    traceparent: str | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Returns whether bytes may still arrive for it."""

@@ -58,6 +58,8 @@ uploads = Table(
     # The contributor that added it, and its name; NULL: its manager.
     Column("contributor_id", Uuid),
     Column("contributor_name", Text),
+    # Of the request that declared it: what happens to the item later belongs to the same trace.
+    Column("traceparent", Text),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+from kappi_chassis.observability.tracing import step
 from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_mediameta.probing.facts import Probe, ProbeLimits
@@ -40,6 +41,7 @@ from kappi_media.rendering.wire import (
 
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a new process costs a fraction of a second
 _SPARE_READ_BYTES: Final = 8 << 20
+_STEPS: Final = {RenderJob: "decoder render", ProbeJob: "decoder probe", LocateJob: "decoder locate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,10 @@ class Renderer:
         A process that has worked on other files may crash because of those. Then a new process gets the job
         with the rest of its time. After a crash of a new process, another one would crash too.
         """
+        with step(_STEPS[type(job)], attributes={"kappi.size_bytes": job.size_bytes}):
+            return await self._answer_in_turn(job, source, share)
+
+    async def _answer_in_turn(self, job: Job, source: RangedSource, share: Share) -> Result | None:
         time_limit = self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time
         fresh = False
         async with self._place(share):
@@ -210,10 +216,13 @@ class Renderer:
 
     @asynccontextmanager
     async def _place(self, share: Share) -> AsyncIterator[None]:
+        waited = time.monotonic()
         async with self._places.held(share):
             started = time.monotonic()
+            metrics.DECODER_WAIT_SECONDS.observe(started - waited)
             try:
-                yield
+                with metrics.DECODERS_HELD.track_inprogress():
+                    yield
             finally:
                 seconds = time.monotonic() - started
                 self._budget.charge(share, seconds)

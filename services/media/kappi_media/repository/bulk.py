@@ -185,14 +185,23 @@ async def _bump(connection: AsyncConnection, gallery_ids: set[UUID]) -> None:
     )
 
 
+class Tombstone(NamedTuple):
+    """A deleted item. sequence: its last one. traceparent: of its upload, where known."""
+
+    sequence: int
+    traceparent: str | None
+
+
 async def delete_held(
     connection: AsyncConnection, held: Sequence[HeldItem], *, owner_id: AccountId | None, now: datetime
-) -> dict[UUID, int]:
-    """Remove items with their uploads and renditions, and leave tombstones. Returns the last sequence of
-    each. owner_id: None for items of an anonymous gallery.
+) -> dict[UUID, Tombstone]:
+    """Remove items with their uploads and renditions, and leave tombstones. owner_id: None for items of an
+    anonymous gallery.
     """
     ids = [item.id for item in held]
-    await connection.execute(delete(uploads).where(uploads.c.media_id.in_(ids)))
+    forgotten = delete(uploads).where(uploads.c.media_id.in_(ids))
+    returned = await connection.execute(forgotten.returning(uploads.c.media_id, uploads.c.traceparent))
+    traces = {row.media_id: row.traceparent for row in returned}
     gone = (
         await connection.execute(
             delete(items)
@@ -221,7 +230,7 @@ async def delete_held(
     if owner_id is not None:
         used = sum(row.size_bytes for row in gone if row.status != "rejected")
         await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
-    return {row.id: row.version for row in gone}
+    return {row.id: Tombstone(row.version, traces.get(row.id)) for row in gone}
 
 
 async def _count_off(connection: AsyncConnection, seen: Counter[UUID]) -> None:

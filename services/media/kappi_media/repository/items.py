@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
@@ -50,15 +51,21 @@ marked AS (
   INSERT INTO deleted_media (media_id, gallery_id, version, deleted_at)
   SELECT id, gallery_id, version, $3 FROM gone),
 forgotten AS (
-  DELETE FROM uploads u USING gone WHERE u.media_id = gone.id),
+  DELETE FROM uploads u USING gone WHERE u.media_id = gone.id RETURNING u.traceparent),
 bumped AS (
   UPDATE contents c SET version = c.version + 1,
     item_count = c.item_count - CASE WHEN gone.status = 'rejected' THEN 0 ELSE 1 END
   FROM gone WHERE c.gallery_id = gone.gallery_id)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-SELECT $4, $5, $6, $7, $8, $9, version FROM gone
-RETURNING sequence
+SELECT $4, $5, $6, $7, $8, coalesce((SELECT traceparent FROM forgotten), $9), version FROM gone
+RETURNING traceparent
 """
+
+
+class DeletedItem(NamedTuple):
+    """traceparent: of the trace of its upload; of the deletion if that is not known."""
+
+    traceparent: str | None
 
 
 class ItemQueries:
@@ -102,9 +109,9 @@ class ItemQueries:
 
     async def delete(
         self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, event: OutboxRow
-    ) -> bool:
-        """Remove an item, its upload and its renditions, leave a tombstone, and publish it. Returns False
-        when there was none.
+    ) -> DeletedItem | None:
+        """Remove an item, its upload and its renditions, leave a tombstone, and publish it in the trace of
+        the upload. Returns None when there was none.
         """
-        sequence = await self._database.hot.fetchval(_DELETE, media_id, gallery_id, now, *event)
-        return sequence is not None
+        record = await self._database.hot.fetchrow(_DELETE, media_id, gallery_id, now, *event)
+        return None if record is None else DeletedItem._make(record)

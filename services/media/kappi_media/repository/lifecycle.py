@@ -28,11 +28,14 @@ FIRST_SEQUENCE: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class AbandonedUpload:
-    """An upload that was not completed. was_pending: the removal of its bytes has not been published yet."""
+    """An upload that was not completed. was_pending: the removal of its bytes has not been published yet.
+    traceparent: of the request that declared it.
+    """
 
     media_id: UUID
     gallery_id: UUID
     was_pending: bool
+    traceparent: str | None
 
 
 async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
@@ -79,7 +82,8 @@ async def take_abandoned(
     )
     taken, reserved, promised = [], Counter[AccountId](), []
     for row in await _remove(connection, (await connection.execute(free)).scalars().all()):
-        taken.append(AbandonedUpload(row.media_id, row.gallery_id, was_pending=row.state == "pending"))
+        pending = row.state == "pending"
+        taken.append(AbandonedUpload(row.media_id, row.gallery_id, pending, row.traceparent))
         if row.state != "pending":
             continue
         owner_id = owners.get(row.gallery_id)
@@ -103,6 +107,7 @@ async def _remove(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> Se
             uploads.c.state,
             uploads.c.size_bytes,
             uploads.c.address_id,
+            uploads.c.traceparent,
         )
     )
     return removed.all()

@@ -22,8 +22,8 @@ from kappi_media.stored_renditions import KeptGridPicture
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id
-FROM items i LEFT JOIN uploads u ON u.id = i.upload_id
+SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id, c.owner_id
+FROM items i LEFT JOIN contents c ON c.gallery_id = i.gallery_id LEFT JOIN uploads u ON u.id = i.upload_id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
 _VERIFIED = "UPDATE items SET sha256 = $2 WHERE id = $1 AND sha256 IS NULL AND status = 'processing'"
@@ -106,11 +106,12 @@ RETURNING sequence
 
 class TakenUp(NamedTuple):
     """An item that is to be processed. unchecked_sha256: the declared raw digest, until it was compared with
-    the content. contributor_id: the contributor that added it.
+    the content. contributor_id: the contributor that added it. owner_id: the account that owns its gallery.
     """
 
     unchecked_sha256: bytes | None
     contributor_id: UUID | None
+    owner_id: UUID | None
 
 
 class ProcessingQueries:

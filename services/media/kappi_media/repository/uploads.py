@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from kappi_chassis.db import Database, driver_of
+from kappi_chassis.observability.context import traceparent
 from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from msgspec.structs import asdict
@@ -32,7 +33,7 @@ from kappi_media.repository.contributions import Contribution, NotTaken, hold_ro
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
-expires_at, created_at, part_size_bytes, multipart_id
+expires_at, created_at, part_size_bytes, multipart_id, traceparent
 """
 
 
@@ -67,10 +68,10 @@ charged AS (
 promised AS (
   INSERT INTO uploads (
     id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-    part_size_bytes, posted, address_id, uploader_address, contributor_id, contributor_name)
+    part_size_bytes, posted, address_id, uploader_address, contributor_id, contributor_name, traceparent)
   SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
          f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14,
-         f.contributor_id, f.contributor_name
+         f.contributor_id, f.contributor_name, $16
   FROM open, json_to_recordset($4::text::json) AS f (
     id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text,
     description jsonb, expires_at timestamptz, part_size_bytes bigint, posted boolean,
@@ -305,6 +306,7 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
             *limits,
             address_party(batch.address_id),
             digests,
+            traceparent.get(),
         )
         if promised:
             return dict(zip(same_digests or (), same_ids or (), strict=True))

@@ -142,17 +142,22 @@ class ChangeMany:
     ) -> dict[UUID, BulkOutcome]:
         now = self._clock()
         homes = {item.id: item.gallery_id for item in held}
-        sequences = await delete_held(unit.connection, held, owner_id=owner_id, now=now)
+        tombstones = await delete_held(unit.connection, held, owner_id=owner_id, now=now)
         rows = [
             (
                 self._outbox.row(
                     MediaDeleted(
-                        media_id=media_id, gallery_id=homes[media_id], reason="requested", deleted_at=now
-                    )
+                        media_id=media_id,
+                        gallery_id=homes[media_id],
+                        reason="requested",
+                        deleted_at=now,
+                        owner_id=owner_id,
+                    ),
+                    traceparent=tombstone.traceparent,
                 ),
-                sequence,
+                tombstone.sequence,
             )
-            for media_id, sequence in sequences.items()
+            for media_id, tombstone in tombstones.items()
         ]
         await publish_each(unit.connection, rows)
         unit.published = True

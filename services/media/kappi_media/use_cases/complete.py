@@ -8,6 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import joining
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.events import MediaRejected, UploadCompleted
@@ -37,6 +39,8 @@ from kappi_media.use_cases.uploads import find_upload
 
 # This limit and `checksums.INLINE_TIMEOUT_S`, which may follow it, together stay below the gateway's timeout.
 _JOIN_TIMEOUT_S = 12.0
+
+_log = get_logger(__name__)
 
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",
@@ -108,7 +112,8 @@ class CompleteUpload:
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         if upload.state == "pending" and upload.part_size_bytes is not None:
-            await self._join(upload, parts)
+            with joining(upload.traceparent, "join parts"):
+                await self._join(upload, parts)
         return await self._take(upload, sha256=sha256)
 
     async def received(self, upload: Upload, content: StoredContent) -> Item:
@@ -127,6 +132,10 @@ class CompleteUpload:
     async def _take(
         self, upload: Upload, content: StoredContent | None = None, *, sha256: bytes | None = None
     ) -> Item:
+        with joining(upload.traceparent, "complete upload"):
+            return await self._outcome(upload, content, sha256=sha256)
+
+    async def _outcome(self, upload: Upload, content: StoredContent | None, *, sha256: bytes | None) -> Item:
         if upload.state != "pending":
             return await self._ended(upload)
         try:
@@ -200,6 +209,8 @@ class CompleteUpload:
             return await self._overtaken(upload)
         self._outbox.wake()
         metrics.COMPLETIONS.labels("completed").inc()
+        _log.debug("upload.completed", upload_id=str(upload.id), media_id=str(upload.media_id))
+        metrics.UPLOADED_BYTES.inc(upload.size_bytes)
         return item
 
     async def _overtaken(self, upload: Upload) -> Item:

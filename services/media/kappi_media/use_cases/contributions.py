@@ -89,12 +89,22 @@ class RemoveContributor:
     ) -> int:
         owner_id, held = await hold_items_of(unit.connection, contributor_id, gallery_id, limit=PAGE)
         if held:
-            sequences = await delete_held(unit.connection, held, owner_id=owner_id, now=at)
+            tombstones = await delete_held(unit.connection, held, owner_id=owner_id, now=at)
             await publish_each(
                 unit.connection,
                 [
-                    (_deletion(self._outbox, media_id, gallery_id, at), sequence)
-                    for media_id, sequence in sequences.items()
+                    (
+                        _deletion(
+                            self._outbox,
+                            media_id,
+                            gallery_id,
+                            at,
+                            owner_id=owner_id,
+                            traceparent=one.traceparent,
+                        ),
+                        one.sequence,
+                    )
+                    for media_id, one in tombstones.items()
                 ],
             )
             unit.published = True
@@ -137,7 +147,18 @@ def _too_much_pending(answer: ContributionLimitReached) -> ReservationBudgetExce
     )
 
 
-def _deletion(outbox: Outbox, media_id: UUID, gallery_id: GalleryId, at: datetime) -> OutboxRow:
+def _deletion(
+    outbox: Outbox,
+    media_id: UUID,
+    gallery_id: GalleryId,
+    at: datetime,
+    *,
+    owner_id: UUID | None = None,
+    traceparent: str | None = None,
+) -> OutboxRow:
     return outbox.row(
-        MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at)
+        MediaDeleted(
+            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=at, owner_id=owner_id
+        ),
+        traceparent=traceparent,
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import joining
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
@@ -15,6 +19,8 @@ from kappi_media.repository.items import ItemQueries
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.gps_free import GpsFreeCopies
+
+_log = get_logger(__name__)
 
 
 class Items:
@@ -75,15 +81,27 @@ class Items:
             )
         )
 
-    async def delete(self, media_id: MediaId, gallery_id: GalleryId) -> None:
-        """Delete an item at once for all viewers; the janitor removes the bytes. Raises MediaNotFound."""
+    async def delete(self, media_id: MediaId, gallery_id: GalleryId, *, owner_id: UUID | None) -> None:
+        """Delete an item at once for all viewers; the janitor removes the bytes. owner_id: None if anonymous.
+
+        Raises MediaNotFound.
+        """
         now = self._clock()
         event = self._outbox.row(
-            MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
+            MediaDeleted(
+                media_id=media_id,
+                gallery_id=gallery_id,
+                reason="requested",
+                deleted_at=now,
+                owner_id=owner_id,
+            )
         )
-        if not await self._items.delete(media_id, gallery_id, now=now, event=event):
+        deleted = await self._items.delete(media_id, gallery_id, now=now, event=event)
+        if deleted is None:
             raise MediaNotFound
         self._outbox.wake()
+        with joining(deleted.traceparent, "delete item"):
+            _log.debug("media.deleted", media_id=str(media_id))
 
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
         """Returns the signed URL of the original under its own name.

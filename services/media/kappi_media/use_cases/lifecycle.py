@@ -87,7 +87,8 @@ class SweepAbandonedUploads:
                         gallery_id=upload.gallery_id,
                         reason="abandoned",
                         deleted_at=as_of,
-                    )
+                    ),
+                    traceparent=upload.traceparent,
                 )
                 for upload in taken
                 if upload.was_pending

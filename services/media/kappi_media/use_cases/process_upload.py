@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
 from kappi_chassis.inbox import Effect
 from kappi_chassis.leased_work import LeasedWork
-from kappi_chassis.observability.context import traceparent, work_caused_by
+from kappi_chassis.observability.context import traceparent
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.observability.tracing import Attributes, work_caused_by
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.envelope import Envelope
@@ -48,6 +48,7 @@ from kappi_media.rendering.failures import (
 )
 from kappi_media.repository.processing import (
     ProcessingQueries,
+    TakenUp,
     forget_job,
     item_exists,
     next_sequence_of_gone,
@@ -157,7 +158,7 @@ class ProcessUpload:
             return await self._reject(job, reason=refused.reason, detail=refused.detail)
         except ObjectMissing:
             return await self._reject(job, reason="missing", detail="no original in the store")
-        return await self._ready(job, made, contributor_id=taken.contributor_id)
+        return await self._ready(job, made, taken)
 
     async def _make(self, job: LeasedUpload, *, unchecked_sha256: bytes | None) -> _Made:
         started = time.perf_counter()
@@ -181,7 +182,7 @@ class ProcessUpload:
             raise _ChecksumWrong
         await self._processing.checksum_verified(job.media_id, declared)
 
-    async def _ready(self, job: LeasedUpload, made: _Made, *, contributor_id: UUID | None) -> None:
+    async def _ready(self, job: LeasedUpload, made: _Made, taken: TakenUp) -> None:
         facts, now = made.probe, self._clock()
         ready = MediaReady(
             media_id=job.media_id,
@@ -193,7 +194,8 @@ class ProcessUpload:
             height=facts.height,
             duration_ms=facts.duration_ms,
             ready_at=now,
-            contributor_id=contributor_id,
+            contributor_id=taken.contributor_id,
+            owner_id=taken.owner_id,
         )
         done = await self._processing.ready(
             job.media_id, job.gallery_id, probe=facts, grid=made.grid, event=self._outbox.row(ready)
@@ -202,6 +204,7 @@ class ProcessUpload:
             await self._nothing_to_do(job)
             return
         self._outbox.wake()
+        _log.debug("media.ready", media_id=str(job.media_id))
         metrics.ITEMS_PROCESSED.labels("ready").inc()
         metrics.READY_SECONDS.observe(max(0.0, (now - job.completed_at).total_seconds()))
         if self._tag is not None:
@@ -292,7 +295,7 @@ class UploadWorker:
 
     async def _work_on(self, job: LeasedUpload) -> None:
         try:
-            with work_caused_by(job.traceparent):
+            with work_caused_by(job.traceparent, "process upload", attributes=_named(job)):
                 async with renewing("upload", lambda: self._renew(job), every_s=RENEW_EVERY_S):
                     await self._process(job)
         except asyncio.CancelledError:
@@ -328,6 +331,10 @@ class UploadWorker:
             if not is_transient(failure):
                 raise
             _log.warning("upload.lost_database", error=str(failure))  # its lease expires by itself
+
+
+def _named(job: LeasedUpload) -> Attributes:
+    return {"kappi.media_id": str(job.media_id), "kappi.attempt": job.attempts}
 
 
 def _meaning(error: Exception) -> tuple[str, int, timedelta]:

@@ -108,6 +108,7 @@ async def test_deleted_items_are_gone_told_of_and_no_longer_charged_for(
         (ids[1], str(home.id), 2),
         (ids[2], str(second.id), 2),
     }
+    assert {one.data["owner_id"] for one in told} == {str(owner)}
     assert (await http("GET", f"/v1/media/{ids[0]}", grant=home.grant())).status == 404
     shown = (await client.view(second)).json
     assert ([item["id"] for item in shown["items"]], shown["gallery"]["item_count"]) == ([items[3]["id"]], 1)

@@ -189,6 +189,22 @@ async def test_a_deleted_item_is_gone_for_everyone(
     assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 1
 
 
+async def test_the_deletion_names_the_account_whose_item_it_was(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    make_gallery: Callable[..., Gallery],
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    owner = new_id()
+    for home in (gallery, make_gallery(owner_id=owner, code="h2me")):
+        item = await client.upload(home, JPEG)
+        assert (await http("DELETE", f"/v1/media/{item['id']}", grant=home.grant())).status == 204
+    of_nobody, of_owner = await published("MediaDeleted")
+    assert "owner_id" not in of_nobody.data
+    assert of_owner.data["owner_id"] == str(owner)
+
+
 async def test_completing_the_upload_of_a_deleted_item_does_not_bring_it_back(
     client: Client,
     http: Http,

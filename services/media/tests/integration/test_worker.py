@@ -105,6 +105,22 @@ async def test_a_photograph_becomes_ready_with_its_facts_and_its_picture(
     assert tuple(await database.hot.fetchrow("SELECT version, item_count FROM contents")) == (2, 1)
 
 
+async def test_the_event_names_the_account_that_owns_the_gallery(
+    client: Client,
+    gallery: Gallery,
+    make_gallery: Callable[..., Gallery],
+    worker: Worker,
+    published: Publications,
+) -> None:
+    owner = new_id()
+    for home in (gallery, make_gallery(owner_id=owner, code="h2me")):
+        await client.upload(home, SMALL)
+        await worker.process(redelivered(await completed(published)))
+    of_nobody, of_owner = await published("MediaReady")
+    assert "owner_id" not in of_nobody.data
+    assert of_owner.data["owner_id"] == str(owner)
+
+
 async def test_a_film_gets_a_poster(
     client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:

@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: `python -m dashboards FOLDER` writes them as JSON."""
