@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Final, TypeVar
@@ -17,11 +18,15 @@ TIMEOUT_S: Final = 30.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 
 
+class PeerAway(ConnectionError):
+    """The other service does not answer; it may just be starting."""
+
+
 class Peer:
     """Calls one other service. Pages are rare, so the standard library in a thread is enough.
 
-    url: of the service, without a path. headers: the deployment's secret. Every call raises OSError, which
-    includes answers of errors, while the service is away; MsgspecError for an answer of another form.
+    url: of the service, without a path. headers: the deployment's secret. Every call raises PeerAway while
+    the service is away, OSError for an answer of an error, MsgspecError for an answer of another form.
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str]) -> None:
@@ -44,8 +49,13 @@ class Peer:
 
     async def _ask(self, request: urllib.request.Request) -> bytes:
         def ask() -> bytes:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - see above
-                body: bytes = answer.read(MAX_ANSWER_BYTES)
-                return body
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - see above
+                    body: bytes = answer.read(MAX_ANSWER_BYTES)
+                    return body
+            except urllib.error.HTTPError:
+                raise
+            except OSError as error:
+                raise PeerAway(f"{request.host}: {error}") from error
 
         return await asyncio.to_thread(ask)

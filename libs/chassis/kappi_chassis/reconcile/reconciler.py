@@ -15,6 +15,7 @@ from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.reconcile.check import Check, Difference, Page
+from kappi_chassis.reconcile.peer import PeerAway
 from kappi_chassis.reconcile.runs import Counts, Lease, Run, RunQueries
 
 LEASE: Final = timedelta(minutes=5)
@@ -98,7 +99,8 @@ class Reconciler:
         try:
             await self._to_the_end(lease)
         except Exception as error:  # noqa: BLE001 - a check that hits a bug must not stop the service
-            _log.warning(
+            log = _log.info if isinstance(error, PeerAway) else _log.warning
+            log(
                 "reconcile.failed",
                 check=lease.name,
                 error=str(error),

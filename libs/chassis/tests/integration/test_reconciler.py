@@ -12,10 +12,14 @@ from typing import ClassVar
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
+from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.reconcile import Difference, Page, ReconcilePolicy, Reconciler
+from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.reconcile.reconciler import PAUSE
 from kappi_chassis.reconcile.runs import Run, read_runs, request_check, request_repair
+from kappi_contracts.reconciliation import Named
 from kappi_testkit.eventually import eventually
+from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.integration
 
@@ -216,3 +220,30 @@ async def test_a_new_request_ends_the_run_under_way(
         go_on.set()
         run = await finished(url)
     assert (run.repair, run.examined) == (True, 9)
+
+
+class Asking(Numbers):
+    """A check that needs an answer of another service."""
+
+    async def page(self, after: str) -> Page:
+        self.pages.append(after)
+        await Peer(f"http://127.0.0.1:{free_port()}", headers={}).still_named(Named())
+        raise AssertionError
+
+
+async def test_a_service_that_is_still_to_start_is_no_warning(
+    database: Database, url: str, clock: Clock
+) -> None:
+    check = Asking()
+    with capture_logs() as logs:
+        async with working(reconciler(database, check, clock)):
+            await registered(url)
+            await request_check(url)
+
+            async def postponed() -> None:
+                (run,) = await read_runs(url)
+                assert run.last_error is not None
+                assert run.last_error.startswith("PeerAway: ")
+
+            await eventually(postponed)
+    assert {each["log_level"] for each in logs if each["event"] == "reconcile.failed"} == {"info"}
