@@ -154,8 +154,7 @@ async def _measure(services: Services, busy: Busy, rate: int, seconds: float) ->
         p50_ms=_percentile_ms(reached, 50),
         p99_ms=_percentile_ms(reached, 99),
         failed=len(late) - len(reached),
-        note=f"its effect committed: p50 {_percentile_ms(handled, 50)}, p99 {_percentile_ms(handled, 99)} ms, "
-        f"{spent}",
+        note=f"committed: p50 {_percentile_ms(handled, 50)}, p99 {_percentile_ms(handled, 99)} ms, {spent}",
     )
 
 
