@@ -56,12 +56,13 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         "AccountDeleted": note_account_deletion,
         "TierChanged": note_tier,
         "GalleryUpdated": NoteChange(outbox),
-        "GalleryDeleted": forget_gallery,
         "LinkExpired": clear_link,
         "PostDeleted": forget_picture,
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},
+        # A gallery may have thousands of rows to delete, so each has a transaction of its own.
+        "GalleryDeleted": once(outbox, consumer=GROUP, effect=forget_gallery).__call__,
         "ContributorRemoved": RemoveContributor(outbox, consumer=GROUP),
         "JanitorTick": on_tick,
     }

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.models import due_galleries
@@ -32,6 +31,10 @@ ORDER BY gallery_id
 ON CONFLICT (gallery_id) DO UPDATE
 SET deleted_at = excluded.deleted_at, sequence = greatest(d.sequence, excluded.sequence)
 WHERE d.deleted_at IS NULL
+"""
+_NEXT_PUBLICATION: Final = """
+INSERT INTO due_galleries AS d (gallery_id, sequence, published) VALUES ($1, 0, 1)
+ON CONFLICT (gallery_id) DO UPDATE SET published = d.published + 1 RETURNING published
 """
 _NEVER: Final = 2**63 - 1
 """The sequence that no event has: nothing about a deleted gallery is news."""
@@ -118,18 +121,10 @@ async def expire_due(
     return [DueGallery(*row) for row in rows]
 
 
-async def next_publication(connection: AsyncConnection, gallery_id: UUID) -> int:
+async def next_publication(driver: Any, gallery_id: UUID) -> int:
     """Returns the sequence of the next event about a gallery, and locks its row until the commit.
 
-    A missing row is created.
+    A missing row is created. driver: an asyncpg connection in a transaction.
     """
-    statement = insert(due_galleries).values(gallery_id=gallery_id, sequence=0, published=1)
-    published: int = (
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[due_galleries.c.gallery_id],
-                set_={"published": due_galleries.c.published + 1},
-            ).returning(due_galleries.c.published)
-        )
-    ).scalar_one()
+    published: int = await driver.fetchval(_NEXT_PUBLICATION, gallery_id)
     return published

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, or_, select, update
+from kappi_chassis.db import Database
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.domain import GalleryScope, Lease, PostScope, Scope
@@ -25,6 +26,19 @@ ON CONFLICT (prefix) DO UPDATE SET
   requested_at = excluded.requested_at, not_before = excluded.not_before, traceparent = excluded.traceparent,
   attempts = 0, last_error = NULL, lease_id = NULL, leased_until = NULL, swept_at = NULL, done_at = NULL
 """
+_NOTE_PROGRESS: Final = """
+UPDATE purges SET objects = objects + $3,
+  leased_until = CASE WHEN lease_id = $2 THEN $4 ELSE leased_until END
+WHERE id = $1 RETURNING lease_id = $2
+"""
+_FINISH_SWEEP: Final = """
+UPDATE purges SET
+  swept_at = $3, not_before = coalesce($4, not_before),
+  done_at = CASE WHEN $4::timestamptz IS NULL THEN $3::timestamptz END,
+  attempts = 0, last_error = NULL, objects = 0, lease_id = NULL, leased_until = NULL
+WHERE id = $1 AND lease_id = $2 RETURNING old.objects, old.swept_at
+"""
+_NEXT_OF_POST: Final = "UPDATE purges SET published = published + 1 WHERE id = $1 RETURNING published"
 _EXPEDITE_ITEMS: Final = """
 UPDATE purges SET not_before = $2 WHERE id IN (
   SELECT id FROM purges WHERE media_id = ANY($1::uuid[]) AND done_at IS NULL AND not_before > $2
@@ -89,53 +103,24 @@ async def lease_purges(
     ]
 
 
-async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: int, until: datetime) -> bool:
+async def note_progress(database: Database, lease: Lease, *, objects: int, until: datetime) -> bool:
     """Add the removed objects to the count, even without the lease. Returns False when the lease was lost."""
-    row = (
-        await connection.execute(
-            update(purges)
-            .where(purges.c.id == lease.purge_id)
-            .values(
-                objects=purges.c.objects + objects,
-                leased_until=case((purges.c.lease_id == lease.id, until), else_=purges.c.leased_until),
-            )
-            .returning(purges.c.lease_id)
-        )
-    ).one_or_none()
-    return row is not None and row.lease_id == lease.id
+    return bool(await database.hot.fetchval(_NOTE_PROGRESS, lease.purge_id, lease.id, objects, until))
 
 
 async def finish_sweep(
-    connection: AsyncConnection, lease: Lease, *, began_at: datetime, again_at: datetime | None
+    driver: Any, lease: Lease, *, began_at: datetime, again_at: datetime | None
 ) -> int | None:
     """Record that a sweep left nothing. again_at: when the next sweep is due; None for never.
 
     Returns the number of objects to publish; None when the lease was lost, or a later sweep found none.
+    driver: an asyncpg connection in a transaction.
     """
-    row = (
-        await connection.execute(
-            select(purges.c.objects, purges.c.swept_at)
-            .where(purges.c.id == lease.purge_id, purges.c.lease_id == lease.id)
-            .with_for_update()
-        )
-    ).one_or_none()
+    row = await driver.fetchrow(_FINISH_SWEEP, lease.purge_id, lease.id, began_at, again_at)
     if row is None:
         return None
-    await connection.execute(
-        update(purges)
-        .where(purges.c.id == lease.purge_id)
-        .values(
-            swept_at=began_at,
-            not_before=again_at or purges.c.not_before,
-            done_at=None if again_at else began_at,
-            attempts=0,
-            last_error=None,
-            objects=0,
-            lease_id=None,
-            leased_until=None,
-        )
-    )
-    return row.objects if row.swept_at is None or row.objects else None
+    objects: int = row["objects"]
+    return objects if row["swept_at"] is None or objects else None
 
 
 async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: datetime, error: str) -> None:
@@ -177,16 +162,9 @@ async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
     return number
 
 
-async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:
-    """Returns the sequence of the next event about the purge of a post."""
-    published: int = (
-        await connection.execute(
-            update(purges)
-            .where(purges.c.id == purge_id)
-            .values(published=purges.c.published + 1)
-            .returning(purges.c.published)
-        )
-    ).scalar_one()
+async def next_post_publication(driver: Any, purge_id: UUID) -> int:
+    """Returns the sequence of the next event about the purge of a post. driver: as above."""
+    published: int = await driver.fetchval(_NEXT_OF_POST, purge_id)
     return published
 
 
