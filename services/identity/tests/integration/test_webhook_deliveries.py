@@ -163,7 +163,7 @@ async def test_a_batch_of_many_accounts_tells_each_of_its_own(
     sign_up: Any, hook: Any, processor: Any, record: Any, clock: Any, send_due: Any, receivers: Any
 ) -> None:
     """Events of accounts without a webhook, and of none, are among them, and one event comes twice."""
-    ada, bob, eve = await sign_up(), await sign_up(), await sign_up()
+    ada, bob, eve = [await sign_up(f"{name}@example.com") for name in ("ada", "bob", "eve")]
     await hook(ada, events=["media.ready"], url=HERE)
     await hook(bob, events=["media.ready"], url=THERE)
     owners = [ada.id, eve.id, bob.id, None, ada.id, bob.id]
