@@ -155,7 +155,7 @@ class Processor:
         events = [self._readable(record) for record in records]
         readable = [index for index, event in enumerate(events) if event is not None]
         try:
-            fates = await self._handle_all(handler, [(records[i], events[i]) for i in readable])
+            news = await self._handle_all(handler, [(records[i], events[i]) for i in readable])
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise
@@ -171,7 +171,7 @@ class Processor:
                 error_type=type(error).__name__,
             )
             return [False] * len(records)
-        self._count(topic, fates, elapsed_s=time.perf_counter() - started)
+        self._count(topic, news, elapsed_s=time.perf_counter() - started)
         return [event is not None for event in events]
 
     async def process(self, record: Record) -> None:
