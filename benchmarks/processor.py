@@ -54,7 +54,7 @@ class ProcessorTime:
 
     def _sample(self, *, at_start: bool) -> None:
         for pid in {*self._pids(), os.getpid()}:
-            seconds = _seconds(pid)
+            seconds = seconds_of(pid)
             if seconds is None:
                 continue
             if pid not in self._roles:
@@ -64,10 +64,31 @@ class ProcessorTime:
             self._last[pid] = seconds
 
 
-def _seconds(pid: int) -> float | None:
+def seconds_of(pid: int) -> float | None:
     """Returns the seconds used so far, in user and in system mode; None when the process has ended."""
+    return _seconds_in(Path(f"/proc/{pid}/stat"))
+
+
+def seconds_with_children(pid: int) -> float:
+    """Returns the seconds that a process and its children have used so far, also those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ended = (int(fields[13]) + int(fields[14])) / _TICKS_PER_SECOND
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(seconds_of(each) or 0.0 for each in (pid, *map(int, children))) + ended
+
+
+def seconds_of_threads(prefix: str) -> float:
+    """Returns the seconds used so far by this process's threads whose names have a prefix."""
+    seconds = 0.0
+    for folder in Path("/proc/self/task").iterdir():
+        if (folder / "comm").read_text().startswith(prefix):
+            seconds += _seconds_in(folder / "stat") or 0.0
+    return seconds
+
+
+def _seconds_in(stat: Path) -> float | None:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat.read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import Clock
-from kappi_chassis.inbox import once
+from kappi_chassis.inbox import once, once_together
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
@@ -38,9 +38,9 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[TickStep] = ()) 
         return True
 
     return {
-        "MediaReady": once(outbox, consumer=GROUP, effect=count_ready),
-        "MediaMoved": once(outbox, consumer=GROUP, effect=count_moved),
-        "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
+        "MediaReady": once_together(outbox, consumer=GROUP, effect=count_ready),
+        "MediaMoved": once_together(outbox, consumer=GROUP, effect=count_moved),
+        "MediaDeleted": once_together(outbox, consumer=GROUP, effect=count_deleted),
         "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
         "GalleryExpired": once(outbox, consumer=GROUP, effect=ExpireGallery(clock=clock)),
         "AccountDeleted": DeleteAccountContent(outbox=outbox, clock=clock, consumer=GROUP),

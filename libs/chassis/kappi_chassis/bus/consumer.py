@@ -1,8 +1,9 @@
 """The aiokafka consumer: fetches, keeps order per key, and commits an offset after its record is done.
 
-Life cycle: poll -> hand to the partition's queue -> process keys side by side -> advance the queue's offset
--> commit. The poll never waits for a record, so a queue that waits after a failure does not cost the group
-membership; a partition with too many records in progress is paused instead (back-pressure).
+Life cycle: poll -> hand to the partition's queue -> process what is there of a topic in one transaction, or
+keys side by side -> advance the queue's offset -> commit. The poll never waits for a record, so a queue that
+waits after a failure does not cost the group membership; a partition with too many records in progress is
+paused instead (back-pressure).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
+from kappi_chassis.bus.topic_batches import TopicBatches
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
@@ -45,8 +47,8 @@ class ConsumerStuck(Exception):
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """Runs a Processor on the topics it handles.
 
-    concurrency: records processed at once, over all partitions. on_gap: called with the topic when the broker
-    removed records before this group read them (retention), so that they can be replayed.
+    concurrency: records and batches processed at once, over all partitions. on_gap: called with the topic
+    when the broker removed records before this group read them (retention), so that they can be replayed.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._kafka: AIOKafkaConsumer
         self._spawn: Spawn
         self._slots: asyncio.Semaphore
+        self._batches: dict[str, TopicBatches]
 
     @property
     def assigned(self) -> bool:
@@ -125,6 +128,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         async with asyncio.TaskGroup() as group:
             self._kafka, self._spawn = kafka, group.create_task
             self._slots = asyncio.Semaphore(self._concurrency)
+            self._batches = {}
             try:
                 await kafka.start()
                 self._beside(self._commit_regularly())
@@ -264,9 +268,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         await self._look_for_gaps({tp: offset for tp, offset in wanted.items() if offset is not None})
 
     def _add_queue(self, partition: TopicPartition) -> PartitionQueue:
-        queue = PartitionQueue(self._processor, slots=self._slots, spawn=self._spawn)
+        batches = self._batches_of(self._connection.unprefixed(partition.topic))
+        queue = PartitionQueue(self._processor, slots=self._slots, spawn=self._spawn, batches=batches)
         self._queues[partition] = queue
         return queue
+
+    def _batches_of(self, topic: str) -> TopicBatches | None:
+        if topic not in self._batches and self._processor.handles_together(topic):
+            self._batches[topic] = TopicBatches(self._processor, slots=self._slots, spawn=self._spawn)
+        return self._batches.get(topic)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Adds queues for new partitions. aiokafka calls this, and ignores what it raises."""
@@ -285,6 +295,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def _stop_queues(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = False
         stopped = {tp: queue for tp in list(partitions) if (queue := self._queues.pop(tp, None)) is not None}
+        await asyncio.gather(*(batches.stop(stopped.values()) for batches in self._batches.values()))
         await asyncio.gather(*(queue.stop() for queue in stopped.values()))
         await self._commit(stopped)
         for partition in stopped:

@@ -112,6 +112,14 @@ class StatementPool:
         finally:
             await self._pool.release(connection)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """Lends an asyncpg connection in a transaction, which commits on leaving and rolls back on an
+        exception.
+        """
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
     async def execute(self, statement: str, *values: Any) -> str:
         connection = await self._acquired()
         try:

@@ -148,6 +148,11 @@ CONSUMER_RECORDS = CONSUMER.counter(
 CONSUMER_RETRIES = CONSUMER.counter(
     "kappi_consumer_retries_total", "Attempts that failed and are tried again", topic=None
 )
+CONSUMER_BATCH_FAILURES = CONSUMER.counter(
+    "kappi_consumer_batch_failures_total",
+    "Batches that failed, whose records were handled one by one then",
+    topic=None,
+)
 CONSUMER_LAG = CONSUMER.gauge(
     "kappi_consumer_lag_records", "Records behind the end of the partition", topic=None, partition=None
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, TypedDict
@@ -261,21 +261,6 @@ class GalleryRows:
             standing_takedowns.c.takedown_id == takedown_id
         )
         return await self._lock(galleries.c.id == decided.scalar_subquery())
-
-    async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
-        """Returns the named galleries and the gallery in which an item counts, tombstones included, locked as
-        above.
-
-        The locks are taken in the order of the ids, so that two transactions never wait for each other.
-        """
-        counted_in = select(gallery_items.c.gallery_id).where(gallery_items.c.media_id == media_id)
-        found = await self._connection.execute(
-            select(*_columns)
-            .where(or_(galleries.c.id.in_(named), galleries.c.id == counted_in.scalar_subquery()))
-            .order_by(galleries.c.id)
-            .with_for_update()
-        )
-        return [Gallery(**row._mapping) for row in found]
 
     async def lock_some_of_owner(self, owner_id: UUID, *, limit: int) -> list[Gallery]:
         """Returns up to `limit` living galleries of an account, locked as above."""

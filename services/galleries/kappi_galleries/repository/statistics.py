@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from kappi_chassis.db import Database
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.statistics import DailyCount, ItemCount
-from kappi_galleries.models import access_item_days, buried_statistics
+from kappi_galleries.models import buried_statistics
 
 BURIED_AT_ONCE: Final = 500
 """Rows of each table that the deletion of a gallery removes itself."""
@@ -98,6 +98,14 @@ _CLEAR = {
 }
 
 
+async def forget_items(driver: Any, media_ids: Sequence[UUID]) -> None:
+    """Remove the counters of deleted items; the counters of their galleries stay.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    await driver.execute("DELETE FROM access_item_days WHERE media_id = ANY($1::uuid[])", media_ids)
+
+
 class StatisticsRows:
     """Counters within one transaction, which also holds the lock of the counted gallery."""
 
@@ -120,12 +128,6 @@ class StatisticsRows:
             await self._connection.execute(
                 _ADD_TOTALS, {"day": event.day, "traits": traits, "values": values, "counts": counts}
             )
-
-    async def forget_item(self, media_id: UUID) -> None:
-        """Remove the counters of a deleted item; the counters of its gallery stay."""
-        await self._connection.execute(
-            delete(access_item_days).where(access_item_days.c.media_id == media_id)
-        )
 
     async def tombstone(self, gallery_id: UUID) -> None:
         """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""

@@ -14,7 +14,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import work_caused_by
-from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.outbox import BatchUnit, Outbox
 from kappi_chassis.storage import ObjectStore
 from kappi_contracts.events import ObjectsPurged, PostPurged
 
@@ -83,9 +83,8 @@ class PurgePrefix:
         began_at = self._clock()
 
         async def on_removed(objects: int) -> None:
-            async with self._database.transaction() as connection:
-                until = self._clock() + self._policy.lease
-                ours = await purges.note_progress(connection, lease, objects=objects, until=until)
+            until = self._clock() + self._policy.lease
+            ours = await purges.note_progress(self._database, lease, objects=objects, until=until)
             if not ours:  # after the commit, so that the count stays
                 raise _LeaseLost
 
@@ -96,18 +95,18 @@ class PurgePrefix:
         again_at = next_sweep(
             requested_at=lease.requested_at, began_at=began_at, delays=self._policy.resweep_after
         )
-        async with self._outbox.begin() as unit:
-            objects = await purges.finish_sweep(unit.connection, lease, began_at=began_at, again_at=again_at)
+        async with self._outbox.begin_batch() as unit:
+            objects = await purges.finish_sweep(unit.driver, lease, began_at=began_at, again_at=again_at)
             if objects is None:
                 return
             await self._publish(unit, lease, objects=objects)
         _log.info("purge.done", prefix=lease.scope.prefix, objects=objects, look_again_at=again_at)
 
-    async def _publish(self, unit: UnitOfWork, lease: Lease, *, objects: int) -> None:
+    async def _publish(self, unit: BatchUnit, lease: Lease, *, objects: int) -> None:
         scope, now = lease.scope, self._clock()
         if isinstance(scope, PostScope):
             purged = PostPurged(post_id=scope.post_id, prefix=scope.prefix, objects=objects, purged_at=now)
-            sequence = await purges.next_post_publication(unit.connection, lease.purge_id)
+            sequence = await purges.next_post_publication(unit.driver, lease.purge_id)
             await unit.publish(purged, sequence=sequence)
             return
         event = ObjectsPurged(
@@ -117,7 +116,7 @@ class PurgePrefix:
             objects=objects,
             purged_at=now,
         )
-        sequence = await due_galleries.next_publication(unit.connection, scope.gallery_id)
+        sequence = await due_galleries.next_publication(unit.driver, scope.gallery_id)
         await unit.publish(event, sequence=sequence)
 
     async def _postpone(self, lease: Lease, error: Exception) -> None:
