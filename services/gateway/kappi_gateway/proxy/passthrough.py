@@ -94,10 +94,6 @@ class Passthrough:
         headers = passing(scope["headers"], self._route.passing)
         headers.append(("x-request-id", context.request_id.get()))
         headers += self._route.introduces(scope)
-        if body is not None and body.length is not None:
-            headers.append(("content-length", str(body.length)))
-        elif body is None and scope["method"] in _WITH_BODY:
-            headers.append(("content-length", "0"))
         target = scope["raw_path"].decode("ascii")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
