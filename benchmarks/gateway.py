@@ -39,7 +39,7 @@ CALLS = {
         body=b'{"title": "Benchmark"}',
     ),
 }
-STARTUP_S = 20.0
+STARTUP_S = 60.0
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null crit;

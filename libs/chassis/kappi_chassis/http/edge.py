@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -90,15 +91,19 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, watch)
-        except ClientDisconnect:
+        except Exception as error:  # noqa: BLE001 - the HTTP edge: every failure gets an answer
+            await self.answer(error, scope, send, begun=begun)
+
+    async def answer(self, error: Exception, scope: Scope, send: Send, *, begun: bool) -> None:
+        """Answers a failure. begun: whether the app's answer has begun. Raises CutOff."""
+        if isinstance(error, ClientDisconnect):
             return  # the client has left, so there is no answer to send and no failure
-        except CutOff:
-            raise
-        except Exception as error:
-            if begun:
-                _log.exception("http.cut_off", route=route_of(scope), error_type=type(error).__name__)
-                raise CutOff from error
-            await send_problem(send, self._problem(error, route_of(scope)))
+        if isinstance(error, CutOff):
+            raise error
+        if begun:
+            _log.error("http.cut_off", route=route_of(scope), error_type=type(error).__name__, exc_info=error)
+            raise CutOff from error
+        await send_problem(send, self._problem(error, route_of(scope)))
 
     def _problem(self, error: Exception, route: str) -> Problem:
         if isinstance(error, Problem):
@@ -121,7 +126,8 @@ class Edge:
     def __init__(
         self, app: App, *, max_in_flight: int, client_of: Callable[[Scope], str] | None = None
     ) -> None:
-        self._app = FailureGuard(app)
+        self._app = app
+        self._guard = FailureGuard(app)
         self._max_in_flight = max_in_flight
         self._client_of = client_of or _sender
         self._in_flight = 0
@@ -130,20 +136,23 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        incoming = {
-            name: value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name in (REQUEST_ID, TRACEPARENT, BASE_URL)
-        }
-        request_id = context.accept_request_id(incoming.get(REQUEST_ID))
+        incoming_id = incoming_trace = told_url = None
+        for name, value in scope["headers"]:
+            if name == REQUEST_ID:
+                incoming_id = value.decode("latin-1")
+            elif name == TRACEPARENT:
+                incoming_trace = value.decode("latin-1")
+            elif name == BASE_URL:
+                told_url = value.decode("latin-1")
+        request_id = context.accept_request_id(incoming_id)
         context.request_id.set(request_id)
         call = _Call(scope, send, request_id, self._client_of)
         if tracing.tracer is None:
-            context.traceparent.set(context.continue_trace(incoming.get(TRACEPARENT)))
+            context.traceparent.set(context.continue_trace(incoming_trace))
         else:
-            call.span = tracing.tracer.begin("request", kind="server", parent=incoming.get(TRACEPARENT))
+            call.span = tracing.tracer.begin("request", kind="server", parent=incoming_trace)
             tracing.enter(call.span)
-        base_url.told.set(incoming.get(BASE_URL))
+        base_url.told.set(told_url)
         if self._in_flight >= self._max_in_flight:
             metrics.HTTP_SHED.inc()
             await send_problem(call.send, Overloaded("Try again in a moment.", retry_after_s=1))
@@ -153,6 +162,8 @@ class Edge:
         metrics.HTTP_IN_FLIGHT.inc()
         try:
             await self._app(scope, receive, call.send)
+        except Exception as error:  # noqa: BLE001 - the HTTP edge: every failure gets an answer
+            await self._guard.answer(error, scope, call.send, begun=call.begun)
         finally:
             self._in_flight -= 1
             metrics.HTTP_IN_FLIGHT.dec()
@@ -183,19 +194,23 @@ class _Call:
         self._begun: float | None = None
         self._status = CLIENT_LEFT  # unless an answer begins
 
-    async def send(self, message: Message) -> None:
+    @property
+    def begun(self) -> bool:
+        return self._begun is not None
+
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._begun = time.perf_counter()
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self._request_id)]
-        await self._send(message)
+        return self._send(message)
 
     def finished(self) -> None:
         ended = self._begun if LASTS in self._scope else None
         elapsed_s = (ended or time.perf_counter()) - self._started
         route = route_of(self._scope)
         method = _method_of(self._scope)
-        metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
+        _seconds(method, route, self._status).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
         if self._status >= 500:
             metrics.HTTP_FAILED.labels(method, route).inc()
@@ -233,6 +248,12 @@ def _end_span(span: tracing.Span, *, method: str, route: str, status: int) -> No
     if status >= 500:
         span.fail(str(status))
     span.end()
+
+
+@lru_cache(maxsize=4096)
+def _seconds(method: str, route: str, status: int) -> Any:
+    # Looking up a series costs more than counting in it.
+    return metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(status))
 
 
 def _method_of(scope: Scope) -> str:

@@ -81,7 +81,7 @@ class Passthrough:
             body = declared_body(
                 scope["headers"], receive, limit_bytes=self._route.body_limit_bytes, rate=rate
             )
-        with ClientDisconnect(receive) as disconnect:
+        with ClientDisconnect(scope) as disconnect:
             if body is None:
                 disconnect.arm()
             else:

@@ -124,10 +124,12 @@ class ProxyRoute:
 
     async def __call__(self, request: Request) -> None:
         """Raises Problem before the answer has begun."""
+        if self._route.lasts:
+            request.scope[LASTS] = True
         body = self._declared(request)
         target = self._target(request)
         try:
-            with ClientDisconnect(request.receive) as disconnect:
+            with ClientDisconnect(request.scope) as disconnect:
                 if body is None:
                     disconnect.arm()
                 granted = await self._credentials.obtain(self._route, request)
@@ -139,17 +141,15 @@ class ProxyRoute:
                     await body.open(disconnect.arm)
                     if reads_body:
                         granted = await self._credentials.of_named_gallery(request, await body.read_whole())
-                with self._place(request), self._place_of_account(payer):
+                if self._places is None:
+                    await self._exchange(request, target, granted=granted, body=body, payer=payer)
+                    return
+                with self._places.held(request.address), self._place_of_account(payer):
                     await self._exchange(request, target, granted=granted, body=body, payer=payer)
         except GrantRefused as refused:
             await send_refusal(request, refused)
         except ClientLeft:
             return
-
-    def _place(self, request: Request) -> AbstractContextManager[None]:
-        if self._route.lasts:
-            request.scope[LASTS] = True
-        return nullcontext() if self._places is None else self._places.held(request.address)
 
     def _place_of_account(self, payer: str | None) -> AbstractContextManager[None]:
         """Holds a place of the account.
