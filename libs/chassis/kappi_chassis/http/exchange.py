@@ -16,6 +16,7 @@ BODY_AHEAD_BYTES = 64 * 1024
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+_FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _WITHOUT_BODY = frozenset({204, 304})
 _UNSAFE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FAILED = {
@@ -138,13 +139,14 @@ class Exchange:
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         length: int | None = None
         for name, value in message.get("headers", ()):
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"transfer-encoding":
-                continue  # the framing is decided here
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-                continue
+            if name in _FRAMING:
+                if name == b"content-length":
+                    length = int(value)
+                elif name == b"connection":
+                    self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                    continue
+                else:
+                    continue  # the framing is decided here
             lines.append(b"%b: %b\r\n" % (name, value))
         if length is not None:
             self._left = length

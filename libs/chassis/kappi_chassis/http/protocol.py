@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
-import httptools
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -25,11 +24,12 @@ from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.deadline import Deadline
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.exchange import Exchange
+from kappi_chassis.http.request_parser import MAX_HEAD_BYTES as MAX_HEAD_BYTES
+from kappi_chassis.http.request_parser import RequestHead, RequestParser
 from kappi_chassis.http.write_coalescing import CoalescingTransport
 from kappi_chassis.observability.access_log import access_log
-from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, RequestTimeout, problem_body
+from kappi_chassis.problems import PROBLEM_JSON, Problem, RequestTimeout, problem_body
 
-MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
 # A refused client that is still sending gets time to read the refusal: closing at once resets the connection,
@@ -37,22 +37,7 @@ CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
-
-_END = b"\r\n\r\n"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_VERSIONS = frozenset({"1.0", "1.1"})
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-# A chunked body ends with `_END`, which it may also contain: searching for it repeatedly costs more than the
-# few requests that follow an end in one piece.
-_CHUNKED_PIECE_BYTES = 1024
-
-
-class HeadTooLarge(Problem):
-    status, code, title = 431, "head_too_large", "The headers are too large"
-
-
-class Malformed(Exception):
-    """A request that the parser accepts and that another server could read differently."""
 
 
 class BoundedHttpProtocol(asyncio.Protocol):
@@ -75,23 +60,13 @@ class BoundedHttpProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._connections = connections or Connections(ConnectionLimits())
         self._deadline = Deadline(self._loop, self._on_deadline)
-        self._parser = self._new_parser(self)
+        self._requests = RequestParser(self)
         self._server: tuple[str, int] | None = None
         self._client: tuple[str, int] | None = None
         self._exchange: Exchange | None = None
         self._waiting: deque[Exchange] = deque()  # requests that arrived in one piece with the end of another
         self._drained: asyncio.Event | None = None
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._expects_continue = False
         self._head_is_timed = False
-        self._head_bytes = 0
-        self._head_tail = b""  # the end of a head in several pieces may be in two of them
-        self._in_head = False
-        self._in_body = False
-        self._in_new_body = False  # the length of the body is not known yet
-        self._body_left = 0  # of a body with a known length
-        self._body_after_upgrade = False  # the parser then considers the request complete before its body
         self._body_paused = False
         self._refused = False
         self._ignored_bytes = 0
@@ -217,37 +192,16 @@ class BoundedHttpProtocol(asyncio.Protocol):
 
     # Called by the parser.
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._url, self._headers, self._expects_continue = b"", [], False
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # no trailer
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self._expects_continue = True
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._in_body = self._in_new_body = True
-        self._head_bytes, self._head_tail = 0, b""
+    def on_head(self, head: RequestHead) -> None:
         self._deadline.clear()
         self._head_is_timed = False
         self._connections.works(self)
-        version = self._parser.get_http_version()
-        _check_framing(version, self._headers)
-        if self._parser.should_upgrade():
-            self._body_after_upgrade = any(name in _FRAMING for name, _ in self._headers)
         exchange = Exchange(
             self,
-            self._scope(version),
-            keep_alive=version == "1.1" and self._parser.should_keep_alive(),
-            expects_continue=self._expects_continue and version == "1.1",
-            may_chunk=version == "1.1",
+            self._scope(head),
+            keep_alive=head.keeps,
+            expects_continue=head.expects_continue,
+            may_chunk=head.version == "1.1",
         )
         if self._exchange is None or self._exchange.answer_complete:
             self._start(exchange)
@@ -258,11 +212,7 @@ class BoundedHttpProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._latest().add(body)
 
-    def on_message_complete(self) -> None:
-        if self._body_after_upgrade:
-            return
-        self._in_body = self._in_new_body = False
-        self._body_left = 0
+    def on_end(self) -> None:
         self._latest().end_body()
 
     def _latest(self) -> Exchange:
@@ -271,23 +221,21 @@ class BoundedHttpProtocol(asyncio.Protocol):
         assert exchange is not None
         return exchange
 
-    def _scope(self, version: str) -> Scope:
-        url = httptools.parse_url(self._url)
-        raw_path: bytes = url.path
-        path = raw_path.decode("ascii")
+    def _scope(self, head: RequestHead) -> Scope:
+        path = head.raw_path.decode("ascii")
         return {
             "type": "http",
             "asgi": _ASGI,
-            "http_version": version,
+            "http_version": head.version,
             "server": self._server,
             "client": self._client,
             "scheme": "http",
             "root_path": "",
-            "headers": self._headers,
-            "method": self._parser.get_method().decode("ascii"),
+            "headers": head.headers,
+            "method": head.method,
             "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": url.query or b"",
+            "raw_path": head.raw_path,
+            "query_string": head.query,
             "kappi.cut": self._cut,  # see `cutting`
             "kappi.when_lost": self._when_lost,
             "kappi.blocked": self._blocked,
@@ -306,11 +254,16 @@ class BoundedHttpProtocol(asyncio.Protocol):
                 self._unparsed = data
                 self.transport.hold_reading()
                 return
-            end = self._end_of_piece(data)
-            taken = self._feed(data if end >= len(data) else data[:end])
+            try:
+                taken = self._requests.feed(data)
+            except Problem as refusal:
+                self._refuse(refusal)
+                return
             if self._refused or self.transport.is_closing():
                 return
             data = data[taken:]
+        if self._requests.in_head and not self._head_is_timed:
+            self._expect_head()
 
     def _parse_on(self) -> None:
         if self._refused or self.transport.is_closing():
@@ -324,63 +277,9 @@ class BoundedHttpProtocol(asyncio.Protocol):
         """Whether a request has arrived completely and is not answered."""
         if self._waiting:
             return True
-        if self._in_head or self._in_body or self._exchange is None:
+        if self._requests.in_head or self._requests.in_body or self._exchange is None:
             return False
         return not self._exchange.answer_complete
-
-    def _end_of_piece(self, data: bytes) -> int:
-        """Returns the number of bytes to parse at once, so that hardly more than one request ends in them."""
-        if self._body_left:
-            return self._body_left
-        tail, start = (b"", _CHUNKED_PIECE_BYTES) if self._in_body else (self._head_tail, 0)
-        found = (tail + data).find(_END, start)
-        return len(data) if found < 0 else found + len(_END) - len(tail)
-
-    def _feed(self, piece: bytes) -> int:
-        """Returns the number of bytes that were parsed."""
-        taken = len(piece)
-        if self._body_left:
-            self._body_left -= taken
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Other protocols are not supported: the request is answered as if it had asked for none.
-            taken = upgrade.args[0] or taken
-            if self._body_after_upgrade:
-                self._body_after_upgrade = False
-                self._parse_body()
-        except httptools.HttpParserError:
-            self._refuse(BadRequest("Invalid HTTP request received."))
-            return taken
-        if self._in_new_body:
-            self._in_new_body = False
-            self._body_left = next(
-                (int(value) for name, value in self._headers if name == b"content-length"), 0
-            )
-        elif self._in_head and not self.transport.is_closing():
-            # Only heads in several pieces get here; a single piece is bounded by the read buffer.
-            self._head_tail = (self._head_tail + piece)[1 - len(_END) :]
-            self._head_bytes += len(piece)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))
-            elif not self._head_is_timed:
-                self._expect_head()
-        return taken
-
-    def _parse_body(self) -> None:
-        """Continues with a parser that did not see the upgrade request.
-
-        Java's HTTP client asks for h2c with every request, also with those that have a body.
-        """
-        head = b"".join(b"%b: %b\r\n" % header for header in self._headers if header[0] in _FRAMING)
-        self._parser = self._new_parser(_AfterHead(self))
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
-
-    def _new_parser(self, callbacks: Any) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(callbacks)
-        # A client that announces the end of its connection may have sent a further request.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
 
     def _expect_head(self) -> None:
         crowded = self._connections.is_crowded(self)
@@ -388,7 +287,7 @@ class BoundedHttpProtocol(asyncio.Protocol):
         self._head_is_timed = True
 
     def _on_deadline(self) -> None:
-        if self._in_head:
+        if self._requests.in_head:
             self._refuse(RequestTimeout("The headers did not arrive in time; send it again."))
         else:
             self.transport.close()
@@ -406,33 +305,6 @@ class BoundedHttpProtocol(asyncio.Protocol):
             exchange.disconnect()
         self.transport.write(_refusal(problem, client=self.peer or ""))
         self._loop.call_later(LINGER_S, self.transport.close)
-
-
-class _AfterHead:
-    """Callbacks of a parser that pass all calls to the protocol, except those of the invented first head."""
-
-    def __init__(self, protocol: BoundedHttpProtocol) -> None:
-        self._protocol = protocol
-        self._made_up = True
-        self.on_body = protocol.on_body
-        self.on_message_complete = protocol.on_message_complete
-
-    def on_message_begin(self) -> None:
-        if not self._made_up:
-            self._protocol.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._made_up:
-            self._protocol.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._made_up:
-            self._protocol.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if not self._made_up:
-            self._protocol.on_headers_complete()
-        self._made_up = False
 
 
 def cutting(app: App) -> App:
@@ -472,15 +344,6 @@ def _refusal(problem: Problem, *, client: str) -> bytes:
         f"{more}connection: close\r\n\r\n"
     )
     return head.encode() + body
-
-
-def _check_framing(version: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """Raises Malformed for a version or an encoding that the parser accepts but that is not spoken here."""
-    if version not in _VERSIONS:
-        raise Malformed
-    for name, value in headers:
-        if name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
-            raise Malformed
 
 
 def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | None:

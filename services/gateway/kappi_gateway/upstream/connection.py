@@ -6,11 +6,11 @@ Bytes that break HTTP/1.1 end the connection, so that no byte of one answer beco
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from typing import Protocol, cast
 
 import httptools
+from kappi_chassis.http.deadline import Deadline
 
 from kappi_gateway.upstream.answer import Answer
 
@@ -68,9 +68,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._keeps = True
         self._silence_s = keep_s
-        self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
+        self._deadline = Deadline(self._loop, self._on_deadline)
         self.is_open = True
         self.is_new = True
 
@@ -83,10 +81,10 @@ class Connection(asyncio.Protocol):
         self._in_head, self._head_bytes, self.is_new = True, 0, False
         if body is None or isinstance(body, bytes):
             self._transport.write(head if body is None else head + body)
-            self._expect(silence_s)
+            self._deadline.move_to(silence_s)
             return
         self._transport.write(head)
-        self._deadline = math.inf  # the client's own limits apply while it sends
+        self._deadline.clear()  # the client's own limits apply while it sends
         self._sending = self._loop.create_task(self._send(body), name="body")
         self._sending.add_done_callback(self._sent)
 
@@ -98,7 +96,7 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         if self.is_open:
             self._transport.resume_reading()
-            self._expect(self._silence_s)
+            self._deadline.move_to(self._silence_s)
 
     # Called by the loop.
 
@@ -111,7 +109,8 @@ class Connection(asyncio.Protocol):
             self.abort()  # no request is open, so this can be no answer
             return
         answer.touched = True
-        self._deadline = self._loop.time() + self._silence_s
+        if self._sending is None:
+            self._deadline.move_to(self._silence_s)
         if self._in_head:
             self._head_bytes += len(data)
         try:
@@ -127,7 +126,7 @@ class Connection(asyncio.Protocol):
         elif answer.is_full:
             answer.pauses = True
             self._transport.pause_reading()
-            self._deadline = math.inf  # it is the client that is slow
+            self._deadline.clear()  # it is the client that is slow
 
     def connection_lost(self, error: Exception | None) -> None:
         answer = self._answer
@@ -186,7 +185,7 @@ class Connection(asyncio.Protocol):
         if unsent is not None:
             unsent.cancel()  # the service would take the rest of the body for the next request
         if self._keeps and unsent is None and self.is_open:
-            self._expect(self._keep_s)
+            self._deadline.move_to(self._keep_s)
         else:
             self._close()
         self._owner.ended(self)
@@ -196,8 +195,9 @@ class Connection(asyncio.Protocol):
         self._close()
         answer, self._answer = self._answer, None
         if answer is not None:
-            if self._sending is not None:
-                self._sending.cancel()
+            sending, self._sending = self._sending, None
+            if sending is not None:
+                sending.cancel()
             answer.fail(failure)
             self._owner.ended(self)
 
@@ -207,8 +207,7 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._transport.close()
         self._owner.closed(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.end()
 
     def _new_parser(self) -> httptools.HttpResponseParser:
         parser = httptools.HttpResponseParser(self)
@@ -226,9 +225,9 @@ class Connection(asyncio.Protocol):
                 self._transport.write(piece)
             if self._writes_paused:
                 self._writable = self._loop.create_future()
-                self._expect(self._silence_s)
+                self._deadline.move_to(self._silence_s)
                 await self._writable
-                self._deadline = math.inf
+                self._deadline.clear()
         if left is None:
             self._transport.write(b"0\r\n\r\n")
         elif left:
@@ -240,31 +239,12 @@ class Connection(asyncio.Protocol):
         self._sending = None
         failure = sending.exception()
         if failure is None:
-            self._expect(self._silence_s)
+            self._deadline.move_to(self._silence_s)
         else:
             assert isinstance(failure, Exception)
             self._transport.abort()
             self._end(failure)
 
-    def _expect(self, seconds: float) -> None:
-        """Sets the time at which the connection ends if no byte comes before."""
-        self._deadline = at = self._loop.time() + seconds
-        if at < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._set_timer(at)
-
-    def _set_timer(self, at: float) -> None:
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        # One timer serves all calls: it is set again when it fires, not with each call.
-        self._timer, self._timer_at = None, math.inf
-        if self._deadline == math.inf:
-            return
-        if self._loop.time() < self._deadline:
-            self._set_timer(self._deadline)
-            return
+    def _on_deadline(self) -> None:
         self._transport.abort()
         self._end(Silent())
