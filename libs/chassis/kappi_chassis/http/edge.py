@@ -38,6 +38,7 @@ _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 FORWARDED_FOR = b"x-forwarded-for"
+_NOTED = frozenset({BASE_URL, REQUEST_ID, TRACEPARENT})
 
 _log = get_logger(__name__)
 
@@ -138,11 +139,13 @@ class Edge:
             return
         incoming_id = incoming_trace = told_url = None
         for name, value in scope["headers"]:
+            if name not in _NOTED:
+                continue
             if name == REQUEST_ID:
                 incoming_id = value.decode("latin-1")
             elif name == TRACEPARENT:
                 incoming_trace = value.decode("latin-1")
-            elif name == BASE_URL:
+            else:
                 told_url = value.decode("latin-1")
         request_id = context.accept_request_id(incoming_id)
         context.request_id.set(request_id)

@@ -75,7 +75,11 @@ class Front:
             await self._move_to_slash(scope, send)
             return
         raw_path = scope["raw_path"]
-        part = next((part for part in self._parts if part.leads_inside(raw_path)), self._rest)
+        for part in self._parts:
+            if part.leads_inside(raw_path):
+                break
+        else:
+            part = self._rest
         await part.app(scope, receive, self._sending(scope, send, part.headers))
 
     def _sending(self, scope: Scope, send: Send, headers: Headers) -> Send:
