@@ -1,8 +1,10 @@
-"""`python -m benchmarks.gateway [--against CHECKOUT]`: the processor time that a relayed call costs the gateway.
+"""`python -m benchmarks.gateway [--against CHECKOUT]`: the processor time of a call that is passed on.
 
-One nginx is the service behind. In front of it are, in turns: this gateway, that of another checkout (with its
-own `.venv`), and nginx as a bare proxy. Processor time per call is of the process in front alone, from /proc;
-its ratios hold on a busy machine. `-` is the service without anything in front.
+One nginx is the service, or a process as slow as `--service-us` says. In front of it are, in turns: this
+gateway, that of another checkout (with its own `.venv`), and another nginx as a bare proxy. Processor time
+is that of the process in front alone, from /proc; ratios hold on a busy machine. `-` is the service without
+anything in front. The load generator prints its own time, too: it must be less than that of a gateway, or the
+calls a second are its limit.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -54,11 +57,28 @@ http {{
 """
 ANSWER = """
 default_type application/json;
-location /internal/ {{ return 200 '{{"grant":"{grant}","expires_in":60,"gallery_id":"{gallery}"}}'; }}
-location / {{ return 200 '{{"title":"{body}"}}'; }}
+location /internal/ {{ return 200 '{grant}'; }}
+location / {{ return 200 '{body}'; }}
 """
+GRANT = f'{{"grant":"{"g" * 700}","expires_in":60,"gallery_id":"{GALLERY}"}}'
+BODY = f'{{"title":"{"x" * 1000}"}}'
 PROXY = """
 location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+"""
+BUSY = """
+import asyncio, os, sys, time, uvloop
+from kappi_chassis.http.server import HttpServer
+GRANT, BODY, BUSY_S = *(text.encode() for text in sys.argv[1:3]), float(sys.argv[3]) / 1e6
+async def app(scope, receive, send):
+    until = time.thread_time() + BUSY_S
+    while time.thread_time() < until: pass
+    body = GRANT if scope["path"].startswith("/internal/") else BODY
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+server = HttpServer(app, host="127.0.0.1", port=int(os.environ["PORT"]))
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(server.serve())
 """
 SERVE = """
 import os, time
@@ -87,6 +107,7 @@ class Front:
     port: int
     pid: int | None = None
     us: list[float] = field(default_factory=list)
+    client_us: list[float] = field(default_factory=list)
     per_second: list[float] = field(default_factory=list)
 
 
@@ -94,10 +115,11 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kappi-bench-")))
-        fronts = _fronts(stack, folder, options.against)
+        fronts = _fronts(stack, folder, options.against, options.service_us)
         for name, call in CALLS.items():
             for front in fronts:
                 front.us.clear()
+                front.client_us.clear()
                 front.per_second.clear()
             for number in range(options.rounds):
                 turn = fronts[number % len(fronts) :] + fronts[: number % len(fronts)]
@@ -116,22 +138,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each measurement")
     parser.add_argument(
-        "--half-load", action="store_true", help="also latencies at half the least throughput"
+        "--service-us", type=float, help="the service is a Python process that works so long for each call"
     )
+    parser.add_argument("--half-load", action="store_true", help="also the latency at half load")
     return parser.parse_args()
 
 
-def _fronts(stack: ExitStack, folder: Path, others: list[Path]) -> list[Front]:
-    service = stack.enter_context(_nginx(folder / "service", location=_answer(), more=""))
+def _fronts(stack: ExitStack, folder: Path, others: list[Path], service_us: float | None) -> list[Front]:
+    if service_us is None:
+        location = ANSWER.format(grant=GRANT, body=BODY)
+        service = stack.enter_context(_nginx(folder / "service", location=location, more=""))
+    else:
+        service = stack.enter_context(_busy(service_us))
     up = f"upstream up {{ server 127.0.0.1:{service.port}; keepalive 64; }}"
     fronts = [Front("-", service.port), stack.enter_context(_nginx(folder / "proxy", PROXY.format(), up))]
     for name, python in [("this", sys.executable), *((str(o), str(o / ".venv/bin/python")) for o in others)]:
         fronts.append(stack.enter_context(_gateway(name, python, service.port)))
     return fronts
-
-
-def _answer() -> str:
-    return ANSWER.format(grant="g" * 700, gallery=GALLERY, body="x" * 1000)
 
 
 @contextmanager
@@ -142,6 +165,14 @@ def _nginx(folder: Path, location: str, more: str) -> Iterator[Front]:
     with _running(["nginx", "-c", str(folder / "conf"), "-e", "/dev/null"], {}, port) as pid:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         yield Front("nginx", port, int(children[0]))
+
+
+@contextmanager
+def _busy(service_us: float) -> Iterator[Front]:
+    port = _free_port()
+    command = [sys.executable, "-c", BUSY, GRANT, BODY, str(service_us)]
+    with _running(command, {"PORT": str(port)}, port) as pid:
+        yield Front("-", port, pid)
 
 
 @contextmanager
@@ -190,14 +221,16 @@ def _free_port() -> int:
 
 
 async def _round(front: Front, call: bytes, connections: int, seconds: float) -> None:
-    before = _used(front)
+    before, client_before = _used(front), time.process_time()
     outcome = await closed_loop(
         "127.0.0.1", front.port, lambda _: call, connections=connections, seconds=seconds, warmup_s=0.0
     )
-    used_s = _used(front) - before
+    used_s, client_s = _used(front) - before, time.process_time() - client_before
     _check(outcome)
+    calls = len(outcome.latencies_s)
     front.per_second.append(outcome.per_second)
-    front.us.append(used_s * 1e6 / len(outcome.latencies_s))
+    front.us.append(used_s * 1e6 / calls)
+    front.client_us.append(client_s * 1e6 / calls)
 
 
 def _used(front: Front) -> float:
@@ -210,12 +243,14 @@ def _check(outcome: Outcome) -> None:
 
 
 def _report(name: str, fronts: list[Front]) -> None:
-    alone = statistics.median(fronts[0].per_second)
-    nginx = statistics.median(fronts[1].us)
-    print(f"\n{name}\n{'in front':<24}{'us a call':>12}{'to nginx':>10}{'calls a second':>16}{'to -':>8}")
+    alone, nginx = statistics.median(fronts[0].per_second), statistics.median(fronts[1].us)
+    heads = f"{'us a call':>12}{'to nginx':>10}{'client us':>11}{'calls a second':>16}{'to -':>8}"
+    print(f"\n{name}\n{'in front':<24}{heads}")
     for front in fronts:
-        us, rate = statistics.median(front.us), statistics.median(front.per_second)
-        print(f"{front.name:<24}{us:>12.1f}{us / nginx:>10.2f}{rate:>16,.0f}{rate / alone:>8.2f}", flush=True)
+        us, client_us = statistics.median(front.us), statistics.median(front.client_us)
+        rate = statistics.median(front.per_second)
+        figures = f"{us:>12.1f}{us / nginx:>10.2f}{client_us:>11.1f}{rate:>16,.0f}{rate / alone:>8.2f}"
+        print(f"{front.name:<24}{figures}", flush=True)
 
 
 async def _half_load(fronts: list[Front], seconds: float) -> None:

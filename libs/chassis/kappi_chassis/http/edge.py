@@ -116,6 +116,18 @@ class FailureGuard:
         return Problem("Something went wrong on our side. Tell us the request_id.")
 
 
+class _AllEdges:
+    """in_flight: requests that all edges of this process are answering."""
+
+    in_flight = 0
+
+
+_all_edges = _AllEdges()
+metrics.HTTP_IN_FLIGHT.set_function(
+    lambda: _all_edges.in_flight
+)  # asked for rarely, changed with each request
+
+
 class Edge:
     """Wraps an ASGI app. max_in_flight: requests beyond it are answered 503 before they reach the app.
 
@@ -162,14 +174,14 @@ class Edge:
             call.noted(0.0, route="overloaded", method=_method_of(scope), slow=False)
             return
         self._in_flight += 1
-        metrics.HTTP_IN_FLIGHT.inc()
+        _all_edges.in_flight += 1
         try:
             await self._app(scope, receive, call.send)
         except Exception as error:  # noqa: BLE001 - the HTTP edge: every failure gets an answer
             await self._guard.answer(error, scope, call.send, begun=call.begun)
         finally:
             self._in_flight -= 1
-            metrics.HTTP_IN_FLIGHT.dec()
+            _all_edges.in_flight -= 1
             call.finished()
 
 

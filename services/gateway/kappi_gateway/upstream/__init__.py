@@ -1,4 +1,4 @@
-"""The HTTP client of the services: pools of kept connections on asyncio protocols (ADR NEW-gateway-relay)."""
+"""The HTTP client of the services: pools of kept connections on asyncio protocols."""
 
 from kappi_gateway.upstream.answer import Answer
 from kappi_gateway.upstream.connection import Lost, Silent, Stream
