@@ -31,6 +31,8 @@ Metrics and the log of slow requests then measure only the time until the answer
 """
 PACED = "kappi.paced"
 """Set by an app in the scope of a request that takes as long as its client sends; not logged as slow."""
+BODY_FOLLOWS = "kappi.body_follows"
+"""Set by an app in a `http.response.start` when it sends the body at once, so that both are one write."""
 CLIENT_LEFT = 499
 """Status in metrics for a request whose client left before the answer began; it is never sent."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -57,7 +59,8 @@ async def send_problem(send: Send, problem: Problem) -> None:
     headers += [
         (name.lower().encode(), value.encode("latin-1")) for name, value in safe_headers(problem).items()
     ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    start = {"type": "http.response.start", "status": problem.status, "headers": headers, BODY_FOLLOWS: True}
+    await send(start)
     await send({"type": "http.response.body", "body": body})
 
 

@@ -7,7 +7,7 @@ import re
 from http import HTTPStatus
 from typing import Protocol
 
-from kappi_chassis.http.edge import App, Message, Scope
+from kappi_chassis.http.edge import BODY_FOLLOWS, App, Message, Scope
 from kappi_chassis.observability.logs import get_logger
 
 BODY_AHEAD_BYTES = 64 * 1024
@@ -35,6 +35,9 @@ class Line(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def write_last(self, data: bytes) -> None:
+        """Writes the end of an answer."""
+
     def close(self) -> None: ...
 
     def pause_body(self) -> None: ...
@@ -58,6 +61,7 @@ class Exchange:
         "_chunked",
         "_expects_continue",
         "_head_only",
+        "_held_head",
         "_is_new",
         "_left",
         "_line",
@@ -83,6 +87,7 @@ class Exchange:
         self._arrival: asyncio.Future[None] | None = None
         self._chunked = False
         self._left = 0
+        self._held_head = b""
         self.scope = scope
         self.keep_alive = keep_alive
         self.answer_begun = self.answer_complete = self.disconnected = False
@@ -162,31 +167,39 @@ class Exchange:
         head = b"".join(lines)
         if _UNSAFE.search(head) or not head.count(b"\r") == head.count(b"\n") == len(lines):
             raise RuntimeError("a header of the answer holds a control character")
-        self._line.write(head + b"\r\n")
+        if BODY_FOLLOWS in message:
+            self._held_head = head + b"\r\n"
+        else:
+            self._line.write(head + b"\r\n")
 
     def _write_body(self, body: bytes, *, last: bool) -> None:
-        if self._head_only:
-            self._left = 0
-        elif self._chunked:
-            parts = (b"%x\r\n%b\r\n" % (len(body), body)) if body else b""
-            if last:
-                parts += b"0\r\n\r\n"
-            if parts:
-                self._line.write(parts)
-        elif body:
-            if self._left >= 0:
-                self._left -= len(body)
-                if self._left < 0:
-                    raise RuntimeError("the body of the answer is longer than its Content-Length")
-            self._line.write(body)
+        data, self._held_head = self._held_head + self._framed(body, last=last), b""
         if last:
             if self._left > 0:
                 raise RuntimeError("the body of the answer is shorter than its Content-Length")
+            if data:
+                self._line.write_last(data)
             self.answer_complete = True
             self._wake()
             if not self.keep_alive:
                 self._line.close()
             self._line.answered()
+        elif data:
+            self._line.write(data)
+
+    def _framed(self, body: bytes, *, last: bool) -> bytes:
+        """Returns the bytes of a piece on the line. Raises RuntimeError for more than the declared length."""
+        if self._head_only:
+            self._left = 0
+            return b""
+        if self._chunked:
+            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return piece + b"0\r\n\r\n" if last else piece
+        if self._left >= 0:
+            self._left -= len(body)
+            if self._left < 0:
+                raise RuntimeError("the body of the answer is longer than its Content-Length")
+        return body
 
     # Called by the connection.
 

@@ -139,6 +139,9 @@ class BoundedHttpProtocol(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         self.transport.write(data)
 
+    def write_last(self, data: bytes) -> None:
+        self.transport.write_at_once(data)
+
     def close(self) -> None:
         self.transport.close()
 
@@ -243,9 +246,15 @@ class BoundedHttpProtocol(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        task = self._loop.create_task(exchange.run(self._app))
-        self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+        task = self._loop.create_task(self._run(exchange))
+        self._state.tasks.add(task)  # uvicorn's server waits for these
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await exchange.run(self._app)
+        finally:
+            # A callback of the task would cost the loop another turn.
+            self._state.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _parse(self, data: bytes) -> None:
         """Parses up to the end of one request; the rest follows after its answer."""

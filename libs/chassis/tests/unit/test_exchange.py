@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from kappi_chassis.http.edge import BODY_FOLLOWS
 from kappi_chassis.http.exchange import Exchange
 
 
@@ -15,12 +16,16 @@ class Line:
     def __init__(self) -> None:
         self.is_blocked = False
         self.written = b""
+        self.writes = 0
         self.closed = False
         self.answers = 0
         self.pauses = 0
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.writes += 1
+
+    write_last = write
 
     def close(self) -> None:
         self.closed = True
@@ -64,6 +69,15 @@ async def test_a_body_of_unknown_length_is_chunked() -> None:
         b"HTTP/1.1 200 OK\r\na: b\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     )
     assert (line.answers, line.closed) == (1, False)
+
+
+async def test_a_head_waits_for_a_body_that_follows_at_once() -> None:
+    line, made = exchange()
+    length = [(b"content-length", b"2")]
+    await made.send({"type": "http.response.start", "status": 200, "headers": length, BODY_FOLLOWS: True})
+    assert line.writes == 0
+    await made.send({"type": "http.response.body", "body": b"ok"})
+    assert (line.written, line.writes) == (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 1)
 
 
 async def test_a_client_of_http_1_0_gets_no_chunks() -> None:

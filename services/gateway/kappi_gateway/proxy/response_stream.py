@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kappi_chassis.http.edge import Send
+from kappi_chassis.http.edge import BODY_FOLLOWS, Message, Send
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_gateway import metrics
@@ -28,13 +28,14 @@ async def stream_response(
     connection must then be cut.
     """
     empty = response.status in WITHOUT_BODY
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": answering(response.headers, without_length=empty),
-        }
-    )
+    start: Message = {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": answering(response.headers, without_length=empty),
+    }
+    if response.is_complete:
+        start[BODY_FOLLOWS] = True
+    await send(start)
     try:
         if head_only or empty or response.is_complete:
             body = await response.read()
