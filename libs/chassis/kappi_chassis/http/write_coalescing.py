@@ -37,6 +37,11 @@ class CoalescingTransport(asyncio.Transport):
         else:
             self._transport.write(data)
 
+    def write_at_once(self, data: bytes) -> None:
+        """Sends what was held and the data, without a wait for more: they end an answer."""
+        held, self._held = self._held, None
+        self._transport.write(data if held is None else held + data)
+
     def _on_turn(self) -> None:
         self._flush_is_due = False
         self._flush()

@@ -81,7 +81,7 @@ class Passthrough:
             body = declared_body(
                 scope["headers"], receive, limit_bytes=self._route.body_limit_bytes, rate=rate
             )
-        with ClientDisconnect(receive) as disconnect:
+        with ClientDisconnect(scope) as disconnect:
             if body is None:
                 disconnect.arm()
             else:
@@ -94,10 +94,6 @@ class Passthrough:
         headers = passing(scope["headers"], self._route.passing)
         headers.append(("x-request-id", context.request_id.get()))
         headers += self._route.introduces(scope)
-        if body is not None and body.length is not None:
-            headers.append(("content-length", str(body.length)))
-        elif body is None and scope["method"] in _WITH_BODY:
-            headers.append(("content-length", "0"))
         target = scope["raw_path"].decode("ascii")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
