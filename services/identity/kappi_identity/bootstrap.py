@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from kappi_identity.background_jobs import (
     KEYS_EVERY_S,
     THROTTLE_MEMORY,
     TIERS_EVERY_S,
+    WantedJobs,
     repeat,
 )
 from kappi_identity.bootstrap_webhooks import build_webhook_api, build_webhook_jobs, http_receivers
@@ -87,6 +88,7 @@ class Dependencies(ServiceDependencies):
     passwords: Passwords
     mail: MailTransport | None = None
     receivers: Receivers | None = None
+    wanted: WantedJobs = field(default_factory=WantedJobs)
 
 
 def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
@@ -123,7 +125,9 @@ def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
         ).router()
     )
     receivers = deps.receivers or http_receivers(settings)
-    webhooks = build_webhook_api(deps, settings, access=access, receivers=receivers, calls=calls)
+    webhooks = build_webhook_api(
+        deps, settings, access=access, receivers=receivers, calls=calls, wanted=deps.wanted
+    )
     app.include_router(webhooks.router())
     mount_reset_page(app)
     with_panel = WithPanel(app, panel=_panel(deps, settings, administration))
@@ -155,6 +159,7 @@ def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Map
             settings,
             receivers=deps.receivers or http_receivers(settings),
             transport=deps.mail or mail_transport(settings, new_id=deps.new_id),
+            wanted=deps.wanted,
         ),
     }
 
@@ -208,6 +213,7 @@ def build_reset_mailer(deps: Dependencies, settings: IdentitySettings) -> ResetM
         transport=deps.mail or mail_transport(settings, new_id=deps.new_id),
         make_mail=reset_mail_maker(settings, clock=deps.clock),
         token_lifetime=settings.reset_lifetime,
+        wanted=deps.wanted.resets,
         clock=deps.clock,
     )
 
@@ -220,6 +226,7 @@ def _accounts(deps: Dependencies, settings: IdentitySettings, *, calls: Idempote
             resets,
             throttle=_throttle(deps, settings),
             limits=_reset_limits(settings),
+            wanted=deps.wanted.resets,
             clock=deps.clock,
             new_id=deps.new_id,
         ),

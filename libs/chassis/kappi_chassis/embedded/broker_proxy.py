@@ -12,12 +12,13 @@ clients may be long. A member that is still alive joins again.
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvloop
 
@@ -60,7 +61,7 @@ class BrokerProxy:
         self._upstream_port = upstream_port
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker-proxy", daemon=True)
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.AbstractServer | None = None
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._appended: defaultdict[str, int] = defaultdict(int)
         self._unknown_appended = 0
@@ -122,8 +123,9 @@ class BrokerProxy:
         return _Connection(self, self._loop, upstream_port=self._upstream_port)
 
     async def _listen(self) -> None:
-        self._server = await self._loop.create_server(self._accept, LOOPBACK, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listening = socket.create_server((LOOPBACK, self.port))
+        self.port = listening.getsockname()[1]
+        self._server = await self._loop.create_server(self._accept, sock=listening)
 
     async def _refuse(self) -> None:
         if self._server is not None:
@@ -134,7 +136,7 @@ class BrokerProxy:
         if self._connections:
             await asyncio.wait(list(self._connections.values()))
 
-    def _call(self, work: asyncio._CoroutineLike[None]) -> None:
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_END_TIMEOUT_S)
 
 
@@ -171,7 +173,7 @@ class _Connection(asyncio.Protocol):
         self._member: Member | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._client = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._client = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._proxy.add(self, self._loop.create_task(self._run()))
 
     async def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,7 @@ class QueueDeliveries:
     """Handles an event that webhooks are called about; each event has its effect once.
 
     An event of an account without such a webhook costs one read. kept: deliveries of one webhook; older ones
-    are removed, so that what an account causes at once cannot fill the database.
+    are removed, so that what an account causes at once cannot fill the database. wanted: wakes what delivers.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class QueueDeliveries:
         outbox: Outbox,
         consumer: str,
         kept: int,
+        wanted: asyncio.Event,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -59,6 +61,7 @@ class QueueDeliveries:
         self._outbox = outbox
         self._consumer = consumer
         self._kept = kept
+        self._wanted = wanted
         self._clock = clock
         self._new_id = new_id
 
@@ -73,6 +76,7 @@ class QueueDeliveries:
             if not await record(unit.connection, consumer=self._consumer, event_id=envelope.id):
                 return False
             await self._queue(unit, message.account_id, message, sequence=envelope.sequence)
+        self._wanted.set()
         return True
 
     async def _queue(self, unit: UnitOfWork, account_id: UUID, message: Message, *, sequence: int) -> None:

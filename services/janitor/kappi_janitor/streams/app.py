@@ -10,7 +10,8 @@ from faust.app.base import BootStrategy
 from kappi_chassis.bus import KafkaConnection
 from mode.supervisors import CrashingSupervisor
 
-COMMIT_INTERVAL_S = 0.2
+COMMIT_INTERVAL_S = 10.0
+"""Time between Faust's own commits. Each record is committed after it is handled, too."""
 YEAR_S = 365 * 24 * 3600.0
 
 
