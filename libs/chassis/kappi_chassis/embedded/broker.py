@@ -81,6 +81,11 @@ class EmbeddedBroker:
         with self._lock:
             self._lib.rd_kafka_mock_topic_create(self._running(), name.encode(), partitions, 1)
 
+    @property
+    def waiting_fetches(self) -> int:
+        """The number of fetches that wait for a record. For tests of waiting."""
+        return self._proxy.waiting_fetches
+
     def interrupt(self) -> None:
         """Drops every connection and accepts none until `resume()`; topics and offsets stay.
 

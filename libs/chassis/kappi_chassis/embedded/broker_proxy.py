@@ -67,6 +67,10 @@ class BrokerProxy:
         self._unknown_appended = 0
         self._waiting: defaultdict[str, set[_Connection]] = defaultdict(set)
 
+    @property
+    def waiting_fetches(self) -> int:
+        return sum(connection.waits for connection in list(self._connections))
+
     def start(self) -> None:
         """Listens on a free port, `port`. Raises OSError."""
         self._thread.start()
@@ -203,6 +207,10 @@ class _Connection(asyncio.Protocol):
                 self._ask(frame)
         except (ValueError, struct.error):
             self.abort()
+
+    @property
+    def waits(self) -> bool:
+        return self._held is not None
 
     def pause_writing(self) -> None:
         if self._upstream is not None:
