@@ -19,7 +19,7 @@ from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 # The embedded broker answers a fetch as soon as there is a record, and knows at once that a consumer died.
 # Long intervals let idle consumers sleep.
 _FETCH_WAIT_MS = 5_000
-_SESSION_TIMEOUT_MS = 15_000
+_SESSION_TIMEOUT_MS = 30_000
 _DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor waits
 # A larger pool per service would only cost memory: PostgreSQL's processes are the largest of the stack.
 _POOL_SIZE = 8

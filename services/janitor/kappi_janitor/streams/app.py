@@ -10,6 +10,8 @@ from faust.app.base import BootStrategy
 from kappi_chassis.bus import KafkaConnection
 from mode.supervisors import CrashingSupervisor
 
+from kappi_janitor.streams.transport import Transport
+
 COMMIT_INTERVAL_S = 10.0
 """Time between Faust's own commits. Each record is committed after it is handled, too."""
 YEAR_S = 365 * 24 * 3600.0
@@ -27,6 +29,11 @@ class JanitorApp(faust.App):
     logger = logging.getLogger("faust.janitor")
     """Keep Faust's own messages at the log level of the `faust` loggers."""
     BootStrategy = _Boot
+    fetch_max_wait_ms = 500
+    """Time for which the broker may keep a request for records that it does not have yet."""
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
 
     async def on_first_start(self) -> None:
         """Create no data folder, because there are no tables."""
@@ -34,7 +41,7 @@ class JanitorApp(faust.App):
 
 def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor) -> JanitorApp:
     """Returns a Faust app that consumes as the group `group`."""
-    return JanitorApp(
+    app = JanitorApp(
         group,
         monitor=monitor,
         broker=f"kafka://{connection.bootstrap.replace(',', ';kafka://')}",
@@ -57,6 +64,8 @@ def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor
         # A rebalance must not wait for a tick that is retried.
         stream_wait_empty=False,
     )
+    app.fetch_max_wait_ms = connection.fetch_max_wait_ms
+    return app
 
 
 def credentials(security: dict[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
