@@ -44,7 +44,7 @@ RATES: Final = (500, 2_000)
 GROUP: Final = "benchmark"
 WARM_UP_S: Final = 1.0
 TIMEOUT_S: Final = 60.0
-_EMBEDDED_FETCH_WAIT_MS: Final = 25  # as in `kappi up`
+_EMBEDDED_FETCH_WAIT_MS: Final = 5_000  # as in `kappi up`
 _KEEP: Final = """
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 VALUES ($1, $2, $3, $4, $5, $6, 1)

@@ -72,6 +72,7 @@ class Replayer:
             if loop.time() >= next_look:
                 moved = await self._note_settled(reader)
                 next_look = loop.time() + pause.after(found=moved)
+                await reader.close_databases()  # each connection is a process of PostgreSQL
             await asyncio.sleep(_WATCH_S)
 
     def _lost_topics(self) -> list[str]:

@@ -22,6 +22,6 @@ class _Thread(aiokafka.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Read by `start`, which follows.
-        consumer._fetch_max_wait_ms = cast(Any, self.app).fetch_max_wait_ms
+        consumer._fetch_max_wait_ms = cast("Any", self.app).fetch_max_wait_ms
         consumer._consumer_timeout = _LOOP_S
         return consumer
