@@ -1,9 +1,10 @@
 // Makes a 400-pixel JPEG of each file named on a line of its input; writes the seconds of processor time.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 
-const sharp = createRequire(process.argv[2] + "/")("sharp");
+const sharp = createRequire(resolve(process.argv[2], "sharp.js"))("sharp");
 sharp.concurrency(1);
 sharp.cache(false);
 for await (const name of createInterface({ input: process.stdin })) {

@@ -119,7 +119,7 @@ async def _sharp(node: str, folder: str, original: Path) -> AsyncIterator[Contes
     program = await asyncio.create_subprocess_exec(
         node,
         str(_SHARP),
-        os.path.abspath(folder),
+        folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
