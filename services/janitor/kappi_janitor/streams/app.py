@@ -12,8 +12,9 @@ from mode.supervisors import CrashingSupervisor
 
 from kappi_janitor.streams.transport import Transport
 
-COMMIT_INTERVAL_S = 10.0
-"""Time between Faust's own commits. Each record is committed after it is handled, too."""
+COMMIT_INTERVAL_S = 0.2
+"""Time after which the offset of a handled record is committed."""
+IDLE_COMMIT_S = 10.0
 YEAR_S = 365 * 24 * 3600.0
 
 
@@ -35,6 +36,12 @@ class JanitorApp(faust.App):
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
+    async def commit_soon(self) -> None:
+        """Commits what is handled a moment later, because Faust's own loop would wake while nothing happens."""
+        await self.sleep(COMMIT_INTERVAL_S)
+        if not self.should_stop:  # a stop commits, too
+            await self.consumer.commit()
+
     async def on_first_start(self) -> None:
         """Create no data folder, because there are no tables."""
 
@@ -48,7 +55,7 @@ def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor
         broker_credentials=credentials(connection.security or {}),
         broker_session_timeout=connection.session_timeout_ms / 1000,
         broker_heartbeat_interval=connection.session_timeout_ms / 3000,
-        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_commit_interval=max(COMMIT_INTERVAL_S, IDLE_COMMIT_S),
         # A tick that is retried for days must not end the membership. Heartbeats continue in the meantime.
         broker_max_poll_interval=YEAR_S,
         # Faust measures it by a poll time that aiokafka never sets, and would report every partition.
