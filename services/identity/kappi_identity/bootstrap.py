@@ -24,6 +24,7 @@ from kappi_identity.api.forms import on_oauth_failure
 from kappi_identity.api.me import MeApi
 from kappi_identity.api.moderation import ModerationApi
 from kappi_identity.api.oauth import OAuthApi
+from kappi_identity.api.webhooks import WebhookApi
 from kappi_identity.background_jobs import (
     EXPIRED_ROWS_EVERY_S,
     KEYS_EVERY_S,
@@ -124,14 +125,20 @@ def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
             administration, access=access, takedowns=TakedownQueries(deps.database), calls=calls
         ).router()
     )
-    receivers = deps.receivers or http_receivers(settings)
-    webhooks = build_webhook_api(
-        deps, settings, access=access, receivers=receivers, calls=calls, wanted=deps.wanted
-    )
+    webhooks = _webhooks(deps, settings, access=access, calls=calls)
     app.include_router(webhooks.router())
     mount_reset_page(app)
-    with_panel = WithPanel(app, panel=_panel(deps, settings, administration))
-    return Edge(with_panel, max_in_flight=settings.max_in_flight)
+    panel = _panel(deps, settings, administration)
+    return Edge(WithPanel(app, panel=panel), max_in_flight=settings.max_in_flight)
+
+
+def _webhooks(
+    deps: Dependencies, settings: IdentitySettings, *, access: Access, calls: IdempotentCalls
+) -> WebhookApi:
+    receivers = deps.receivers or http_receivers(settings)
+    return build_webhook_api(
+        deps, settings, access=access, receivers=receivers, calls=calls, wanted=deps.wanted
+    )
 
 
 def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Mapping[str, Job]:

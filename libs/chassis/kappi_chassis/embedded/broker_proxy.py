@@ -173,7 +173,7 @@ class _Connection(asyncio.Protocol):
         self._frames = Frames()
         self._asked: deque[_Request] = deque()
         self._held: tuple[_Request, bytes, asyncio.TimerHandle] | None = None
-        self._patience_s = _FIRST_WAIT_S
+        self._next_wait_s = _FIRST_WAIT_S
         self._member: Member | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -255,7 +255,7 @@ class _Connection(asyncio.Protocol):
             if is_empty(answer, request.fetch.version):
                 self._hold(request, request.fetch, answer)
                 return
-            self._patience_s = _FIRST_WAIT_S
+            self._next_wait_s = _FIRST_WAIT_S
         elif request.key in _WITH_ADDRESSES:
             answer = self._proxy.readdressed(answer)
         self._client.write(answer)
@@ -265,8 +265,8 @@ class _Connection(asyncio.Protocol):
     def _hold(self, request: _Request, fetch: Fetch, answer: bytes) -> None:
         now = self._loop.time()
         if request.until is None:
-            request.until = now + min(self._patience_s, fetch.wait_s)
-            self._patience_s = min(2 * self._patience_s, max(fetch.wait_s, _FIRST_WAIT_S))
+            request.until = now + min(self._next_wait_s, fetch.wait_s)
+            self._next_wait_s = min(2 * self._next_wait_s, max(fetch.wait_s, _FIRST_WAIT_S))
         if self._asked or now >= request.until:
             self._client.write(answer)
             return

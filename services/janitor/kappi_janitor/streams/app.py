@@ -37,7 +37,7 @@ class JanitorApp(faust.App):
         return Transport(self.conf.broker_consumer, self)
 
     async def commit_soon(self) -> None:
-        """Commits what is handled a moment later, because Faust's own loop would wake while nothing happens."""
+        """Commits what is handled, a moment later. Faust's own loop would wake an idle process."""
         await self.sleep(COMMIT_INTERVAL_S)
         if not self.should_stop:  # a stop commits, too
             await self.consumer.commit()
