@@ -16,10 +16,10 @@ from kappi_embedded.checkout import commit
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 
-# The embedded broker answers a fetch as soon as there is a record, and knows at once that a consumer died.
-# Long intervals let idle consumers sleep.
+# The embedded broker answers a fetch as soon as there is a record, so a long wait lets idle consumers sleep.
 _FETCH_WAIT_MS = 5_000
-_SESSION_TIMEOUT_MS = 30_000
+# The share of a consumer that died waits this long until another consumer gets it.
+_SESSION_TIMEOUT_MS = 3_000
 _DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor waits
 # A larger pool per service would only cost memory: PostgreSQL's processes are the largest of the stack.
 _POOL_SIZE = 8

@@ -1,12 +1,9 @@
-"""A proxy in front of librdkafka's mock cluster, which lacks two things that a broker does.
+"""A proxy in front of librdkafka's mock cluster, which has no long polling: it answers a fetch that found nothing
+at the end of its wait, even if a record arrives earlier.
 
-Long polling: the mock cluster answers a fetch that found nothing at the end of its wait, even if a record
-arrives earlier. Here it waits until a record is appended to one of its topics. Each empty answer doubles the
-next wait on its connection, up to what the client asked for: busy clients, whose requests differ, wait
-briefly, idle ones long.
-
-Departures: a member of a group whose connection ends leaves the group at once, so the session timeout of the
-clients may be long. A member that is still alive joins again.
+Here a fetch waits until a record is appended to one of its topics. Each empty answer doubles the next wait on
+its connection, up to what the client asked for: busy clients, whose requests differ, wait briefly, idle ones
+long.
 """
 
 from __future__ import annotations
@@ -26,21 +23,15 @@ from kappi_chassis.embedded.kafka_frames import (
     DESCRIBE_CLUSTER,
     FETCH,
     FIND_COORDINATOR,
-    HEARTBEAT,
-    LEAVE_GROUP,
     METADATA,
     PRODUCE,
-    SYNC_GROUP,
     Fetch,
     Frames,
-    Member,
     Produce,
     address,
     fetch_of,
     is_empty,
     kind_of,
-    leave_group,
-    member_of,
     produce_of,
 )
 from kappi_chassis.embedded.ports import LOOPBACK
@@ -174,7 +165,6 @@ class _Connection(asyncio.Protocol):
         self._asked: deque[_Request] = deque()
         self._held: tuple[_Request, bytes, asyncio.TimerHandle] | None = None
         self._next_wait_s = _FIRST_WAIT_S
-        self._member: Member | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._client = cast("asyncio.Transport", transport)  # uvloop's is no subclass
@@ -192,8 +182,6 @@ class _Connection(asyncio.Protocol):
         self._client.resume_reading()
         self.data_received(self._early)
         await self._lost
-        if self._member is not None:
-            self._upstream.write(leave_group(self._member))
         self._upstream.close()
         await upstream.lost
 
@@ -236,10 +224,6 @@ class _Connection(asyncio.Protocol):
             request.appended = self._proxy.appended_to(fetch.topics)
         elif key == PRODUCE:
             request.produce = produce_of(frame, version)
-        elif key in (HEARTBEAT, SYNC_GROUP):
-            self._member = member_of(frame, key, version)
-        elif key == LEAVE_GROUP:
-            self._member = None
         if request.produce is None or request.produce.is_answered:
             self._asked.append(request)
         self._send(frame)

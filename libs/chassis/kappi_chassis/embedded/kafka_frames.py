@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 PRODUCE, FETCH, METADATA, FIND_COORDINATOR = 0, 1, 3, 10
-HEARTBEAT, LEAVE_GROUP, SYNC_GROUP, DESCRIBE_CLUSTER = 12, 13, 14, 60
+DESCRIBE_CLUSTER = 60
 
 _COMPACT_PRODUCE: Final = 9
 _WAITING_FETCHES: Final = range(4, 12)
-_COMPACT_HEARTBEAT: Final = 4
-_COMPACT_SYNC: Final = 4
 _LONGEST_BYTES: Final = 256 << 20
 _REQUEST = struct.Struct(">ihhi")
 _INT16, _INT32 = struct.Struct(">h"), struct.Struct(">i")
@@ -43,14 +41,6 @@ class Produce:
 
     topics: frozenset[str] | None
     is_answered: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of a consumer group."""
-
-    group: str
-    id: str
 
 
 class Frames:
@@ -164,22 +154,6 @@ def produce_of(frame: bytes, version: int) -> Produce:
     return Produce(frozenset(topics), is_answered=acknowledgements != 0)
 
 
-def member_of(frame: bytes, key: int, version: int) -> Member | None:
-    """Returns the sender of a HEARTBEAT or SYNC_GROUP; None for a version that is not known."""
-    if version >= (_COMPACT_HEARTBEAT if key == HEARTBEAT else _COMPACT_SYNC):
-        return None
-    body = _body(frame)
-    group = body.string()
-    body.skip(4)  # the generation
-    return Member(group, body.string())
-
-
-def leave_group(member: Member) -> bytes:
-    """Returns the request by which a member leaves its group."""
-    body = b"".join(_string(text) for text in ("", member.group, member.id))
-    return _REQUEST.pack(_REQUEST.size - 4 + len(body), LEAVE_GROUP, 0, 0) + body
-
-
 def address(host: str, port: int) -> bytes:
     """Returns an address as answers have it; those of one host have the same length."""
     return host.encode() + _INT32.pack(port)
@@ -189,8 +163,3 @@ def _body(frame: bytes) -> _Reader:
     reader = _Reader(frame, _REQUEST.size)
     reader.string()  # the client
     return reader
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode()
-    return _INT16.pack(len(encoded)) + encoded

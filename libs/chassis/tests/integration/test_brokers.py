@@ -37,14 +37,14 @@ async def _until_a_fetch_waits(broker: EmbeddedBroker) -> None:
     await eventually(waits)
 
 
-def _consumer(bootstrap: str, topic: str, *, group: str, session_timeout_ms: int = 6_000) -> AIOKafkaConsumer:
+def _consumer(bootstrap: str, topic: str, *, group: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        session_timeout_ms=session_timeout_ms,
+        session_timeout_ms=6_000,
     )
 
 
@@ -168,29 +168,6 @@ async def test_a_waiting_fetch_holds_back_no_other_answer(
             assert ends == {TopicPartition(topic, 0): 0}
         finally:
             await consumer.stop()
-
-
-async def test_a_member_whose_connection_ends_leaves_its_group_before_its_session_does(
-    topic_prefix: str,
-) -> None:
-    topic, group = f"{topic_prefix}GalleryExpired", f"{topic_prefix}galleries"
-    with EmbeddedBroker() as broker:
-        await _produce(broker.bootstrap, topic, b"due")
-        first = _consumer(broker.bootstrap, topic, group=group, session_timeout_ms=300_000)
-        await first.start()
-        assert (await first.getone()).value == b"due"
-
-        broker.interrupt()
-        await first.stop()  # the broker hears nothing of it, as of a process that is killed
-        broker.resume()
-
-        second = _consumer(broker.bootstrap, topic, group=group, session_timeout_ms=300_000)
-        await second.start()
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                assert (await second.getone()).value == b"due"
-        finally:
-            await second.stop()
 
 
 async def test_bytes_that_are_not_kafkas_end_only_their_connection(
