@@ -1,5 +1,5 @@
-"""A proxy in front of librdkafka's mock cluster, which has no long polling: it answers a fetch that found nothing
-at the end of its wait, even if a record arrives earlier.
+"""A proxy in front of librdkafka's mock cluster, which lacks long polling: it answers a fetch that found
+nothing at the end of its wait, even if a record arrives earlier.
 
 Here a fetch waits until a record is appended to one of its topics. Each empty answer doubles the next wait on
 its connection, up to what the client asked for: busy clients, whose requests differ, wait briefly, idle ones
