@@ -25,7 +25,7 @@ import uvloop
 from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 from benchmarks import events, live, micro, statistics
-from benchmarks.footprint import footprint, stack_pids
+from benchmarks.footprint import footprint, idle_processor, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
 from benchmarks.world import Endpoint, World, utc_now_text
@@ -42,6 +42,8 @@ LIBRARIES = (
     "starlette",
     "uvicorn",
 )
+IDLE_AFTER_S = 150.0  # longer than all pauses that grow while nothing happens
+IDLE_FOR_S = 60.0
 DURABLE = {**GENEROUS, "KAPPI_EMBEDDED_DURABLE": "1", "KAPPI_LOG_LEVEL": "WARNING"}
 NO_PAGE_CACHE = {**DURABLE, "KAPPI_MEDIA_VIEW_CACHE_BYTES": "0"}
 
@@ -103,8 +105,13 @@ def _start() -> Iterable[Row]:
                 continue
             time.sleep(3)
             held = footprint(stack.note)
+            time.sleep(IDLE_AFTER_S)
+            asleep = footprint(stack.note)
+            used = idle_processor(stack.note, seconds=IDLE_FOR_S)
             stack.stop()
             yield Row("idle memory", "-", load, 0, 0, 0, 0, note=held)
+            yield Row("idle memory", "-", f"{load}, asleep", 0, 0, 0, 0, note=asleep)
+            yield Row("idle processor", "-", f"{load}, asleep", 0, 0, 0, 0, note=used)
 
 
 def _on_stack(rows: list[Row], wanted: dict[str, Scenario], settings: dict[str, str], seconds: float) -> None:

@@ -49,7 +49,7 @@ BACKLOG: Final = 20_000
 """Events that wait when the consumer starts."""
 WARM_UP_S: Final = 1.0
 TIMEOUT_S: Final = 60.0
-_EMBEDDED_FETCH_WAIT_MS: Final = 25  # as in `kappi up`
+_EMBEDDED_FETCH_WAIT_MS: Final = 5_000  # as in `kappi up`
 _BROKER_THREADS: Final = "rdk:"  # librdkafka runs the embedded broker in this process
 _PAGE: Final = 500
 _KEEP: Final = """

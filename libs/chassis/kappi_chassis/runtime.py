@@ -33,7 +33,7 @@ YOUNG_OBJECTS = 10_000
 
 Python's default of 700 is less than an answer about a hundred files needs.
 """
-LOOP_CHECK_S = 0.5
+LOOP_CHECK_S = 2.0
 SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same stop
 
 _log = get_logger(__name__)

@@ -28,8 +28,10 @@ from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
 POLL_MS = 100
+IDLE_POLL_MS = 5_000
 POLL_RECORDS = 500
 COMMIT_EVERY_S = 0.2
+IDLE_COMMIT_S = 5.0
 COMMIT_TIMEOUT_S = 3.0
 LEAVE_TIMEOUT_S = 5.0
 RETRY_S = 1.0
@@ -75,6 +77,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._spawn: Spawn
         self._slots: asyncio.Semaphore
         self._batches: dict[str, TopicBatches]
+        self._active: asyncio.Event
 
     @property
     def assigned(self) -> bool:
@@ -129,6 +132,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             self._kafka, self._spawn = kafka, group.create_task
             self._slots = asyncio.Semaphore(self._concurrency)
             self._batches = {}
+            self._active = asyncio.Event()
             try:
                 await kafka.start()
                 self._beside(self._commit_regularly())
@@ -158,6 +162,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             session_timeout_ms=self._connection.session_timeout_ms,
             heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
             metadata_max_age_ms=30_000,
+            consumer_timeout_ms=IDLE_POLL_MS,  # aiokafka's loop is also woken by what happens
         )
         kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
         return kafka
@@ -171,8 +176,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             _log.warning("consumer.left_without_goodbye", group=self._processor.group, error=repr(error))
 
     async def _poll_once(self) -> None:
-        found = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+        # A paused partition is resumed here; new records end the wait at once.
+        paused = any(queue.paused for queue in self._queues.values())
+        poll_ms = POLL_MS if paused else IDLE_POLL_MS
+        found = await self._kafka.getmany(timeout_ms=poll_ms, max_records=POLL_RECORDS)
         self._turned_at = time.monotonic()
+        if found:
+            self._active.set()
         # Nothing is awaited until all records are in their queues: a rebalance in between would mix
         # assignments.
         for partition, messages in found.items():
@@ -201,7 +211,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     async def _commit_regularly(self) -> None:
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_COMMIT_S):
+                    await self._active.wait()
             await asyncio.sleep(COMMIT_EVERY_S)
+            if all(queue.idle for queue in self._queues.values()):
+                self._active.clear()
             for partition, queue in self._queues.items():
                 if (end := self._end_of(partition)) is not None:
                     metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(queue.behind(end))

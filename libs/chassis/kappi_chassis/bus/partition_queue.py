@@ -68,6 +68,11 @@ class PartitionQueue:
         return len(self._open) >= DEPTH
 
     @property
+    def idle(self) -> bool:
+        """Whether all records are done and committed."""
+        return not self._open and self.next_offset == self.committed
+
+    @property
     def has_room(self) -> bool:
         return len(self._open) <= DEPTH // 2
 

@@ -22,7 +22,7 @@ from kappi_chassis.outbox.outbox import CHANNEL
 
 RELAY_LOCK = 0x6B61_7070_6F  # one relay per database at a time; order per key depends on it
 BATCH = 500
-POLL_FLOOR_S = 1.0
+POLL_FLOOR_S = 5.0
 RETRY_S = 1.0
 STANDBY_S = 2.0
 STATEMENT_TIMEOUT_S = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +44,8 @@ class QueueDeliveries:
     """Handles an event that webhooks are called about; each event has its effect once.
 
     Events of accounts without such a webhook cost one read together. kept: deliveries of one webhook; older
-    ones are removed, so that what an account causes at once cannot fill the database.
+    ones are removed, so that what an account causes at once cannot fill the database. wanted: wakes what
+    delivers.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class QueueDeliveries:
         outbox: Outbox,
         consumer: str,
         kept: int,
+        wanted: asyncio.Event,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self._queries = queries
-        self._queue_once = once(outbox, consumer=consumer, effect=self._queue)
+        self._queue_once = once(outbox, consumer=consumer, effect=self._queue, then=wanted.set)
         self._kept = kept
         self._clock = clock
         self._new_id = new_id
