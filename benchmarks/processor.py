@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -62,6 +62,14 @@ class ProcessorTime:
                 # A process that began during the measurement used all of its time in it.
                 self._first[pid] = seconds if at_start else 0.0
             self._last[pid] = seconds
+
+
+def seconds_by_role(pids: Iterable[int]) -> defaultdict[str, float]:
+    """Returns the seconds used so far by these processes, by kind of process."""
+    used: defaultdict[str, float] = defaultdict(float)
+    for pid in pids:
+        used[_role(pid)] += _seconds(pid) or 0.0
+    return used
 
 
 def _seconds(pid: int) -> float | None:
