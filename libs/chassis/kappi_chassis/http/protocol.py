@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.date_header import date_now
+from kappi_chassis.http.direct_bytes import DIRECT, DirectSocket, TakenBody
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.write_coalescing import CoalescingTransport
 from kappi_chassis.observability.access_log import access_log
@@ -59,11 +61,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _ignored_bytes = 0
     _unparsed = b""
     _on_lost: Callable[[], None] | None = None
+    _direct: DirectSocket | None = None
     _body_after_upgrade = False  # the parser then considers the request complete before its body
 
     def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections = connections or Connections(ConnectionLimits())
+        self.access_log = False  # uvicorn decides by its logger's handlers; a signed URL must not be logged
 
     @property
     def peer(self) -> str | None:
@@ -85,10 +89,56 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._unparsed = b""
         super().connection_lost(exc)
+        if self._direct is not None:
+            self._direct.shut_down()
         if self._on_lost is not None:
             self._on_lost()
 
-    def _cut(self) -> None:
+    def take_body(self) -> TakenBody:
+        """See `Direct.take_body`."""
+        cycle = self.cycle
+        received = bytes(cycle.body)
+        cycle.body = bytearray()
+        if not cycle.more_body:
+            return TakenBody(received, 0, None, finish=lambda: None)
+        self.transport.hold_reading()
+        finish = partial(self._end_taken_body, keep_alive=cycle.keep_alive)
+        cycle.keep_alive = False  # until the whole body was read
+        if cycle.waiting_for_100_continue and not self.transport.is_closing():
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._direct = DirectSocket(self.transport, self.loop)
+        if self.transport.is_closing():
+            self._direct.shut_down()
+        return TakenBody(received, self._body_left, self._direct, finish, endless=not self._body_left)
+
+    def _end_taken_body(self, *, keep_alive: bool) -> None:
+        if not self._body_left or self.transport.is_closing():
+            return
+        self._direct = None
+        self.cycle.keep_alive = keep_alive
+        # The parser did not see the body, so it cannot see its end.
+        self._renew_parser(self)
+        self.on_message_complete()
+        self.transport.release_reading()
+
+    async def take_answer(self, length: int) -> DirectSocket:
+        """See `Direct.take_answer`."""
+        self._direct = direct = DirectSocket(self.transport, self.loop)
+        self.cycle.expected_content_length -= length
+        self.transport.flush()
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits(high=0)
+            try:
+                await self.flow.drain()
+            finally:
+                if not self.transport.is_closing():
+                    self.transport.set_write_buffer_limits()
+        if self.transport.is_closing():
+            direct.shut_down()
+        return direct
+
+    def cut(self) -> None:
         """Closes the connection in the middle of an answer, whether its client reads or not."""
         self.cycle.disconnected = True
         self.transport.abort()
@@ -128,8 +178,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes, self._head_tail = 0, b""
         self._stop_head_timer()
         self._connections.works(self)
-        self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
+        self.scope["kappi.cut"] = self.cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
         self.scope["kappi.when_lost"] = self._when_lost  # type: ignore[typeddict-unknown-key]
+        self.scope[DIRECT] = self  # type: ignore[typeddict-unknown-key]
         if self.parser.should_upgrade():
             self._body_after_upgrade = any(name in _FRAMING for name, _ in self.headers)
         super().on_headers_complete()
@@ -142,7 +193,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._on_lost = None
+        self._on_lost = self._direct = None
         super().on_response_complete()
         if self._unparsed:
             self.loop.call_soon(self._parse_on)
@@ -222,9 +273,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         Java's HTTP client asks for h2c with every request, also with those that have a body.
         """
         head = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
-        self.parser = httptools.HttpRequestParser(_AfterHead(self))
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._renew_parser(_AfterHead(self))
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
+
+    def _renew_parser(self, callbacks: BoundedHttpProtocol | _AfterHead) -> None:
+        self.parser = httptools.HttpRequestParser(callbacks)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
 
     def _start_head_timer(self) -> None:
         timeout_s = CROWDED_HEAD_TIMEOUT_S if self._connections.is_crowded(self) else HEAD_TIMEOUT_S

@@ -86,7 +86,7 @@ class ObjectWriter:
         self._digest = hashlib.new(hashed_by, usedforsecurity=False)
         self.size_bytes = 0
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Writes a chunk. Raises StorageFull."""
         self._room.spend(len(chunk))
         self._file.write(chunk)
