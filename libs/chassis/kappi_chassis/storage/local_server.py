@@ -12,6 +12,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Literal
 
 from kappi_chassis.http.direct_bytes import DIRECT, Direct
 from kappi_chassis.storage.contract import (
@@ -193,7 +194,9 @@ class _LocalStoreApp:
         # As above, checked before as well as after.
         await self._store.refuse_deleted(key)
         await self._store.expect_multipart(key, upload_id=part.upload_id)
-        writer = await self._store.part_writer(key, size_bytes=part.size_bytes)
+        # MD5 takes more than twice as long as SHA-256, so it is computed only for a sender that declares it.
+        hashed_by: Literal["sha256", "md5"] = "sha256" if content_md5 is None else "md5"
+        writer = await self._store.part_writer(key, part, hashed_by=hashed_by)
         try:
             await body.pass_to(writer.write, blocking=self._store.blocking)
             if content_md5 is not None and writer.digest() != content_md5:
