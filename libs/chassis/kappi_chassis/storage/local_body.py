@@ -30,6 +30,11 @@ _TURN_BYTES: Final = 4 << 20
 _PAUSE_BELOW_BYTES: Final = 256 << 10
 _PAUSE_S: Final = 0.002
 """The pause after a turn that moved little: several packets then need one turn."""
+_SLOW_BELOW_BYTES: Final = 16 << 10
+_LONGEST_PAUSE_S: Final = 0.256
+"""Each turn that moved hardly anything doubles the pause, up to this: hundreds of slow senders then need
+some turns a second each, not one for each packet.
+"""
 
 _buffers = threading.local()
 
@@ -64,12 +69,14 @@ class UploadBody:
         body = self._taken()
         if body.received:
             await blocking(partial(_written, body.received, write))
+        pause_s = _PAUSE_S
         while body.left and body.socket is not None:
             await self._arrival(body.socket)
             moved = await blocking(partial(_moved, body.socket, body.left, write))
             body.left -= moved
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S) if moved < _SLOW_BELOW_BYTES else _PAUSE_S
             if body.left and moved < _PAUSE_BELOW_BYTES:
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(pause_s)
         body.finish()
 
     async def drained(self) -> bool:
