@@ -383,3 +383,24 @@ async def test_the_connection_ends_after_a_body_that_was_not_read() -> None:
         assert b"connection: close" in answer
         assert answer.endswith(b"no")
         writer.close()
+
+
+async def test_an_app_that_waits_for_bytes_notices_that_its_connection_was_cut() -> None:
+    noticed = asyncio.Event()
+
+    async def cutting_itself(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        waiting = asyncio.ensure_future(body.socket.readable())
+        scope[DIRECT].cut()
+        await waiting
+        with suppress(ConnectionError):
+            assert body.socket.socket.recv(1) == b""
+        body.socket.close()
+        noticed.set()
+
+    async with serving(cutting_itself) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc")
+        async with asyncio.timeout(DEADLINE_S):
+            await noticed.wait()
+        writer.close()

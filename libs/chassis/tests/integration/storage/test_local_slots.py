@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -58,8 +58,8 @@ async def publish(store: LocalObjectStore, upload_id: str, number: int, writer: 
 
 async def send(store: LocalObjectStore, upload_id: str, number: int, body: bytes) -> StoredPart:
     writer = await writer_of(store, upload_id, number, len(body))
-    writer.write(body[:500])
-    writer.write(body[500:])
+    for start in range(0, len(body), 500):
+        writer.write(body[start : start + 500])
     return await publish(store, upload_id, number, writer)
 
 
@@ -123,31 +123,61 @@ async def test_a_writer_that_was_replaced_changes_nothing_after_the_completion(
     assert (await store.read(KEY, length=1 << 20)).body == b"".join(BODIES)
 
 
-async def test_a_writer_is_refused_while_the_parts_are_joined(
-    store: LocalObjectStore, upload_id: str, monkeypatch: pytest.MonkeyPatch
+async def test_writers_and_the_completion_exclude_each_other(
+    store: LocalObjectStore, upload_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    placed = tmp_path / "multiparts" / upload_id / "placed"
     late = await writer_of(store, upload_id, 4, 1)
-    parts = [await send(store, upload_id, number, body) for number, body in enumerate(BODIES, start=1)]
-    refused: list[bool] = []
-    utime = os.utime
+    looked: list[str] = []
+    pwrite, utime = os.pwrite, os.utime
+
+    def writing(descriptor: int, body: memoryview, offset: int) -> int:
+        assert not can_lock(placed, fcntl.LOCK_EX)
+        looked.append("writing")
+        return pwrite(descriptor, body, offset)
 
     def joining(descriptor: int) -> None:
+        assert not can_lock(placed, fcntl.LOCK_SH)
         with pytest.raises(MultipartMissing):
             late.write(b"x")
-        refused.append(True)
+        looked.append("joining")
         utime(descriptor)
 
-    with _replaced(monkeypatch, joining):
-        assert await joined(store, upload_id, parts) == b"".join(BODIES)
-    assert refused == [True]
+    monkeypatch.setattr(os, "pwrite", writing)
+    monkeypatch.setattr(os, "utime", joining)
+    parts = [await send(store, upload_id, 1, b"1")]
+    assert await joined(store, upload_id, parts) == b"1"
+    assert looked == ["writing", "joining"]
     late.discard()
 
 
-@contextmanager
-def _replaced(monkeypatch: pytest.MonkeyPatch, utime: object) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "utime", utime)
-        yield
+def can_lock(path: Path, kind: int) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+async def test_a_part_is_durable_before_it_is_acknowledged(
+    store: LocalObjectStore, upload_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    writer = await writer_of(store, upload_id, 1, PART_BYTES)
+    writer.write(BODIES[0])
+    monkeypatch.setattr(os, "fsync", noted)
+    await publish(store, upload_id, 1, writer)
+    folder = tmp_path / "multiparts" / upload_id
+    assert synced[0] == folder / "placed"
+    assert synced[1].parent == tmp_path / "incoming", "the part's own file, with its metadata"
+    assert synced[2] == folder
 
 
 @pytest.mark.parametrize("chosen", [[1], [2], [1, 3], [2, 3], [3], [1, 2]])
