@@ -24,7 +24,7 @@ from typing import Any
 import uvloop
 from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
-from benchmarks import events, live, micro, statistics
+from benchmarks import events, live, micro, statistics, transfers
 from benchmarks.footprint import footprint, idle_processor, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
@@ -63,6 +63,8 @@ def main() -> int:
         _report(rows, live.rows(DURABLE, options.seconds))
     if "statistics" in chosen:
         _report(rows, statistics.rows(DURABLE, options.seconds))
+    if "transfers" in chosen:
+        _report(rows, transfers.rows(DURABLE))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
@@ -75,7 +77,16 @@ def main() -> int:
 
 
 def _names() -> list[str]:
-    return ["start", "micro", "events", "live", "statistics", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+    return [
+        "start",
+        "micro",
+        "events",
+        "live",
+        "statistics",
+        "transfers",
+        *ON_DEFAULT_STACK,
+        *WITHOUT_PAGE_CACHE,
+    ]
 
 
 def _options() -> argparse.Namespace:

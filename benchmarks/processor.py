@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -73,6 +73,14 @@ def exact_seconds_of(pid: int) -> float:
         sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
         / 1e9
     )
+
+
+def seconds_by_role(pids: Iterable[int]) -> defaultdict[str, float]:
+    """Returns the seconds used so far by these processes, by kind of process."""
+    used: defaultdict[str, float] = defaultdict(float)
+    for pid in pids:
+        used[_role(pid)] += seconds_of(pid) or 0.0
+    return used
 
 
 def seconds_of(pid: int) -> float | None:

@@ -108,9 +108,7 @@ class Exchange:
             await self.send({"type": "http.response.body"})
 
     async def receive(self) -> Message:
-        if self._expects_continue:
-            self._expects_continue = False
-            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._ask_for_body()
         while not (self._is_new or self.disconnected or self.answer_complete):
             self._line.resume_body()
             self._arrival = asyncio.get_running_loop().create_future()
@@ -121,6 +119,26 @@ class Exchange:
         body = bytes(self._body)
         self._body.clear()
         return {"type": "http.request", "body": body, "more_body": self._more_body}
+
+    def take_body(self) -> tuple[bytes, bool]:
+        """Returns what has arrived of the body, and whether more follows, which the caller reads."""
+        received = bytes(self._body)
+        self._body.clear()
+        if self._more_body:
+            self._ask_for_body()
+        return received, self._more_body
+
+    def take_answer(self, length: int) -> None:
+        """Lets the caller write `length` bytes of the answer's body behind what was sent."""
+        held, self._held_head = self._held_head, b""
+        if held:
+            self._line.write(held)
+        self._left -= length
+
+    def _ask_for_body(self) -> None:
+        if self._expects_continue:
+            self._expects_continue = False
+            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def send(self, message: Message) -> None:
         if self._line.is_blocked and not self.disconnected:

@@ -12,6 +12,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ from uvicorn.server import ServerState
 from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.deadline import Deadline
+from kappi_chassis.http.direct_bytes import DIRECT, DirectSocket, TakenBody
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.exchange import Exchange
 from kappi_chassis.http.request_parser import MAX_HEAD_BYTES as MAX_HEAD_BYTES
@@ -72,6 +74,7 @@ class BoundedHttpProtocol(asyncio.Protocol):
         self._ignored_bytes = 0
         self._unparsed = b""
         self._on_lost: Callable[[], None] | None = None
+        self._direct: DirectSocket | None = None
         self.is_blocked = False
 
     # Called by the loop and by uvicorn's server.
@@ -98,6 +101,8 @@ class BoundedHttpProtocol(asyncio.Protocol):
         self._waiting.clear()
         if self._exchange is not None:
             self._exchange.disconnect()
+        if self._direct is not None:
+            self._direct.shut_down()
         self.resume_writing()
         self.transport.close()
         if self._on_lost is not None:
@@ -160,7 +165,7 @@ class BoundedHttpProtocol(asyncio.Protocol):
             await self._drained.wait()
 
     def answered(self) -> None:
-        self._on_lost = None
+        self._on_lost = self._direct = None
         self._state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -174,7 +179,52 @@ class BoundedHttpProtocol(asyncio.Protocol):
             self._deadline.move_to(self._keep_alive_s)
             self._connections.waits(self)
 
-    def _cut(self) -> None:
+    # Called by an app.
+
+    def take_body(self) -> TakenBody:
+        """See `Direct.take_body`."""
+        exchange, left = self._exchange, self._requests.body_left
+        assert exchange is not None
+        received, more = exchange.take_body()
+        if not more:
+            return TakenBody(received, 0, None, finish=lambda: None)
+        self.transport.hold_reading()
+        finish = partial(self._end_taken_body, exchange, keep_alive=exchange.keep_alive)
+        exchange.keep_alive = False  # until the whole body was read
+        return TakenBody(received, left, self._take_socket(), finish, endless=not left)
+
+    def _end_taken_body(self, exchange: Exchange, *, keep_alive: bool) -> None:
+        if not self._requests.body_left or self.transport.is_closing():
+            return
+        self._direct = None
+        exchange.keep_alive = keep_alive
+        self._requests.skip_body()
+        self.transport.release_reading()
+
+    async def take_answer(self, length: int) -> DirectSocket:
+        """See `Direct.take_answer`."""
+        assert self._exchange is not None
+        self._exchange.take_answer(length)
+        direct = self._take_socket()
+        self.transport.flush()
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits(high=0)
+            try:
+                await self.until_writable()
+            finally:
+                if not self.transport.is_closing():
+                    self.transport.set_write_buffer_limits()
+        if self.transport.is_closing():
+            direct.shut_down()
+        return direct
+
+    def _take_socket(self) -> DirectSocket:
+        self._direct = direct = DirectSocket(self.transport, self._loop)
+        if self.transport.is_closing():
+            direct.shut_down()
+        return direct
+
+    def cut(self) -> None:
         """Closes the connection in the middle of an answer, whether its client reads or not."""
         if self._exchange is not None:
             self._exchange.disconnected = True
@@ -239,7 +289,8 @@ class BoundedHttpProtocol(asyncio.Protocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": head.raw_path,
             "query_string": head.query,
-            "kappi.cut": self._cut,  # see `cutting`
+            "kappi.cut": self.cut,  # see `cutting`
+            DIRECT: self,
             "kappi.when_lost": self._when_lost,
             "kappi.blocked": self._blocked,
         }

@@ -74,6 +74,16 @@ class RequestParser:
         self.in_head = False
         self.in_body = False
 
+    @property
+    def body_left(self) -> int:
+        """Bytes that follow of a body with a known length."""
+        return self._body_left
+
+    def skip_body(self) -> None:
+        """Ends a body whose rest was read by others. The parser did not see it, so it cannot see its end."""
+        self._parser = _new_parser(self)
+        self.on_message_complete()
+
     def feed(self, data: bytes) -> int:
         """Parses the beginning of the data, so that hardly more than one request ends in it.
 

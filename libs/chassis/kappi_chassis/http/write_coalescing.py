@@ -44,15 +44,16 @@ class CoalescingTransport(asyncio.Transport):
 
     def _on_turn(self) -> None:
         self._flush_is_due = False
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what is held."""
         held, self._held = self._held, None
         if held is not None and not self._transport.is_closing():
             self._transport.write(held)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
