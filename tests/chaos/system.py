@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -65,6 +64,7 @@ _SETTINGS: Mapping[str, str] = {
 class Replica:
     """One process of a service. is_ready: its last probe; a load balancer sends it connections then.
 
+    probed: what its last probe found.
     is_kept: whether it is started again when it has ended. before: words before its command.
     """
 
@@ -77,6 +77,7 @@ class Replica:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: InVenv = field(default_factory=InVenv)
     is_ready: bool = False
+    probed: str = ""
     is_kept: bool = True
     before: Sequence[str] = ()
     clock_offset_s: int = 0
@@ -151,14 +152,14 @@ class System:
         return [(LOOPBACK, replica.port) for replica in self.of(service, "api") if replica.is_ready]
 
     async def until_ready(self) -> None:
-        """Waits until every process is ready. Raises TimeoutError with the names of the others."""
+        """Waits until every process is ready. Raises TimeoutError with the states of the others."""
         try:
             async with asyncio.timeout(_READY_S):
                 while not all(replica.is_ready for replica in self.replicas):  # noqa: ASYNC110 - probes see it
                     await asyncio.sleep(0.2)
         except TimeoutError as late:
-            others = [replica.name for replica in self.replicas if not replica.is_ready]
-            raise TimeoutError(f"not ready: {others}") from late
+            others = [_state(replica) for replica in self.replicas if not replica.is_ready]
+            raise TimeoutError("\n\n".join(["not ready:", *others])) from late
 
     async def deploy(self, tree: Path, *, with_jobs: bool = True) -> None:
         """Lets processes that start from now on run a tree's code with its settings.
@@ -187,12 +188,12 @@ class System:
     async def _look_at(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         process = replica.process
         if process is not None and not process.is_running():
-            replica.is_ready = False
+            replica.is_ready, replica.probed = False, "it has ended"
             if replica.is_kept:
                 await asyncio.to_thread(replica.start)
             return
         # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
-        replica.is_ready = await _is_ready(replica, session)
+        replica.is_ready, replica.probed = await _probe(replica, session)
 
     def _environment(self, replica: Replica, composition: Mapping[str, Container]) -> dict[str, str]:
         grant_key = self.folder / "secrets/deploy/docker/secrets/grant-key.pem"
@@ -231,11 +232,18 @@ class System:
             assert done.returncode == 0, (job, done.stdout + done.stderr)
 
 
-async def _is_ready(replica: Replica, session: aiohttp.ClientSession) -> bool:
-    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+async def _probe(replica: Replica, session: aiohttp.ClientSession) -> tuple[bool, str]:
+    """Returns whether the process is ready, and what it answered."""
+    try:
         async with session.get(f"http://{LOOPBACK}:{replica.ops_port}/readyz") as answer:
-            return answer.status == 200
-    return False
+            return answer.status == 200, await answer.text()
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return False, repr(error)
+
+
+def _state(replica: Replica) -> str:
+    assert replica.process is not None
+    return f"{replica.name}: {replica.probed}\n{replica.process.log_tail(lines=60)}"
 
 
 @asynccontextmanager

@@ -197,6 +197,16 @@ async def test_a_gif_cut_off_where_its_pixels_look_like_its_end() -> None:
     assert await reason_for(whole[:-2] + b"\x06ab\x00;c") is RejectReason.TRUNCATED
 
 
+async def test_a_gif_cut_off_between_two_pieces_of_its_pixels() -> None:
+    descriptor = b"GIF89a" + struct.pack("<HHBBB", 64, 64, 0, 0, 0)
+    picture = b"," + struct.pack("<HHHHB", 0, 0, 64, 64, 0) + b"\x08"
+    whole = descriptor + picture + 2 * (b"\xff" + bytes(255)) + b"\x00;"
+    assert (await probed(whole)).width == 64
+    assert (await probed(whole[:-1])).width == 64  # only the trailer is missing
+    assert await reason_for(whole[:-2]) is RejectReason.TRUNCATED
+    assert await reason_for(whole[: -2 - 256]) is RejectReason.TRUNCATED
+
+
 async def test_a_progressive_jpeg_that_was_cut_off() -> None:
     body = encode(
         Image.effect_noise((700, 500), 80).convert("RGB"),
