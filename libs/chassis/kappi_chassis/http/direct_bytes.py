@@ -58,13 +58,14 @@ class TakenBody:
 
     received: the bytes that arrived with the head. left: how many follow on `socket`, None if none do.
     finish: called when they were read, so that the connection can be used for another request; otherwise it
-    ends with the answer. endless: the body has no known length, and `finish` has no effect.
+    ends with the answer. Its argument: how many were not read; the connection reads and drops these. endless:
+    the body has no known length, and `finish` has no effect.
     """
 
     received: bytes
     left: int
     socket: DirectSocket | None
-    finish: Callable[[], None]
+    finish: Callable[[int], None]
     endless: bool = False
 
 

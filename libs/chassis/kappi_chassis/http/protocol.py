@@ -187,18 +187,18 @@ class BoundedHttpProtocol(asyncio.Protocol):
         assert exchange is not None
         received, more = exchange.take_body()
         if not more:
-            return TakenBody(received, 0, None, finish=lambda: None)
+            return TakenBody(received, 0, None, finish=lambda _: None)
         self.transport.hold_reading()
         finish = partial(self._end_taken_body, exchange, keep_alive=exchange.keep_alive)
         exchange.keep_alive = False  # until the whole body was read
         return TakenBody(received, left, self._take_socket(), finish, endless=not left)
 
-    def _end_taken_body(self, exchange: Exchange, *, keep_alive: bool) -> None:
+    def _end_taken_body(self, exchange: Exchange, left: int, *, keep_alive: bool) -> None:
         if not self._requests.body_left or self.transport.is_closing():
             return
         self._direct = None
         exchange.keep_alive = keep_alive
-        self._requests.skip_body()
+        self._requests.skip_body(but=left)
         self.transport.release_reading()
 
     async def take_answer(self, length: int) -> DirectSocket:

@@ -79,8 +79,15 @@ class RequestParser:
         """Bytes that follow of a body with a known length."""
         return self._body_left
 
-    def skip_body(self) -> None:
-        """Ends a body whose rest was read by others. The parser did not see it, so it cannot see its end."""
+    def skip_body(self, *, but: int) -> None:
+        """Continues behind a body that was read by others, except for `but` bytes at its end.
+
+        The parser did not see what they read, so another one takes its place.
+        """
+        if but:
+            self._body_left = but
+            self._parse_body([(b"content-length", b"%d" % but)])
+            return
         self._parser = _new_parser(self)
         self.on_message_complete()
 
@@ -101,7 +108,7 @@ class RequestParser:
             taken = upgrade.args[0] or taken
             if self._body_after_upgrade:
                 self._body_after_upgrade = False
-                self._parse_body()
+                self._parse_body([header for header in self._headers if header[0] in _FRAMING])
         except httptools.HttpParserError as error:
             raise BadRequest("Invalid HTTP request received.") from error
         if self._in_new_body:
@@ -124,12 +131,13 @@ class RequestParser:
         found = (tail + data).find(_END, start)
         return len(data) if found < 0 else found + len(_END) - len(tail)
 
-    def _parse_body(self) -> None:
-        """Continues with a parser that did not see the upgrade request.
+    def _parse_body(self, framing: list[tuple[bytes, bytes]]) -> None:
+        """Continues in the body with a parser that did not see the request.
 
-        Java's HTTP client asks for h2c with every request, also with those that have a body.
+        framing: the headers of the body's length. Java's HTTP client asks for h2c with every request, also
+        with those that have a body; their parsers end before it.
         """
-        head = b"".join(b"%b: %b\r\n" % header for header in self._headers if header[0] in _FRAMING)
+        head = b"".join(b"%b: %b\r\n" % header for header in framing)
         self._parser = _new_parser(_AfterHead(self))
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
 

@@ -77,7 +77,7 @@ class UploadBody:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S) if moved < _SLOW_BELOW_BYTES else _PAUSE_S
             if body.left and moved < _PAUSE_BELOW_BYTES:
                 await asyncio.sleep(pause_s)
-        body.finish()
+        body.finish(0)
 
     async def drained(self) -> bool:
         """Reads and drops a short rest of the body. Returns False when the rest is long or does not arrive at
@@ -94,7 +94,7 @@ class UploadBody:
                 await self._drop(_DRAINED_BYTES)
         if body.left:
             return False
-        body.finish()
+        body.finish(0)
         return True
 
     async def linger(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from kappi_chassis.http.direct_bytes import Direct
 from kappi_chassis.http.edge import BODY_FOLLOWS, Message, Send
 from kappi_chassis.observability.logs import get_logger
 
@@ -11,6 +12,7 @@ from kappi_gateway import metrics
 from kappi_gateway.errors import ClientStalled, UpstreamBroke
 from kappi_gateway.http.headers import answering
 from kappi_gateway.limits.minimum_rate import MinimumRate, RateAllowance
+from kappi_gateway.proxy.spliced import splice_rest
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Answer, Lost, Silent
 
@@ -19,13 +21,19 @@ _log = get_logger(__name__)
 
 
 async def stream_response(
-    response: Answer, send: Send, *, service: Service, head_only: bool, rate: MinimumRate
+    response: Answer,
+    send: Send,
+    *,
+    direct: Direct | None,
+    service: Service,
+    head_only: bool,
+    rate: MinimumRate,
 ) -> None:
     """Sends the answer on, even if its body was read already.
 
-    head_only: the client asked with HEAD. rate: minimum rate of a reading client; time in which the service
-    sends nothing does not count. Raises UpstreamBroke or ClientStalled when it had to end early: the
-    connection must then be cut.
+    direct: of the client's connection, for a download. head_only: the client asked with HEAD. rate: minimum
+    rate of a reading client; time in which the service sends nothing does not count. Raises CutOff when it
+    had to end early: the connection must then be cut.
     """
     empty = response.status in WITHOUT_BODY
     start: Message = {
@@ -40,7 +48,7 @@ async def stream_response(
         if head_only or empty or response.is_complete:
             body = await response.read()
             await send({"type": "http.response.body", "body": b"" if head_only or empty else body})
-        else:
+        elif direct is None or not await splice_rest(response, direct, send, rate):
             await _pieces(response, send, rate)
     except (Lost, Silent) as error:
         metrics.UPSTREAM_FAILURES.labels(service.value, "broken_off").inc()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from kappi_chassis.base_url import BASE_URL
+from kappi_chassis.http.direct_bytes import DIRECT
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
@@ -199,6 +200,7 @@ class ProxyRoute:
             await stream_response(
                 response,
                 request.send,
+                direct=request.scope[DIRECT] if self._route.lasts else None,
                 service=self._route.service,
                 head_only=request.method == "HEAD",
                 rate=self._reading,

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
+
+from kappi_chassis.http.direct_bytes import DirectSocket
+from kappi_chassis.http.splice import LEAST_BYTES, Pace
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -15,6 +20,26 @@ class Source(Protocol):
         """Reads on after a pause."""
 
     def abort(self) -> None: ...
+
+    def take(self) -> tuple[DirectSocket, Pace] | None:
+        """Returns the socket for the rest of the answer, and the service's pace; None if it is encrypted."""
+
+    def end_taken(self) -> None:
+        """Ends an answer whose rest was read from the socket."""
+
+
+@dataclass(slots=True)
+class Rest:
+    """The rest of an answer's body. received: what is here. left: bytes that follow on the socket.
+
+    finish: called when they were read. The socket's owner closes it.
+    """
+
+    received: bytes
+    left: int
+    socket: DirectSocket
+    pace: Pace
+    finish: Callable[[], None]
 
 
 class Answer:
@@ -28,6 +53,7 @@ class Answer:
     __slots__ = (
         "_arrival",
         "_failure",
+        "_left",
         "_pieces",
         "_read_ahead_bytes",
         "_size",
@@ -47,6 +73,7 @@ class Answer:
         self._read_ahead_bytes = read_ahead_bytes
         self._pieces: list[bytes] = []
         self._size = 0
+        self._left = 0  # of a body of known length
         self._whole: bytes | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -91,6 +118,17 @@ class Answer:
             self._whole = b"".join(pieces)
         return self._whole
 
+    def take_rest(self) -> Rest | None:
+        """Takes the rest of a long body off the connection. Returns None, without an effect, if that is short
+        or its length unknown.
+        """
+        if self._left < LEAST_BYTES or self._failure is not None or (taken := self._source.take()) is None:
+            return None
+        socket, pace = taken
+        received = b"".join(self._pieces)
+        self._pieces, self._size = [], 0
+        return Rest(received, self._left, socket, pace, finish=self._source.end_taken)
+
     def release(self) -> None:
         """Ends the call of the service if its answer is not complete."""
         if not self.is_complete and self._failure is None:
@@ -114,12 +152,15 @@ class Answer:
 
     def begin(self, status: int) -> None:
         self.status = status
+        length = self.header(b"content-length")
+        self._left = int(length) if length is not None and not self.head_only else 0
         if not self.begun.done():
             self.begun.set_result(None)
 
     def add(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._size += len(piece)
+        self._left -= len(piece)
         self._wake()
 
     def end(self) -> None:

@@ -6,11 +6,13 @@ Bytes that break HTTP/1.1 end the connection, so that no byte of one answer beco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Protocol, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, cast, runtime_checkable
 
 import httptools
 from kappi_chassis.http.deadline import Deadline
+from kappi_chassis.http.direct_bytes import DirectSocket
+from kappi_chassis.http.splice import CAN_SPLICE, Pace, TargetEnded
 
 from kappi_gateway.upstream.answer import Answer
 
@@ -28,6 +30,20 @@ class Stream(Protocol):
     def length(self) -> int | None: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@runtime_checkable
+class Spliced(Protocol):
+    """A body that is moved from another connection. length: in bytes. received: its beginning."""
+
+    length: int
+    received: bytes
+
+    async def move_to(self, target: DirectSocket, *, taking: Pace) -> None:
+        """Moves what follows `received`. Raises TargetEnded, and the error of a client that ends it early."""
+
+
+Body = bytes | Stream | Spliced | None
 
 
 class Lost(Exception):
@@ -72,7 +88,7 @@ class Connection(asyncio.Protocol):
         self.is_open = True
         self.is_new = True
 
-    def call(self, head: bytes, body: bytes | Stream | None, answer: Answer, *, silence_s: float) -> None:
+    def call(self, head: bytes, body: Body, answer: Answer, *, silence_s: float) -> None:
         """Sends a request. head: the whole head. silence_s: longest time without a byte from the service."""
         self._answer, self._silence_s = answer, silence_s
         if not self.is_open:
@@ -85,7 +101,8 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(head)
         self._deadline.clear()  # the client's own limits apply while it sends
-        self._sending = self._loop.create_task(self._send(body), name="body")
+        sends = self._splice(body) if isinstance(body, Spliced) else self._send(body)
+        self._sending = self._loop.create_task(sends, name="body")
         self._sending.add_done_callback(self._sent)
 
     def abort(self) -> None:
@@ -97,6 +114,23 @@ class Connection(asyncio.Protocol):
         if self.is_open:
             self._transport.resume_reading()
             self._deadline.move_to(self._silence_s)
+
+    def take(self) -> tuple[DirectSocket, Pace] | None:
+        """See `Source.take`."""
+        if not CAN_SPLICE or self._sending is not None or self._transport.get_extra_info("sslcontext"):
+            return None
+        self._transport.pause_reading()
+        self._deadline.clear()
+        return DirectSocket(self._transport, self._loop), _ServicePace(self._silence_s)
+
+    def end_taken(self) -> None:
+        """See `Source.end_taken`."""
+        if self._answer is None:
+            return  # the connection has ended meanwhile
+        self._parser = self._new_parser()  # the other one did not see the end
+        self._complete()
+        if self.is_open:
+            self._transport.resume_reading()
 
     # Called by the loop.
 
@@ -223,15 +257,34 @@ class Connection(asyncio.Protocol):
             else:
                 left -= len(piece)
                 self._transport.write(piece)
-            if self._writes_paused:
-                self._writable = self._loop.create_future()
-                self._deadline.move_to(self._silence_s)
-                await self._writable
-                self._deadline.clear()
+            await self._until_writable()
         if left is None:
             self._transport.write(b"0\r\n\r\n")
         elif left:
             raise Lost
+
+    async def _splice(self, body: Spliced) -> None:
+        self._transport.write(body.received)
+        self._transport.set_write_buffer_limits(high=0)
+        try:
+            await self._until_writable()
+        finally:
+            self._transport.set_write_buffer_limits()
+        target = DirectSocket(self._transport, self._loop)
+        try:
+            await body.move_to(target, taking=_ServicePace(self._silence_s))
+        except TargetEnded:
+            self._deadline.move_to(self._silence_s)
+            await self._loop.create_future()  # the service's answer, or the connection's end, ends this
+        finally:
+            target.close()
+
+    async def _until_writable(self) -> None:
+        if self._writes_paused:
+            self._writable = self._loop.create_future()
+            self._deadline.move_to(self._silence_s)
+            await self._writable
+            self._deadline.clear()
 
     def _sent(self, sending: asyncio.Task[None]) -> None:
         if sending.cancelled() or self._sending is not sending:
@@ -248,3 +301,20 @@ class Connection(asyncio.Protocol):
     def _on_deadline(self) -> None:
         self._transport.abort()
         self._end(Silent())
+
+
+class _ServicePace:
+    """silence_s: longest time in which the service neither sends nor takes a byte."""
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+
+    async def until(self, ready: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with asyncio.timeout(self._silence_s):
+                await ready()
+        except TimeoutError as error:
+            raise Silent from error
+
+    def moved(self, _size_bytes: int) -> None:
+        """Does nothing: a service has no minimum rate."""

@@ -13,6 +13,7 @@ import msgspec
 from kappi_chassis.clock import Monotonic
 from kappi_chassis.http.client_spans import client_span, note_status
 from kappi_chassis.http.internal import CHALLENGE
+from kappi_chassis.http.splice import CAN_SPLICE
 from kappi_chassis.observability import context, tracing
 from kappi_chassis.observability.logs import get_logger
 
@@ -20,7 +21,7 @@ from kappi_gateway import metrics
 from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream.answer import Answer
-from kappi_gateway.upstream.connection import Connection, Lost, Silent, Stream
+from kappi_gateway.upstream.connection import Body, Connection, Lost, Silent
 from kappi_gateway.upstream.pool import Places, Pool
 
 KEEP_ALIVE_S = 30.0
@@ -40,7 +41,6 @@ _CHALLENGE = CHALLENGE.encode()
 _log = get_logger(__name__)
 
 Headers = list[tuple[str, str]]
-Body = bytes | Stream | None
 T = TypeVar("T")
 
 
@@ -82,6 +82,10 @@ class Upstreams:
     def knows(self, service: Service) -> bool:
         """Whether the settings give its address."""
         return service in self._addresses
+
+    def can_splice(self, service: Service) -> bool:
+        """Whether a body can be spliced to its connections: they are not encrypted."""
+        return CAN_SPLICE and self._addresses[service].scheme == "http"
 
     async def start(self) -> None:
         """Does nothing: a connection is opened when it is needed."""
