@@ -347,7 +347,7 @@ async def test_an_app_reads_a_body_from_the_socket_and_the_next_request_follows(
             piece = body.socket.socket.recv(body.left)
             whole += piece
             body.left -= len(piece)
-        body.finish()
+        body.finish(0)
         if body.socket is not None:
             body.socket.close()
         length = (b"content-length", str(len(whole)).encode())
@@ -365,6 +365,32 @@ async def test_an_app_reads_a_body_from_the_socket_and_the_next_request_follows(
             async with asyncio.timeout(DEADLINE_S):
                 await reader.readuntil(b"\r\n\r\n")
                 assert await reader.readexactly(6) == first + rest
+        writer.close()
+
+
+async def test_the_connection_drops_what_an_app_left_of_a_body() -> None:
+    taken = asyncio.Event()
+
+    async def taking(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        taken.set()
+        await body.socket.readable()
+        body.finish(body.left - len(body.socket.socket.recv(1)))
+        body.socket.close()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with serving(taking) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(DEADLINE_S):
+            for rest in (b"cdef", b"cdef"):
+                writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\n")
+                await taken.wait()
+                taken.clear()
+                writer.write(b"ab")
+                await reader.readuntil(b"\r\n\r\n")
+                assert await reader.readexactly(2) == b"ok"
+                writer.write(rest)
         writer.close()
 
 
