@@ -1,4 +1,4 @@
-"""The waiting records of one topic, over all partitions of a consumer: processed together (ADR-NEW)."""
+"""The waiting records of one topic, over all partitions of a consumer: processed together (ADR-0067)."""
 
 from __future__ import annotations
 

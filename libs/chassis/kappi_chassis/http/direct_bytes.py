@@ -73,13 +73,17 @@ class Direct(Protocol):
     """The value of `DIRECT` in the scope of a request."""
 
     def take_body(self) -> TakenBody:
-        """Returns the body. `receive` returns nothing of it any more. Called once."""
+        """Returns the body. `receive` returns nothing of it any more. Called once.
+
+        Raises ConnectionResetError when more of it should follow and the connection has ended.
+        """
         ...
 
     async def take_answer(self, length: int) -> DirectSocket:
         """Returns the socket when all that was sent before is on its way.
 
-        The caller writes `length` bytes of the answer's body to it.
+        The caller writes `length` bytes of the answer's body to it. Raises ConnectionResetError when the
+        connection has ended.
         """
         ...
 

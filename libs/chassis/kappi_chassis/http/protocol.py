@@ -9,11 +9,9 @@ unread. uvicorn's server runs it in place of its own protocol, which costs more 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -21,16 +19,15 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from kappi_chassis.http.connections import ConnectionLimits, Connections
-from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.deadline import Deadline
 from kappi_chassis.http.direct_bytes import DIRECT, DirectSocket, TakenBody
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.exchange import Exchange
+from kappi_chassis.http.refusals import refusal
 from kappi_chassis.http.request_parser import MAX_HEAD_BYTES as MAX_HEAD_BYTES
 from kappi_chassis.http.request_parser import RequestHead, RequestParser
 from kappi_chassis.http.write_coalescing import CoalescingTransport
-from kappi_chassis.observability.access_log import access_log
-from kappi_chassis.problems import PROBLEM_JSON, Problem, RequestTimeout, problem_body
+from kappi_chassis.problems import Problem, RequestTimeout
 
 HEAD_TIMEOUT_S = 20.0
 CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
@@ -84,13 +81,13 @@ class BoundedHttpProtocol(asyncio.Protocol):
         self._server, self._client = _address(transport, "sockname"), _address(transport, "peername")
         self.peer = self._client[0] if self._client else None
         self._state.connections.add(self)  # type: ignore[arg-type]  # it only calls `shutdown`
-        refusal = self._connections.open(self)
-        if refusal is None:
+        problem = self._connections.open(self)
+        if problem is None:
             self._expect_head()
             return
         # It is closed at once, even if the client then cannot read the refusal: no place is left.
         self._refused = True
-        self.transport.write(_refusal(refusal, client=self.peer or ""))
+        self.transport.write(refusal(problem, client=self.peer or ""))
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,10 +185,11 @@ class BoundedHttpProtocol(asyncio.Protocol):
         received, more = exchange.take_body()
         if not more:
             return TakenBody(received, 0, None, finish=lambda _: None)
+        direct = self._take_socket()
         self.transport.hold_reading()
         finish = partial(self._end_taken_body, exchange, keep_alive=exchange.keep_alive)
         exchange.keep_alive = False  # until the whole body was read
-        return TakenBody(received, left, self._take_socket(), finish, endless=not left)
+        return TakenBody(received, left, direct, finish, endless=not left)
 
     def _end_taken_body(self, exchange: Exchange, left: int, *, keep_alive: bool) -> None:
         if not self._requests.body_left or self.transport.is_closing():
@@ -204,8 +202,8 @@ class BoundedHttpProtocol(asyncio.Protocol):
     async def take_answer(self, length: int) -> DirectSocket:
         """See `Direct.take_answer`."""
         assert self._exchange is not None
-        self._exchange.take_answer(length)
         direct = self._take_socket()
+        self._exchange.take_answer(length)
         self.transport.flush()
         if not self.transport.is_closing():
             self.transport.set_write_buffer_limits(high=0)
@@ -219,9 +217,9 @@ class BoundedHttpProtocol(asyncio.Protocol):
         return direct
 
     def _take_socket(self) -> DirectSocket:
-        self._direct = direct = DirectSocket(self.transport, self._loop)
         if self.transport.is_closing():
-            direct.shut_down()
+            raise ConnectionResetError("the client is gone")
+        self._direct = direct = DirectSocket(self.transport, self._loop)
         return direct
 
     def cut(self) -> None:
@@ -316,8 +314,8 @@ class BoundedHttpProtocol(asyncio.Protocol):
                 return
             try:
                 taken = self._requests.feed(data)
-            except Problem as refusal:
-                self._refuse(refusal)
+            except Problem as problem:
+                self._refuse(problem)
                 return
             if self._refused or self.transport.is_closing():
                 return
@@ -363,7 +361,7 @@ class BoundedHttpProtocol(asyncio.Protocol):
                 exchange.keep_alive = False
                 return
             exchange.disconnect()
-        self.transport.write(_refusal(problem, client=self.peer or ""))
+        self.transport.write(refusal(problem, client=self.peer or ""))
         self._loop.call_later(LINGER_S, self.transport.close)
 
 
@@ -380,30 +378,6 @@ def cutting(app: App) -> App:
             scope["kappi.cut"]()
 
     return cut_where_it_must
-
-
-def _refusal(problem: Problem, *, client: str) -> bytes:
-    """Returns a whole answer to what is no request yet. client: the address, for the limit of log lines."""
-    request_id = secrets.token_hex(16)
-    access_log.note(
-        client=client,
-        level="info",
-        route="refused",
-        status=problem.status,
-        request_id=request_id,
-        code=problem.code,
-    )
-    body = problem_body(problem, request_id)
-    more = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
-    head = (
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
-        f"content-type: {PROBLEM_JSON}\r\n"
-        f"content-length: {len(body)}\r\n"
-        f"date: {date_now().decode()}\r\n"
-        f"x-request-id: {request_id}\r\n"
-        f"{more}connection: close\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | None:

@@ -112,8 +112,12 @@ class UploadBody:
             self._body.socket.close()
 
     def _taken(self) -> TakenBody:
+        """Raises Abandoned when the client left."""
         if self._body is None:
-            self._body = self._direct.take_body()
+            try:
+                self._body = self._direct.take_body()
+            except ConnectionResetError as error:
+                raise Abandoned from error
         return self._body
 
     async def _drop(self, limit_bytes: int) -> None:

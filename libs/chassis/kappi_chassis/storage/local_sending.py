@@ -32,7 +32,10 @@ async def send_file(
     blocking: runs a call on a thread. Raises Abandoned when the client left or the file cannot be read to the
     end: the answer has begun, so the connection must be cut.
     """
-    target = await to.take_answer(length)
+    try:
+        target = await to.take_answer(length)
+    except ConnectionResetError as error:
+        raise Abandoned from error
     try:
         while length:
             await target.writable()

@@ -81,7 +81,7 @@ async def test_a_head_just_below_the_limit_is_accepted(port: int) -> None:
 
 
 async def test_the_request_id_of_a_refusal_is_in_the_log(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kappi_chassis.http.protocol.access_log", AccessLog())
+    monkeypatch.setattr("kappi_chassis.http.refusals.access_log", AccessLog())
     with capture_logs() as logged:
         answer = await answer_to(port, b"this is no HTTP\r\n\r\n")
     (line,) = logged
@@ -430,3 +430,27 @@ async def test_an_app_that_waits_for_bytes_notices_that_its_connection_was_cut()
         async with asyncio.timeout(DEADLINE_S):
             await noticed.wait()
         writer.close()
+
+
+@pytest.mark.parametrize("what", ["body", "answer"])
+async def test_an_app_cannot_take_the_socket_of_a_client_that_is_gone(what: str) -> None:
+    """The number of its descriptor may belong to another connection by then."""
+    gone, refused = asyncio.Event(), asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["kappi.when_lost"](gone.set)
+        await gone.wait()
+        if what == "body":
+            with pytest.raises(ConnectionResetError):
+                scope[DIRECT].take_body()
+        else:
+            with pytest.raises(ConnectionResetError):
+                await scope[DIRECT].take_answer(6)
+        refused.set()
+
+    async with serving(late) as port, asyncio.timeout(DEADLINE_S):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc")
+        await writer.drain()
+        writer.close()
+        await refused.wait()

@@ -19,11 +19,14 @@ from kappi_gateway.upstream import Answer, Lost
 class SplicedBody:
     """The body of a request, of known length. It must be left after the service's answer has begun.
 
-    received: what came with the head. on_end: called when all of it was moved.
+    received: what came with the head. on_end: called when all of it was moved. Making it raises ClientLeft.
     """
 
     def __init__(self, direct: Direct, *, length: int, rate: MinimumRate, on_end: Callable[[], None]) -> None:
-        self._taken = direct.take_body()
+        try:
+            self._taken = direct.take_body()
+        except ConnectionResetError as error:
+            raise ClientLeft from error
         self._rate = rate
         self._on_end = on_end
         self._moving: asyncio.Task[None] | None = None
@@ -74,7 +77,7 @@ async def splice_rest(response: Answer, direct: Direct, send: Send, rate: Minimu
             target.close()
     except SourceEnded as error:
         raise Lost from error
-    except TargetEnded as error:
+    except (TargetEnded, ConnectionResetError) as error:
         metrics.CLIENTS_LEFT.inc()
         raise CutOff from error
     finally:
