@@ -1,4 +1,4 @@
-"""Measures one gallery with very many viewers while new items arrive: how many statements reach the databases.
+"""Measures one gallery with very many viewers while items arrive: how many statements reach the databases.
 
 Rounds differ only in the number of viewers. Each has the same number of arriving items, and a viewer looks at
 the gallery once.
@@ -28,7 +28,7 @@ ITEMS = 20
 ARRIVING = 5
 VIEWERS = (300, 3_000)
 CONNECTIONS = 200
-_STATEMENTS = re.compile(r'^kappi_database_pool_wait_seconds_count\{pool="(?:statements|transactions)"\} (\S+)', re.M)
+_STATEMENTS = re.compile(r'^kappi_database_pool_wait_seconds_count\{pool="\w+"\} (\S+)', re.MULTILINE)
 
 
 def rows(settings: Mapping[str, str], seconds: float) -> Iterable[Row]:
@@ -57,7 +57,8 @@ async def _measured(stack: EmbeddedStack, seconds: float) -> list[Row]:
             before = await _statements(stack)
             async with ProcessorTime(pids) as busy:
                 outcome, _ = await asyncio.gather(
-                    _viewed(gateway, gallery, viewers, seconds), _arrived(world, gallery, ARRIVING, seed=arrived)
+                    _viewed(gateway, gallery, viewers, seconds),
+                    _arrived(world, gallery, ARRIVING, seed=arrived),
                 )
             arrived += ARRIVING
             await world.until_ready(gallery, arrived)
@@ -103,7 +104,8 @@ async def _statements(stack: EmbeddedStack) -> Counter[str]:
 def _row(viewers: int, outcome: Outcome, busy: ProcessorTime, statements: Counter[str]) -> Row:
     spent = busy.seconds()
     note = ", ".join(
-        f"{name} {statements[name]} statements {spent.get(name, 0.0):.2f} s" for name in ("galleries", "media")
+        f"{name} {statements[name]} statements {spent.get(name, 0.0):.2f} s"
+        for name in ("galleries", "media")
     )
     note += f", database {spent.get('database', 0.0):.2f} s, gateway {spent.get('gateway', 0.0):.2f} s"
     return Row(

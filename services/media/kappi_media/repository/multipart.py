@@ -14,7 +14,8 @@ from kappi_media.domain.media import Upload, UploadId
 _RECORD = """
 UPDATE uploads u SET multipart_id = begun.made
 FROM unnest($2::uuid[], $3::text[], $4::text[]) AS begun (id, made, before)
-WHERE u.gallery_id = ANY($1) AND u.id = begun.id AND u.state = 'pending' AND u.multipart_id IS NOT DISTINCT FROM begun.before
+WHERE u.gallery_id = ANY($1) AND u.id = begun.id AND u.state = 'pending'
+  AND u.multipart_id IS NOT DISTINCT FROM begun.before
 RETURNING u.id
 """
 _STANDING = """
