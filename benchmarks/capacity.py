@@ -106,17 +106,18 @@ class Model:
         }
 
     def _cores(self, rates: Mapping[str, float], part: str) -> float:
-        return sum(rates[action] * costs.get(part, 0) / 1e6 for action, costs in self._costs.items())
+        return float(sum(rates[action] * costs.get(part, 0) / 1e6 for action, costs in self._costs.items()))
 
     def _kept(self, per_second: float) -> float:
         """Returns the galleries that exist at a time, once those of accounts are as old as they get."""
-        owned = self._content["of_accounts"]
+        owned: float = self._content["of_accounts"]
         days = (1 - owned) * self._content["days_anonymous"] + owned * self._content["days_of_accounts"]
-        return per_second / self._content["peak_to_mean"] * _DAY_S * days
+        return float(per_second / self._content["peak_to_mean"] * _DAY_S * days)
 
     def _bytes(self, database: str, galleries: float, items: float) -> float:
         part = f"{database}_bytes"
-        return galleries * self._costs["create"].get(part, 0) + items * self._costs["upload"].get(part, 0)
+        per_gallery, per_item = (float(self._costs[each].get(part, 0)) for each in ("create", "upload"))
+        return galleries * per_gallery + items * per_item
 
 
 def tables(file: Mapping[str, Any]) -> dict[str, str]:
@@ -134,15 +135,15 @@ def tables(file: Mapping[str, Any]) -> dict[str, str]:
 def page_with(page: str, parts: Mapping[str, str]) -> str:
     """Returns the page with its generated parts. Raises ValueError if a mark is missing."""
     for name, part in parts.items():
-        page, found = re.subn(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda marks, part=part: f"{marks[1]}\n{part}\n{marks[2]}",
-            page,
-            flags=re.DOTALL,
-        )
-        if found != 1:
-            raise ValueError(f"docs/scale.md has {found} places for {name}")
+        found = re.findall(rf"<!-- {name} -->\n.*?<!-- /{name} -->", page, re.DOTALL)
+        if len(found) != 1:
+            raise ValueError(f"docs/scale.md has {len(found)} places for {name}")
+        page = page.replace(found[0], f"<!-- {name} -->\n\n{part}\n<!-- /{name} -->")
     return page
+
+
+def _of(field: str, name: str) -> Callable[[Need], float]:
+    return lambda need: float(getattr(need, field)[name])
 
 
 def _needs(needs: Sequence[Need]) -> Iterable[list[str]]:
@@ -150,13 +151,13 @@ def _needs(needs: Sequence[Need]) -> Iterable[list[str]]:
         return [label, *(f"{_number(of(need))}{unit}" for need in needs)]
 
     for action, label in _ACTIONS.items():
-        yield row(f"{label} a second", lambda need, action=action: need.rates[action])
+        yield row(f"{label} a second", _of("rates", action))
     for name in SERVICES:
-        yield row(f"cores: {name}", lambda need, name=name: need.cores[name])
+        yield row(f"cores: {name}", _of("cores", name))
     for name in DATABASES:
-        yield row(f"PostgreSQL, cores: {name}", lambda need, name=name: need.database_cores[name])
+        yield row(f"PostgreSQL, cores: {name}", _of("database_cores", name))
     for name in DATABASES[:3]:
-        yield row(f"PostgreSQL, size: {name}", lambda need, name=name: need.database_bytes[name], "B")
+        yield row(f"PostgreSQL, size: {name}", _of("database_bytes", name), "B")
     yield row("of each gateway, cores for the feed of changes", lambda need: need.feed_cores)
     yield row("Kafka: events a second", lambda need: need.events)
     yield row("Kafka: a second, one copy", lambda need: need.event_bytes, "B")

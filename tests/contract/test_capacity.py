@@ -46,7 +46,7 @@ def test_needs_grow_with_the_load_and_sizes_with_the_galleries(file: Any) -> Non
 
 
 def test_each_consumer_and_the_relay_work_for_an_event(file: Any) -> None:
-    free = {action: {} for action in file["cost"]}
+    free: dict[str, dict[str, int]] = {action: {} for action in file["cost"]}
     model = Model({**file, "cost": free, "published": {"UploadCompleted": {"upload": 1.0}}})
     spent_us = file["event"]["consumer_us"] + file["event"]["relay_us"]
     assert model.need(1).cores["media"] == pytest.approx(file["load"]["upload"] * spent_us / 1e6)
