@@ -73,9 +73,7 @@ class Model:
             if name != "gateway":
                 cores[name] += events[topic] * self._event["consumer_us"] / 1e6
                 databases[name] += events[topic] * self._event["database_us"] / 1e6
-        relays = dict.fromkeys(DATABASES, 0.0)
-        for topic, rate in events.items():
-            relays[BY_NAME[topic].owner] += rate * self._event["relay_us"] / 1e6
+        relays = self._relays(events)
         kept = self._kept(rates["create"]) if galleries is None else galleries
         items = kept * rates["upload"] / rates["create"]
         size = self._content
@@ -104,6 +102,12 @@ class Model:
             topic: sum(rates[action] * count for action, count in by_action.items())
             for topic, by_action in self._published.items()
         }
+
+    def _relays(self, events: Mapping[str, float]) -> dict[str, float]:
+        relays = dict.fromkeys(DATABASES, 0.0)
+        for topic, rate in events.items():
+            relays[BY_NAME[topic].owner] += rate * self._event["relay_us"] / 1e6
+        return relays
 
     def _cores(self, rates: Mapping[str, float], part: str) -> float:
         return float(sum(rates[action] * costs.get(part, 0) / 1e6 for action, costs in self._costs.items()))
