@@ -76,10 +76,11 @@ fmt: install ## format and fix what can be fixed
 bench: install ## measure the running system; appends to benchmarks/results.jsonl
 	@$(BIN)/python -m benchmarks
 
-schemas: install ## regenerate event schemas, AsyncAPI and the settings page
+schemas: install ## regenerate event schemas, AsyncAPI, the settings page and the tables of docs/scale.md
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 	@PYTHONPATH=deploy/grafana $(BIN)/python -m dashboards deploy/k8s/components/grafana/dashboards
+	@$(BIN)/python -m benchmarks.capacity --write
 
 released: schemas ## make the contracts of this version those of the last release; a step of a release
 	@$(BIN)/python -m kappi_contracts.release

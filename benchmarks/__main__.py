@@ -24,7 +24,7 @@ from typing import Any
 import uvloop
 from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
-from benchmarks import events, live, micro, statistics, transfers
+from benchmarks import events, live, micro, statistics, transfers, viral
 from benchmarks.footprint import footprint, idle_processor, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
@@ -65,6 +65,8 @@ def main() -> int:
         _report(rows, statistics.rows(DURABLE, options.seconds))
     if "transfers" in chosen:
         _report(rows, transfers.rows(DURABLE))
+    if "viral" in chosen:
+        _report(rows, viral.rows(DURABLE, options.seconds))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
@@ -84,6 +86,7 @@ def _names() -> list[str]:
         "live",
         "statistics",
         "transfers",
+        "viral",
         *ON_DEFAULT_STACK,
         *WITHOUT_PAGE_CACHE,
     ]

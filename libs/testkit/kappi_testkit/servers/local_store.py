@@ -59,8 +59,11 @@ def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Itera
     app = local_store_app(store, signer_secret=secret.encode(), clock=lambda: datetime.now(UTC))
     server = HttpServer(app, host=LOOPBACK, port=port)
 
+    loops: list[asyncio.AbstractEventLoop] = []
+
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            loops.append(runner.get_loop())
             runner.run(store.ready())
             runner.run(server.serve())
 
@@ -75,6 +78,7 @@ def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Itera
         signer = LocalUrlSigner(base_url=base_url, secret=secret.encode())
         yield ServedLocalStore(root, store, signer, base_url, secret)
     finally:
-        server.stop()
+        for loop in loops:
+            loop.call_soon_threadsafe(server.stop)  # a loop that waits is woken by nothing else
         thread.join()
         asyncio.run(store.close())
