@@ -84,7 +84,10 @@ def _converted(photograph: bytes, form: str) -> bytes:
 
 @asynccontextmanager
 async def contestants(original: Path, *, sharp: str | None) -> AsyncIterator[Mapping[str, Contestant]]:
-    """Yields what decodes the file and returns the processor time in seconds. sharp: the folder that has it."""
+    """Yields what decodes the file and returns the processor time in seconds.
+
+    sharp: the folder that it is installed in.
+    """
     renderer = Renderer()
 
     async def decoder() -> float:

@@ -35,7 +35,8 @@ _MUSEUM_FILES = 50  # the most that it signs at once
 _JSON = {"content-type": "application/json"}
 
 _UPLOADS = """
-INSERT INTO uploads (id, media_id, gallery_id, filename, content_type, size_bytes, state, expires_at, created_at)
+INSERT INTO uploads
+  (id, media_id, gallery_id, filename, content_type, size_bytes, state, expires_at, created_at)
 SELECT upload_id, id, gallery_id, filename, content_type, size_bytes, 'completed', created_at, created_at
 FROM items
 """

@@ -22,7 +22,11 @@ DURABLE = {**GENEROUS, "KAPPI_EMBEDDED_DURABLE": "1", "KAPPI_LOG_LEVEL": "WARNIN
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run is to measure. file_mib: of uploads and downloads. files: small ones. rows: of the growth."""
+    """What a run is to measure.
+
+    file_mib: size of uploads and downloads. files: number of small ones. calls: of the gateway, in a turn.
+    rows: that the media database grows to.
+    """
 
     folder: Path
     programs: Programs

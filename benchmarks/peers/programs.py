@@ -1,4 +1,4 @@
-"""The programs that Kappi is compared with: fetched by their pinned versions into `.tools/peers`, and started."""
+"""The programs that Kappi is compared with, fetched by pinned versions into `.tools/peers`, and started."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Programs:
 
 
 def find_programs() -> Programs:
-    """Returns the programs of this machine. Fetches and builds tusd and sharp where Go and npm are at hand."""
+    """Returns the programs of this machine. Builds tusd where Go is at hand, installs sharp where npm is."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         print("Without nginx: it is not installed (Debian: apt-get install nginx-light)")
@@ -121,7 +121,7 @@ def running_tusd(program: Path, folder: Path) -> Iterator[Server]:
 
 
 def given_server(name: str) -> Server | None:
-    """Returns the server whose address, `host:port`, KAPPI_PEER_<name> has; None and says so when it is unset.
+    """Returns the server whose address, `host:port`, is in KAPPI_PEER_<name>; prints when it is unset.
 
     KAPPI_PEER_<name>_PID names its main process on this machine; without it, wall clock alone is compared.
     """

@@ -58,7 +58,7 @@ def orders(names: Sequence[str], rounds: int) -> Iterator[list[str]]:
 
 
 async def in_rounds(subjects: Subjects, rounds: int) -> dict[str, list[Turn]]:
-    """Returns the turns of each subject, round by round. One round before them warms up and does not count."""
+    """Returns the turns of each subject, round by round. A round before them warms up and does not count."""
     for take in subjects.values():
         await take()
     taken: dict[str, list[Turn]] = {name: [] for name in subjects}
