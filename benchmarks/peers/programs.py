@@ -26,7 +26,8 @@ SHARP_VERSION: Final = "0.35.5"
 _TUSD_MODULE: Final = "github.com/tus/tusd/v2/cmd/tusd"
 _FOLDER: Final = Path(__file__).parents[2] / ".tools/peers"
 _FILES: Final = """
-root {files}; sendfile on; tcp_nopush on; client_max_body_size 0; dav_methods PUT; create_full_put_path on;
+root {files}; sendfile on; tcp_nopush on; client_max_body_size 0;
+client_body_buffer_size 1m; dav_methods PUT; create_full_put_path on;
 """
 
 Pids = Callable[[], set[int]]

@@ -63,7 +63,7 @@ async def small_files(options: Options) -> AsyncIterator[Measured]:
 def _picture() -> bytes:
     """Returns a JPEG of 100 kB that is decoded fast: a small one of noise."""
     target = io.BytesIO()
-    Image.effect_noise((400, 310), 80).convert("RGB").save(target, "JPEG", quality=96)
+    Image.effect_noise((340, 268), 80).convert("RGB").save(target, "JPEG", quality=96)
     return target.getvalue()
 
 
