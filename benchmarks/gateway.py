@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
+from kappi_chassis.embedded.ports import accepts_tcp
 
 from benchmarks.load import Outcome, closed_loop, fixed_rate, request
 from benchmarks.processor import exact_seconds_of
@@ -200,23 +201,19 @@ def _gateway(name: str, python: str, service_port: int) -> Iterator[Front]:
 def running_program(command: list[str], settings: dict[str, str], port: int) -> Iterator[int]:
     process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     try:
-        asyncio.run(_until_open(port))
+        _until_open(port)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
 
 
-async def _until_open(port: int) -> None:
-    async with asyncio.timeout(STARTUP_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+def _until_open(port: int) -> None:
+    deadline = time.monotonic() + STARTUP_S
+    while not accepts_tcp(port):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing listens on port {port}")
+        time.sleep(0.05)
 
 
 def _free_port() -> int:

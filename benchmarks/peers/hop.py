@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
@@ -22,8 +21,7 @@ async def hop(options: Options) -> AsyncIterator[Measured]:
     if not options.programs.nginx:
         return
     with ExitStack() as stack:
-        # It waits for their ports in event loops of its own.
-        _, nginx, gateway = await asyncio.to_thread(start_fronts, stack, options.folder, [], None)
+        _, nginx, gateway = start_fronts(stack, options.folder, [], None)
         for kind in _KINDS:
             call = CALLS[kind]
             fronts = {"Kappi's gateway": gateway, "nginx: proxy_pass": nginx}
