@@ -38,7 +38,7 @@ _UPLOADS = """
 INSERT INTO uploads
   (id, media_id, gallery_id, filename, content_type, size_bytes, state, expires_at, created_at)
 SELECT upload_id, id, gallery_id, filename, content_type, size_bytes, 'completed', created_at, created_at
-FROM items
+FROM items ON CONFLICT DO NOTHING
 """
 
 Take = Callable[[], Awaitable[Turn]]
