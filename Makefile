@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages release-data site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench bench-peers lock schemas released examples pages release-data site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ types: install ## mypy --strict
 
 fmt: install ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench-peers: install ## compare with tusd, nginx, sharp and others; PEERS="upload --mib 64" for a part
+	@$(BIN)/python -m benchmarks.peers $(PEERS)
 
 bench: install ## measure the running system; appends to benchmarks/results.jsonl
 	@$(BIN)/python -m benchmarks

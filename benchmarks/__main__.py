@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 from benchmarks import events, live, micro, statistics, transfers, viral
 from benchmarks.footprint import footprint, idle_processor, stack_pids
+from benchmarks.machine import commit, machine
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
 from benchmarks.world import Endpoint, World, utc_now_text
@@ -71,7 +71,7 @@ def main() -> int:
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
             _on_stack(rows, wanted, settings, options.seconds)
-    record = {"at": utc_now_text(), "commit": _commit(), "machine": _machine(), "versions": _versions()}
+    record = {"at": utc_now_text(), "commit": commit(), "machine": machine(), "versions": _versions()}
     with RESULTS.open("a") as results:
         results.write(json.dumps({**record, "rows": [row.as_dict() for row in rows]}) + "\n")
     print(f"\nAppended to {os.path.relpath(RESULTS)}")
@@ -161,23 +161,9 @@ def _report(rows: list[Row], found: Iterable[Row]) -> None:
 
 
 def _print_head() -> None:
-    print(f"{_machine()}, commit {_commit()}")
+    print(f"{machine()}, commit {commit()}")
     head = f"{'per second':>10} {'p50 ms':>10} {'p99 ms':>10}"
     print(f"{'scenario':<28} {'via':<10} {'load':<12} {head} {'failed':>7}")
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 def _versions() -> dict[str, Any]:

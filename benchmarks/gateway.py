@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
+from kappi_chassis.embedded.ports import accepts_tcp
 
 from benchmarks.load import Outcome, closed_loop, fixed_rate, request
 from benchmarks.processor import exact_seconds_of
@@ -45,7 +46,7 @@ CALLS = {
 STARTUP_S = 60.0
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null crit;
+daemon off; {user} worker_processes 1; pid {folder}/pid; error_log /dev/null crit;
 events {{ worker_connections 2048; }}
 http {{
   access_log off; keepalive_requests 100000000;
@@ -115,7 +116,7 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kappi-bench-")))
-        fronts = _fronts(stack, folder, options.against, options.service_us)
+        fronts = start_fronts(stack, folder, options.against, options.service_us)
         for name, call in CALLS.items():
             for front in fronts:
                 front.us.clear()
@@ -144,25 +145,31 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _fronts(stack: ExitStack, folder: Path, others: list[Path], service_us: float | None) -> list[Front]:
+def start_fronts(stack: ExitStack, folder: Path, others: list[Path], service_us: float | None) -> list[Front]:
     if service_us is None:
         location = ANSWER.format(grant=GRANT, body=BODY)
-        service = stack.enter_context(_nginx(folder / "service", location=location, more=""))
+        service = stack.enter_context(start_nginx(folder / "service", location=location, more=""))
     else:
         service = stack.enter_context(_busy(service_us))
     up = f"upstream up {{ server 127.0.0.1:{service.port}; keepalive 64; }}"
-    fronts = [Front("-", service.port), stack.enter_context(_nginx(folder / "proxy", PROXY.format(), up))]
+    fronts = [
+        Front("-", service.port),
+        stack.enter_context(start_nginx(folder / "proxy", PROXY.format(), up)),
+    ]
     for name, python in [("this", sys.executable), *((str(o), str(o / ".venv/bin/python")) for o in others)]:
         fronts.append(stack.enter_context(_gateway(name, python, service.port)))
     return fronts
 
 
 @contextmanager
-def _nginx(folder: Path, location: str, more: str) -> Iterator[Front]:
+def start_nginx(folder: Path, location: str, more: str) -> Iterator[Front]:
     folder.mkdir()
     port = _free_port()
-    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, location=location, more=more))
-    with _running(["nginx", "-c", str(folder / "conf"), "-e", "/dev/null"], {}, port) as pid:
+    # Started as root, it would work as another user, which may not write into the folder.
+    user = "" if os.getuid() else "user root root;"
+    conf = NGINX.format(folder=folder, port=port, location=location, more=more, user=user)
+    (folder / "conf").write_text(conf)
+    with running_program(["nginx", "-c", str(folder / "conf"), "-e", "/dev/null"], {}, port) as pid:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         yield Front("nginx", port, int(children[0]))
 
@@ -171,7 +178,7 @@ def _nginx(folder: Path, location: str, more: str) -> Iterator[Front]:
 def _busy(service_us: float) -> Iterator[Front]:
     port = _free_port()
     command = [sys.executable, "-c", BUSY, GRANT, BODY, str(service_us)]
-    with _running(command, {"PORT": str(port)}, port) as pid:
+    with running_program(command, {"PORT": str(port)}, port) as pid:
         yield Front("-", port, pid)
 
 
@@ -186,31 +193,27 @@ def _gateway(name: str, python: str, service_port: int) -> Iterator[Front]:
         "KAPPI_GATEWAY_GALLERIES_URL": service,
         "KAPPI_GATEWAY_MEDIA_URL": service,
     }
-    with _running([python, "-c", SERVE], settings, port) as pid:
+    with running_program([python, "-c", SERVE], settings, port) as pid:
         yield Front(name, port, pid)
 
 
 @contextmanager
-def _running(command: list[str], settings: dict[str, str], port: int) -> Iterator[int]:
+def running_program(command: list[str], settings: dict[str, str], port: int) -> Iterator[int]:
     process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     try:
-        asyncio.run(_until_open(port))
+        _until_open(port)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
 
 
-async def _until_open(port: int) -> None:
-    async with asyncio.timeout(STARTUP_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+def _until_open(port: int) -> None:
+    deadline = time.monotonic() + STARTUP_S
+    while not accepts_tcp(port):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing listens on port {port}")
+        time.sleep(0.05)
 
 
 def _free_port() -> int:

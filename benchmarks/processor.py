@@ -58,7 +58,7 @@ class ProcessorTime:
             if seconds is None:
                 continue
             if pid not in self._roles:
-                self._roles[pid] = "client" if pid == os.getpid() else _role(pid)
+                self._roles[pid] = "client" if pid == os.getpid() else role_of(pid)
                 # A process that began during the measurement used all of its time in it.
                 self._first[pid] = seconds if at_start else 0.0
             self._last[pid] = seconds
@@ -79,7 +79,7 @@ def seconds_by_role(pids: Iterable[int]) -> defaultdict[str, float]:
     """Returns the seconds used so far by these processes, by kind of process."""
     used: defaultdict[str, float] = defaultdict(float)
     for pid in pids:
-        used[_role(pid)] += seconds_of(pid) or 0.0
+        used[role_of(pid)] += seconds_of(pid) or 0.0
     return used
 
 
@@ -113,7 +113,8 @@ def _seconds_in(stat: Path) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
-def _role(pid: int) -> str:
+def role_of(pid: int) -> str:
+    """Returns the kind of a process of the stack."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):

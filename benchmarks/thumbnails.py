@@ -53,23 +53,27 @@ async def one_decoding() -> list[Row]:
     """Measures the processor time of pictures to 400 pixels, in turns: in a decoder process, which also makes
     the placeholder, and by vipsthumbnail and sharp where they are installed.
     """
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder:
+        original = Path(folder) / "original"
+        async with contestants(original, sharp=os.environ.get("KAPPI_BENCH_SHARP")) as programs:
+            for name, picture in photographs().items():
+                original.write_bytes(picture)
+                taken = await _in_turns(programs)
+                own = statistics.median(taken["decoder"])
+                rows += [_row(name, program, times, own=own) for program, times in taken.items()]
+    return rows
+
+
+def photographs() -> dict[str, bytes]:
+    """Returns photographs by the names of their sizes and formats."""
     photograph = camera_picture(*_MEGAPIXELS_12)
-    pictures = {
+    return {
         "12 MP JPEG": photograph,
         "48 MP JPEG": camera_picture(*_MEGAPIXELS_48),
         "12 MP WebP": _converted(photograph, "WEBP"),
         "12 MP PNG": _converted(photograph, "PNG"),
     }
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder:
-        original = Path(folder) / "original"
-        async with _contestants(original) as contestants:
-            for name, picture in pictures.items():
-                original.write_bytes(picture)
-                taken = await _in_turns(contestants)
-                own = statistics.median(taken["decoder"])
-                rows += [_row(name, program, times, own=own) for program, times in taken.items()]
-    return rows
 
 
 def _converted(photograph: bytes, form: str) -> bytes:
@@ -79,8 +83,11 @@ def _converted(photograph: bytes, form: str) -> bytes:
 
 
 @asynccontextmanager
-async def _contestants(original: Path) -> AsyncIterator[Mapping[str, Contestant]]:
-    """Yields what decodes the file and returns the processor time in seconds."""
+async def contestants(original: Path, *, sharp: str | None) -> AsyncIterator[Mapping[str, Contestant]]:
+    """Yields what decodes the file and returns the processor time in seconds.
+
+    sharp: the folder that it is installed in.
+    """
     renderer = Renderer()
 
     async def decoder() -> float:
@@ -108,9 +115,8 @@ async def _contestants(original: Path) -> AsyncIterator[Mapping[str, Contestant]
         found[VIPSTHUMBNAIL] = vipsthumbnail
     async with AsyncExitStack() as stack:
         stack.push_async_callback(renderer.close)
-        folder = os.environ.get("KAPPI_BENCH_SHARP")
-        if folder and (node := shutil.which("node")):
-            found["sharp"] = await stack.enter_async_context(_sharp(node, folder, original))
+        if sharp and (node := shutil.which("node")):
+            found["sharp"] = await stack.enter_async_context(_sharp(node, sharp, original))
         yield found
 
 

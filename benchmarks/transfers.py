@@ -98,11 +98,14 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def put(self, url: str, file: Path, *, start: int, size_bytes: int, headers: Headers) -> None:
-        self._ask("PUT", url, {**headers, "content-length": str(size_bytes)})
+    def send(
+        self, method: str, url: str, file: Path, *, start: int, size_bytes: int, headers: Headers
+    ) -> None:
+        """Sends a part of a file. Raises RuntimeError when it is not accepted."""
+        self._ask(method, url, {**headers, "content-length": str(size_bytes)})
         with file.open("rb") as body:
             self._socket.sendfile(body, start, size_bytes)
-        self._answer({200})
+        self._answer({200, 201, 204})
 
     def get(self, url: str, headers: Headers) -> int:
         """Returns the size of the body, which is dropped."""
@@ -129,7 +132,8 @@ class Connection:
         length = left = int(named.get("content-length", "0"))
         left -= len(body)
         while left:
-            received_bytes = self._socket.recv_into(self._buffer)
+            # TCP counts and drops the bytes, and copies nothing (tcp(7)).
+            received_bytes = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
             if not received_bytes:
                 raise RuntimeError(f"cut off with {left} bytes left")
             left -= received_bytes
@@ -156,10 +160,10 @@ class Subject:
         own = dict(self._stack.introduction)
         async with World(self._gateway, services, introduction=own, pids=pids) as world:
             gallery = await world.new_gallery()
-            uploads = [await _reserve(world, gallery, film) for _ in range(2)]
+            uploads = [await reserve(world, gallery, film) for _ in range(2)]
             through = [("gateway", self._gateway, {}), ("store", self._store, own)]
             for upload, (via, at, headers) in zip(uploads, through, strict=True):
-                self._note("upload", via, film.size_bytes, partial(_send, upload, film, at, headers))
+                self._note("upload", via, film.size_bytes, partial(send_parts, upload, film, at, headers))
             await self._complete(world, gallery, uploads[0]["id"], film.size_bytes)
             await world.until_ready(gallery, 1)
             await self._stack.wait_idle()
@@ -168,11 +172,11 @@ class Subject:
             archive = f"{self._gateway.url}/v1/g/{gallery.code}/archive"
             size_bytes = film.size_bytes
             for via, at, headers in through:
-                self._note("download", via, size_bytes, partial(_receive, original, at, headers))
-                ranges = partial(_receive_ranges, original, at, headers, size_bytes=size_bytes)
+                self._note("download", via, size_bytes, partial(receive, original, at, headers))
+                ranges = partial(receive_ranges, original, at, headers, size_bytes=size_bytes)
                 self._note("ranges of 4 MiB", via, size_bytes, ranges)
             for kind in ("archive, first", "archive, again"):
-                self._note(kind, "gateway", size_bytes, partial(_receive, archive, self._gateway, {}))
+                self._note(kind, "gateway", size_bytes, partial(receive, archive, self._gateway, {}))
                 await asyncio.sleep(1)  # until its checksums are saved
 
     def _note(self, kind: str, via: str, size_bytes: int, work: Callable[[], object]) -> None:
@@ -184,7 +188,7 @@ class Subject:
         self.costs["complete", "gateway"].append(Cost(size_bytes, time.perf_counter() - began, {}))
 
 
-async def _reserve(world: World, gallery: Gallery, film: Film) -> Any:
+async def reserve(world: World, gallery: Gallery, film: Film) -> Any:
     """Returns the state of a new upload, with the URLs of all its parts."""
     headers = {"x-gallery-key": gallery.access_key}
     described = {"filename": film.path.name, "size": film.size_bytes, "content_type": "video/mp4"}
@@ -193,22 +197,22 @@ async def _reserve(world: World, gallery: Gallery, film: Film) -> Any:
     return answer["uploads"][0]
 
 
-def _send(upload: Any, film: Film, at: Endpoint, headers: Headers) -> None:
+def send_parts(upload: Any, film: Film, at: Endpoint, headers: Headers) -> None:
     part_bytes = upload["multipart"]["part_size"]
     with Connection(at) as connection:
         for part in upload["multipart"]["parts"]:
             start = (part["number"] - 1) * part_bytes
             size_bytes = min(part_bytes, film.size_bytes - start)
             sent = {**part["headers"], **headers}
-            connection.put(part["url"], film.path, start=start, size_bytes=size_bytes, headers=sent)
+            connection.send("PUT", part["url"], film.path, start=start, size_bytes=size_bytes, headers=sent)
 
 
-def _receive(url: str, at: Endpoint, headers: Headers) -> None:
+def receive(url: str, at: Endpoint, headers: Headers) -> None:
     with Connection(at) as connection:
         connection.get(url, headers)
 
 
-def _receive_ranges(url: str, at: Endpoint, headers: Headers, *, size_bytes: int) -> None:
+def receive_ranges(url: str, at: Endpoint, headers: Headers, *, size_bytes: int) -> None:
     with Connection(at) as connection:
         for start in range(0, size_bytes, RANGE_BYTES):
             asked = f"bytes={start}-{min(start + RANGE_BYTES, size_bytes) - 1}"
@@ -218,7 +222,7 @@ def _receive_ranges(url: str, at: Endpoint, headers: Headers, *, size_bytes: int
 def rows(settings: Mapping[str, str], *, size_bytes: int = 1 << 30) -> Iterator[Row]:
     """Measures one stack once."""
     with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder:
-        film = _film(Path(folder) / "film.mp4", size_bytes)
+        film = make_film(Path(folder) / "film.mp4", size_bytes)
         stack = EmbeddedStack(Path(folder) / "data", settings=settings)
         stack.start()
         try:
@@ -238,7 +242,7 @@ def _in_words(per_gb: Mapping[str, float]) -> str:
     return f"{sum(per_gb.values()):.2f} s of processor per GB ({parts})"
 
 
-def _film(path: Path, size_bytes: int) -> Film:
+def make_film(path: Path, size_bytes: int) -> Film:
     """Makes a film that plays, followed by a box of noise that players skip."""
     with path.open("wb") as file, Path("/dev/urandom").open("rb") as noise:
         file.write(movie(MovieShape(faststart=True, codec="mpeg4")))
@@ -256,7 +260,7 @@ def main() -> int:
     checkouts = [("this", sys.executable), *((str(o), str(o / ".venv/bin/python")) for o in options.against)]
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kappi-bench-")))
-        film = _film(folder / "film.mp4", options.mib * MIB)
+        film = make_film(folder / "film.mp4", options.mib * MIB)
         subjects = []
         for number, (name, python) in enumerate(checkouts):
             stack = EmbeddedStack(folder / str(number), settings=settings, python=python)
