@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 import uvloop
 from kappi_chassis.bus import Processor, Record
@@ -43,6 +44,7 @@ from kappi_testkit.events import RecordingDeadLetters, record_of
 
 from benchmarks.processor import seconds_with_children
 
+SERVICES: Final = ("galleries", "media", "janitor")
 BATCH: Final = 250
 """Events that a consumer takes at once."""
 TIMEOUT_S: Final = 600.0
@@ -57,7 +59,7 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
 """
 _DUE_DATES: Final = """
 INSERT INTO due_galleries (gallery_id, sequence, expires_at)
-SELECT id, 1, $2 + n * interval '1 second' FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
+SELECT id, 1, $2::timestamptz + n * interval '1 second' FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
 """
 _PURGED: Final = "SELECT count(*) FROM outbox WHERE topic = 'ObjectsPurged'"
 
@@ -90,8 +92,8 @@ class Lifecycle:
         ids = [new_id() for _ in range(self._count)]
         await self._databases["galleries"].hot.execute(_GALLERIES, ids, _DUE)
         await self._databases["janitor"].hot.execute(_DUE_DATES, ids, _DUE)
-        for database in self._databases.values():
-            await database.hot.execute("ANALYZE")
+        await self._databases["galleries"].hot.execute("ANALYZE galleries")
+        await self._databases["janitor"].hot.execute("ANALYZE due_galleries")
 
     async def run(self) -> None:
         """Prints a line for each step."""
@@ -151,13 +153,11 @@ def _batches(records: list[Record]) -> Iterable[list[Record]]:
 
 
 async def _round(address: str, pid: int, count: int) -> None:
-    """address: of PostgreSQL, with a name of a database that is replaced."""
+    """address: of the databases, without the `_` and the service at the end of their names."""
     async with AsyncExitStack() as stack:
         databases = {}
-        for service in ("galleries", "media", "janitor"):
-            url = f"{address}_{service}"
-            await migrate(f"kappi_{service}", url)
-            databases[service] = Database(url)
+        for service in SERVICES:
+            databases[service] = Database(f"{address}_{service}")
             await databases[service].start()
             stack.push_async_callback(databases[service].close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kappi-bench-"))
@@ -169,6 +169,22 @@ async def _round(address: str, pid: int, count: int) -> None:
         await life.run()
 
 
+async def _make_templates(postgres: EmbeddedPostgres) -> None:
+    """Makes databases with the schema of this checkout."""
+    for service in SERVICES:
+        await postgres.create_database(f"template_{service}")
+        await migrate(f"kappi_{service}", postgres.url(f"template_{service}"))
+
+
+async def _copy_databases(postgres: EmbeddedPostgres, prefix: str) -> None:
+    connection = await asyncpg.connect(postgres.url("postgres"), timeout=60, ssl=False)
+    try:
+        for service in SERVICES:
+            await connection.execute(f"CREATE DATABASE {prefix}_{service} TEMPLATE template_{service}")
+    finally:
+        await connection.close()
+
+
 def _rounds(options: argparse.Namespace) -> None:
     root = Path(__file__).parent.parent
     checkouts = {"this": root, **{str(each): each.resolve() for each in options.against}}
@@ -176,12 +192,12 @@ def _rounds(options: argparse.Namespace) -> None:
         postgres = EmbeddedPostgres(Path(folder) / "postgres", start_timeout_s=START_TIMEOUT_S)
         postgres.start()
         try:
+            asyncio.run(_make_templates(postgres))
             for number in range(options.rounds):
                 for turn, (name, checkout) in enumerate(checkouts.items()):
                     print(f"-- round {number + 1}, {name}", flush=True)
                     prefix = f"round_{number}_{turn}"
-                    for service in ("galleries", "media", "janitor"):
-                        asyncio.run(postgres.create_database(f"{prefix}_{service}"))
+                    asyncio.run(_copy_databases(postgres, prefix))
                     packages = [*checkout.glob("libs/*"), *checkout.glob("services/*"), root]
                     environment = {
                         **os.environ,

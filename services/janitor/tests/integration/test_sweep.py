@@ -182,7 +182,9 @@ async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor:
 
 _MANY_DATES = """
 INSERT INTO due_galleries (gallery_id, sequence, expires_at, claimed_by)
-SELECT gen_random_uuid(), 1, CAST(:now AS timestamptz) + n * interval '1 second', :tick FROM generate_series(1, 20000) AS n
+SELECT gen_random_uuid(), 1, CAST(:now AS timestamptz) + n * interval '1 second',
+  CASE WHEN n <= 10000 THEN CAST(:tick AS uuid) END
+FROM generate_series(1, 20000) AS n
 """
 _MANY_PURGES = """
 INSERT INTO purges (id, prefix, gallery_id, requested_at, not_before)
@@ -191,7 +193,7 @@ SELECT gallery_id, 'galleries/' || gallery_id || '/', gallery_id, CAST(:now AS t
 
 
 async def test_pages_of_due_dates_are_read_by_index(janitor: Any) -> None:
-    """Also the page in the middle of many that this tick has claimed and no service has deleted yet."""
+    """Also a page after many that this tick has claimed and no service has deleted yet."""
     now, tick_id = janitor.clock(), new_id()
     async with janitor.deps.database.transaction() as connection:
         await connection.execute(text(_MANY_DATES), {"now": now, "tick": tick_id})
