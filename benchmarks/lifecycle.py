@@ -47,6 +47,8 @@ from benchmarks.processor import seconds_with_children
 SERVICES: Final = ("galleries", "media", "janitor")
 BATCH: Final = 250
 """Events that a consumer takes at once."""
+AT_ONCE: Final = 8
+"""Events without a common transaction that are handled at once."""
 TIMEOUT_S: Final = 600.0
 START_TIMEOUT_S: Final = 300.0
 _ADDRESS: Final = "KAPPI_BENCHMARK_POSTGRES"
@@ -127,12 +129,17 @@ class Lifecycle:
         return [record_of(_envelope(row)) for row in rows]
 
     async def _consume(self, service: str, records: list[Record]) -> None:
-        processor = self._processors[service]
+        processor, places = self._processors[service], asyncio.Semaphore(AT_ONCE)
+
+        async def alone(record: Record) -> None:
+            async with places:
+                await processor.process(record)
+
         for batch in _batches(records):
             if processor.handles_together(batch[0].topic):
                 assert all(await processor.process_together(batch))
             else:
-                await asyncio.gather(*(processor.process(each) for each in batch))
+                await asyncio.gather(*map(alone, batch))
 
     async def _purge(self) -> None:
         async with asyncio.timeout(TIMEOUT_S), Background() as beside:

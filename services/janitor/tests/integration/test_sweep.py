@@ -188,7 +188,8 @@ FROM generate_series(1, 20000) AS n
 """
 _MANY_PURGES = """
 INSERT INTO purges (id, prefix, gallery_id, requested_at, not_before)
-SELECT gallery_id, 'galleries/' || gallery_id || '/', gallery_id, CAST(:now AS timestamptz), expires_at FROM due_galleries
+SELECT gallery_id, 'galleries/' || gallery_id || '/', gallery_id, CAST(:now AS timestamptz), expires_at
+FROM due_galleries
 """
 
 
