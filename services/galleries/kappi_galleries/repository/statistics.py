@@ -104,7 +104,7 @@ _CLEAR_MANY: Final = tuple(
     f"SELECT ctid FROM {table} WHERE gallery_id = g.id LIMIT $2) AS found LIMIT $3))"
     for table in _OF_A_GALLERY
 )
-_BURY: Final = f"""
+_LEAVE_TO_TICK: Final = f"""
 INSERT INTO buried_statistics (gallery_id) SELECT id FROM unnest($1::uuid[]) AS g (id)
 WHERE {" OR ".join(f"EXISTS (SELECT FROM {table} WHERE gallery_id = g.id)" for table in _OF_A_GALLERY)}
 ORDER BY id ON CONFLICT DO NOTHING
@@ -119,7 +119,7 @@ async def tombstone_statistics(driver: Any, gallery_ids: Sequence[UUID]) -> None
     """
     for statement in _CLEAR_MANY:
         await driver.execute(statement, gallery_ids, BURIED_AT_ONCE, BURIED_TOGETHER)
-    await driver.execute(_BURY, gallery_ids)
+    await driver.execute(_LEAVE_TO_TICK, gallery_ids)
 
 
 async def forget_items(driver: Any, media_ids: Sequence[UUID]) -> None:
