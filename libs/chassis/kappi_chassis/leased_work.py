@@ -21,7 +21,8 @@ class LeasedWork(Generic[Lease]):
     """A loop that leases and processes rows.
 
     take: leases up to a number of due rows; a temporary database failure is retried later. work: processes
-    one row; its exception ends the loop. poll: time between looks without a wake-up; it grows while nothing
+    one row; its exception ends the loop. page: while there is work, rows are taken when so many places are
+    free. poll: time between looks without a wake-up; it grows while nothing
     is due. wanted: set after a commit that makes a row due; None if `wake` is called instead.
     """
 
@@ -33,12 +34,14 @@ class LeasedWork(Generic[Lease]):
         work: Callable[[Lease], Coroutine[Any, Any, None]],
         at_once: int,
         poll: timedelta,
+        page: int = 1,
         wanted: asyncio.Event | None = None,
     ) -> None:
         self._name = name
         self._take = take
         self._work = work
         self._at_once = at_once
+        self._page = page
         self._pause = IdlePause(poll.total_seconds())
         self._wanted = wanted or asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
@@ -69,7 +72,7 @@ class LeasedWork(Generic[Lease]):
 
     async def _due(self) -> Sequence[Lease]:
         free = self._at_once - len(self._at_work)
-        if free <= 0:
+        if free < self._page and self._at_work:
             return ()
         try:
             return await self._take(free)

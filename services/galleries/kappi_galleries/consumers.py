@@ -15,7 +15,7 @@ from kappi_contracts.events import JanitorTick
 from kappi_galleries.use_cases.apply_moderation import ApplySuspension, ApplyTakedown
 from kappi_galleries.use_cases.comments import PurgeComments
 from kappi_galleries.use_cases.delete_account_content import DeleteAccountContent
-from kappi_galleries.use_cases.expire_gallery import ExpireGallery
+from kappi_galleries.use_cases.expire_galleries import ExpireGalleries
 from kappi_galleries.use_cases.item_counters import count_deleted, count_moved, count_ready
 from kappi_galleries.use_cases.statistics import count_accesses
 
@@ -42,7 +42,7 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[TickStep] = ()) 
         "MediaMoved": once_together(outbox, consumer=GROUP, effect=count_moved),
         "MediaDeleted": once_together(outbox, consumer=GROUP, effect=count_deleted),
         "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
-        "GalleryExpired": once(outbox, consumer=GROUP, effect=ExpireGallery(clock=clock)),
+        "GalleryExpired": once_together(outbox, consumer=GROUP, effect=ExpireGalleries(clock=clock)),
         "AccountDeleted": DeleteAccountContent(outbox=outbox, clock=clock, consumer=GROUP),
         "AccountSuspensionChanged": ApplySuspension(outbox=outbox, clock=clock, consumer=GROUP),
         "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=ApplyTakedown(clock=clock)),

@@ -19,7 +19,7 @@ from kappi_media import metrics
 from kappi_media.domain.store_events import UnreadableStoreEvent, read_message
 from kappi_media.errors import StoreUnavailable
 from kappi_media.use_cases.contributions import RemoveContributor
-from kappi_media.use_cases.lifecycle import NoteChange, SweepAbandonedUploads, clear_link, forget_gallery
+from kappi_media.use_cases.lifecycle import NoteChange, SweepAbandonedUploads, clear_link, forget_galleries
 from kappi_media.use_cases.post_pictures import forget_picture
 from kappi_media.use_cases.process_upload import UploadWorker, queue_uploads
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
@@ -61,8 +61,7 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},
-        # A gallery may have thousands of rows to delete, so each has a transaction of its own.
-        "GalleryDeleted": once(outbox, consumer=GROUP, effect=forget_gallery).__call__,
+        "GalleryDeleted": once_together(outbox, consumer=GROUP, effect=forget_galleries),
         "ContributorRemoved": RemoveContributor(outbox, consumer=GROUP),
         "JanitorTick": on_tick,
     }

@@ -49,6 +49,10 @@ class RecordRefused(Exception):
     """A record that is not of this deployment, or acts too early: it is dropped and counted."""
 
 
+class TooMuchTogether(Exception):
+    """Raised for several events whose work is too large for one transaction. They are handled one by one."""
+
+
 _TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)
 _LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
@@ -159,6 +163,8 @@ class Processor:
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise
+            return [False] * len(records)
+        except TooMuchTogether:
             return [False] * len(records)
         except Exception as error:  # noqa: BLE001 - one by one, every failure gets a fate
             metrics.CONSUMER_BATCH_FAILURES.labels(topic).inc()

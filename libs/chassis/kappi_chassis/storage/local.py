@@ -226,9 +226,13 @@ class LocalObjectStore:
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
-        await self.blocking(lambda: self._tombstones.add_prefix(prefix))
-        keys = await self.blocking(lambda: [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)])
-        return await self._delete(keys)
+        return await self.blocking(lambda: self._delete_page(prefix))
+
+    def _delete_page(self, prefix: str) -> DeleteReport:
+        self._tombstones.add_prefix(prefix)
+        keys = [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)]
+        failed = self._tree.delete(keys)
+        return DeleteReport(deleted=len(keys) - len(failed), failed=failed)
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
         """See `ObjectStore.abort_multipart_uploads`."""

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import Column, ColumnElement, CursorResult, Row, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, CursorResult, Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.galleries import DETAILS, Gallery, GalleryId
-from kappi_galleries.models import galleries, gallery_items, standing_takedowns, used_codes
+from kappi_galleries.models import galleries, standing_takedowns, used_codes
 
 # `password_protected` is computed; the other fields are columns.
 _STORED: Final = tuple(field.name for field in fields(Gallery) if field.name != "password_protected")
@@ -296,35 +296,6 @@ class GalleryRows:
             update(galleries)
             .where(galleries.c.id == gallery.id)
             .values(**{name: getattr(gallery, name) for name in _CHANGEABLE}, **(secrets or {}))
-        )
-
-    async def tombstone(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
-        """Turn a locked gallery into a tombstone: its content and its items' rows are deleted.
-
-        The rows of moved items stay (see `is_kept`).
-        """
-        await self._connection.execute(
-            update(galleries)
-            .where(galleries.c.id == gallery_id)
-            .values(
-                **{name: None for name, default in DETAILS.items() if default is None},
-                password_hash=None,
-                takedown_id=None,
-                takedown_reason=None,
-                item_count=0,
-                size_bytes=0,
-                updated_at=deleted_at,
-                deleted_at=deleted_at,
-                version=version,
-            )
-        )
-        await self._connection.execute(
-            delete(standing_takedowns).where(standing_takedowns.c.gallery_id == gallery_id)
-        )
-        await self._connection.execute(
-            delete(gallery_items).where(
-                gallery_items.c.gallery_id == gallery_id, gallery_items.c.moved.is_(False)
-            )
         )
 
     async def _lock(self, condition: Any) -> Gallery | None:

@@ -11,7 +11,6 @@ from kappi_chassis.db import Database
 from kappi_contracts.events import ItemCount as CountedItem
 from kappi_contracts.events import KindCount, MediaAccessed, TraitCount
 from sqlalchemy import delete, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.statistics import DailyCount, ItemCount
@@ -19,6 +18,8 @@ from kappi_galleries.models import buried_statistics
 
 BURIED_AT_ONCE: Final = 500
 """Rows of each table that the deletion of a gallery removes itself."""
+BURIED_TOGETHER: Final = 10_000
+"""As BURIED_AT_ONCE, for all galleries that a transaction deletes."""
 
 # Rows are added in the order of their keys, so that two transactions never wait for each other. They are
 # summed, so that an event may name the same key twice.
@@ -96,6 +97,29 @@ _CLEAR = {
     )
     for table in _OF_A_GALLERY
 }
+# The same order as above: of the tables, and of the rows of each.
+_CLEAR_MANY: Final = tuple(
+    f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
+    "SELECT found.ctid FROM unnest($1::uuid[]) AS g (id) CROSS JOIN LATERAL ("
+    f"SELECT ctid FROM {table} WHERE gallery_id = g.id LIMIT $2) AS found LIMIT $3))"
+    for table in _OF_A_GALLERY
+)
+_LEAVE_TO_TICK: Final = f"""
+INSERT INTO buried_statistics (gallery_id) SELECT id FROM unnest($1::uuid[]) AS g (id)
+WHERE {" OR ".join(f"EXISTS (SELECT FROM {table} WHERE gallery_id = g.id)" for table in _OF_A_GALLERY)}
+ORDER BY id ON CONFLICT DO NOTHING
+"""  # noqa: S608 - the names above
+
+
+async def tombstone_statistics(driver: Any, gallery_ids: Sequence[UUID]) -> None:
+    """Remove the counters of deleted galleries, which are locked; where there are many, most of them are left
+    to a tick.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    for statement in _CLEAR_MANY:
+        await driver.execute(statement, gallery_ids, BURIED_AT_ONCE, BURIED_TOGETHER)
+    await driver.execute(_LEAVE_TO_TICK, gallery_ids)
 
 
 async def forget_items(driver: Any, media_ids: Sequence[UUID]) -> None:
@@ -128,14 +152,6 @@ class StatisticsRows:
             await self._connection.execute(
                 _ADD_TOTALS, {"day": event.day, "traits": traits, "values": values, "counts": counts}
             )
-
-    async def tombstone(self, gallery_id: UUID) -> None:
-        """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
-        if await self._clear(gallery_id, limit=BURIED_AT_ONCE) < BURIED_AT_ONCE:
-            return
-        await self._connection.execute(
-            insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
-        )
 
     async def clear_tombstoned(self, *, limit: int) -> bool:
         """Remove up to `limit` rows of each table of one deleted gallery.

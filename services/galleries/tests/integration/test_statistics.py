@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from kappi_chassis.db import driver_of
 from kappi_contracts.events import (
     AccountDeleted,
     ItemCount,
@@ -20,7 +21,7 @@ from kappi_contracts.events import (
     TraitCount,
 )
 from kappi_galleries.api import statistics as statistics_api
-from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows
+from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows, tombstone_statistics
 from sqlalchemy import event
 
 pytestmark = pytest.mark.integration
@@ -253,20 +254,21 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
     await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
     orders: list[list[str]] = []
     async with database.transaction() as connection:
-        rows = StatisticsRows(connection)
+        driver = await driver_of(connection)
+        taken: list[str] = []
+
+        def note(statement: str) -> None:
+            taken.extend(re.findall(r"DELETE FROM (\w+)", statement))
+
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *asked: note(asked[2]))
+        driver.add_query_logger(lambda asked: note(asked.query))
         for act in (
-            rows.forget(before=TODAY - timedelta(days=9), limit=9),
-            rows.tombstone(UUID(gallery["id"])),
+            StatisticsRows(connection).forget(before=TODAY - timedelta(days=9), limit=9),
+            tombstone_statistics(driver, [UUID(gallery["id"])]),
         ):
-            taken: list[str] = []
-
-            def note(_: Any, __: Any, statement: str, *___: Any, into: list[str] = taken) -> None:
-                into.extend(re.findall(r"DELETE FROM (\w+)", statement))
-
-            event.listen(connection.sync_connection, "before_cursor_execute", note)
             await act
-            event.remove(connection.sync_connection, "before_cursor_execute", note)
-            orders.append(taken)
+            orders.append([*taken])
+            taken.clear()
     forgotten, letters = orders
     assert set(letters) == set(TABLES)
     assert [table for table in forgotten if table in TABLES] == letters

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from sqlalchemy import select, update
+from sqlalchemy import select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.models import due_galleries
@@ -32,9 +32,12 @@ ON CONFLICT (gallery_id) DO UPDATE
 SET deleted_at = excluded.deleted_at, sequence = greatest(d.sequence, excluded.sequence)
 WHERE d.deleted_at IS NULL
 """
-_NEXT_PUBLICATION: Final = """
-INSERT INTO due_galleries AS d (gallery_id, sequence, published) VALUES ($1, 0, 1)
-ON CONFLICT (gallery_id) DO UPDATE SET published = d.published + 1 RETURNING published
+_NEXT_PUBLICATIONS: Final = """
+INSERT INTO due_galleries AS d (gallery_id, sequence, published)
+SELECT gallery_id, 0, number FROM unnest($1::uuid[], $2::bigint[]) AS e (gallery_id, number)
+ORDER BY gallery_id
+ON CONFLICT (gallery_id) DO UPDATE SET published = d.published + excluded.published
+RETURNING gallery_id, published
 """
 _NEVER: Final = 2**63 - 1
 """The sequence that no event has: nothing about a deleted gallery is news."""
@@ -47,6 +50,10 @@ class DueGallery:
     gallery_id: UUID
     expires_at: datetime
     published: int
+
+
+Position = tuple[datetime, UUID]
+"""A place in the order of deadlines: a deadline and its gallery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +104,25 @@ async def record_deletions(driver: Any, deletions: Sequence[Deletion]) -> None:
 
 
 async def expire_due(
-    connection: AsyncConnection, *, at: datetime, tick_id: UUID, limit: int
+    connection: AsyncConnection,
+    *,
+    at: datetime,
+    tick_id: UUID,
+    limit: int,
+    after: Position | None = None,
 ) -> list[DueGallery]:
-    """Claim up to `limit` galleries due by `at` that this tick has not claimed yet, the longest due first."""
+    """Claim up to `limit` galleries due by `at` that this tick has not claimed yet, the longest due first.
+
+    after: of the page before. Without it, each page reads again what the earlier pages claimed.
+    """
+    place = tuple_(due_galleries.c.expires_at, due_galleries.c.gallery_id)
     due = (
         select(due_galleries.c.gallery_id)
         .where(
             due_galleries.c.deleted_at.is_(None),
             due_galleries.c.expires_at <= at,
             due_galleries.c.claimed_by.is_distinct_from(tick_id),
+            true() if after is None else place > tuple_(*after),
         )
         .order_by(due_galleries.c.expires_at, due_galleries.c.gallery_id)
         .limit(limit)
@@ -121,10 +138,11 @@ async def expire_due(
     return [DueGallery(*row) for row in rows]
 
 
-async def next_publication(driver: Any, gallery_id: UUID) -> int:
-    """Returns the sequence of the next event about a gallery, and locks its row until the commit.
+async def next_publications(driver: Any, numbers: Mapping[UUID, int]) -> dict[UUID, list[int]]:
+    """Returns the sequences of the next events about galleries, and locks their rows until the commit.
 
-    A missing row is created. driver: an asyncpg connection in a transaction.
+    numbers: of events by gallery. Missing rows are created. driver: an asyncpg connection in a transaction.
     """
-    published: int = await driver.fetchval(_NEXT_PUBLICATION, gallery_id)
-    return published
+    rows = await driver.fetch(_NEXT_PUBLICATIONS, list(numbers), list(numbers.values()))
+    last = {row["gallery_id"]: row["published"] for row in rows}
+    return {each: [*range(last[each] - number + 1, last[each] + 1)] for each, number in numbers.items()}

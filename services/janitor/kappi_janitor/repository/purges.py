@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -31,14 +31,19 @@ UPDATE purges SET objects = objects + $3,
   leased_until = CASE WHEN lease_id = $2 THEN $4 ELSE leased_until END
 WHERE id = $1 RETURNING lease_id = $2
 """
-_FINISH_SWEEP: Final = """
-UPDATE purges SET
-  swept_at = $3, not_before = coalesce($4, not_before),
-  done_at = CASE WHEN $4::timestamptz IS NULL THEN $3::timestamptz END,
+_LOCK: Final = "SELECT FROM purges WHERE id = ANY($1::uuid[]) ORDER BY prefix FOR UPDATE"
+_FINISH_SWEEPS: Final = """
+UPDATE purges p SET
+  swept_at = e.began_at, not_before = coalesce(e.again_at, p.not_before),
+  done_at = CASE WHEN e.again_at IS NULL THEN e.began_at END,
   attempts = 0, last_error = NULL, objects = 0, lease_id = NULL, leased_until = NULL
-WHERE id = $1 AND lease_id = $2 RETURNING old.objects, old.swept_at
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
+  AS e (id, lease_id, began_at, again_at)
+WHERE p.id = e.id AND p.lease_id = e.lease_id RETURNING p.id, old.objects, old.swept_at
 """
-_NEXT_OF_POST: Final = "UPDATE purges SET published = published + 1 WHERE id = $1 RETURNING published"
+_NEXT_OF_POSTS: Final = """
+UPDATE purges SET published = published + 1 WHERE id = ANY($1::uuid[]) RETURNING id, published
+"""
 _EXPEDITE_ITEMS: Final = """
 UPDATE purges SET not_before = $2 WHERE id IN (
   SELECT id FROM purges WHERE media_id = ANY($1::uuid[]) AND done_at IS NULL AND not_before > $2
@@ -54,6 +59,22 @@ class PurgeRequest:
     scope: Scope
     not_before: datetime
     traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep that left nothing. again_at: when the next one is due; None for never. traceparent: of the
+    sweep.
+    """
+
+    lease: Lease
+    began_at: datetime
+    again_at: datetime | None
+    traceparent: str | None = None
+
+
+Objects = Mapping[UUID, int]
+"""Numbers of removed objects by purge."""
 
 
 async def request_purge(driver: Any, requests: Sequence[PurgeRequest], *, now: datetime) -> None:
@@ -99,7 +120,8 @@ async def lease_purges(
         )
     )
     return [
-        Lease(lease_id, row.id, _scope(row), row.requested_at, row.attempts, row.traceparent) for row in rows
+        Lease(lease_id, row.id, until, _scope(row), row.requested_at, row.attempts, row.traceparent)
+        for row in rows
     ]
 
 
@@ -108,19 +130,19 @@ async def note_progress(database: Database, lease: Lease, *, objects: int, until
     return bool(await database.hot.fetchval(_NOTE_PROGRESS, lease.purge_id, lease.id, objects, until))
 
 
-async def finish_sweep(
-    driver: Any, lease: Lease, *, began_at: datetime, again_at: datetime | None
-) -> int | None:
-    """Record that a sweep left nothing. again_at: when the next sweep is due; None for never.
+async def finish_sweeps(driver: Any, sweeps: Sequence[Sweep]) -> Objects:
+    """Record sweeps of different purges that left nothing.
 
-    Returns the number of objects to publish; None when the lease was lost, or a later sweep found none.
-    driver: an asyncpg connection in a transaction.
+    Returns the numbers of objects to publish by purge, without purges whose lease was lost and later sweeps
+    that found none. driver: an asyncpg connection in a transaction.
     """
-    row = await driver.fetchrow(_FINISH_SWEEP, lease.purge_id, lease.id, began_at, again_at)
-    if row is None:
-        return None
-    objects: int = row["objects"]
-    return objects if row["swept_at"] is None or objects else None
+    ids = [each.lease.purge_id for each in sweeps]
+    await driver.execute(_LOCK, ids)
+    leases, began, again = zip(
+        *((each.lease.id, each.began_at, each.again_at) for each in sweeps), strict=True
+    )
+    rows = await driver.fetch(_FINISH_SWEEPS, ids, leases, began, again)
+    return {row["id"]: row["objects"] for row in rows if row["swept_at"] is None or row["objects"]}
 
 
 async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: datetime, error: str) -> None:
@@ -138,12 +160,20 @@ async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: dat
     )
 
 
-async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
-    """Make every unfinished purge that is due by `at` due now. Returns their number."""
-    result = await connection.execute(
-        update(purges)
+async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime, limit: int) -> int:
+    """Make up to `limit` unfinished purges that are due by `at` due now, the first due first. Returns their
+    number.
+    """
+    due = (
+        select(purges.c.id)
         .where(purges.c.done_at.is_(None), purges.c.not_before > now, purges.c.not_before <= at)
-        .values(not_before=now)
+        .order_by(purges.c.not_before)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    result = await connection.execute(
+        update(purges).where(purges.c.id.in_(select(due.c.id))).values(not_before=now)
     )
     return result.rowcount
 
@@ -162,10 +192,9 @@ async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
     return number
 
 
-async def next_post_publication(driver: Any, purge_id: UUID) -> int:
-    """Returns the sequence of the next event about the purge of a post. driver: as above."""
-    published: int = await driver.fetchval(_NEXT_OF_POST, purge_id)
-    return published
+async def next_post_publications(driver: Any, purge_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Returns the sequences of the next events about purges of posts. driver: as above."""
+    return {row["id"]: row["published"] for row in await driver.fetch(_NEXT_OF_POSTS, purge_ids)}
 
 
 def _values(request: PurgeRequest) -> tuple[Any, ...]:
