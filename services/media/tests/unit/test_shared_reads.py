@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from kappi_media import shared_reads
-from kappi_media.shared_reads import ENOUGH, SharedReads
+from kappi_media.shared_reads import SharedReads
 
 
 class Source:
@@ -26,12 +25,6 @@ class Source:
         if self.failure is not None:
             raise self.failure
         return version
-
-
-@pytest.fixture(autouse=True)
-def long_spacing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets only the number of callers begin a read early, however slow the machine is."""
-    monkeypatch.setattr(shared_reads, "SPACING_S", 3600.0)
 
 
 @pytest.fixture
@@ -77,28 +70,23 @@ async def test_reads_do_not_grow_with_callers(source: Source, reads: SharedReads
         assert source.began == 2
 
 
-async def test_the_next_read_waits_for_the_spacing_or_for_many_callers(
+async def test_callers_of_a_shared_read_share_the_next_one_too(
     source: Source, reads: SharedReads[str, int]
 ) -> None:
-    source.released.set()
-    await asyncio.gather(reads("a"), reads("a"))
-    early = [asyncio.create_task(reads("a")) for _ in range(ENOUGH - 1)]
+    first = [asyncio.create_task(reads("a")) for _ in range(2)]
     await _turn()
-    assert source.began == 2
-    assert await reads("a") == 0
-    await asyncio.gather(*early)
-    assert source.began == 3
-
-
-async def test_the_spacing_ends(
-    source: Source, reads: SharedReads[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_reads, "SPACING_S", 0.001)
     source.released.set()
-    await asyncio.gather(reads("a"), reads("a"))
-    assert await reads("a") == 0
-    (serving,) = [task for task in asyncio.all_tasks() if task.get_name() == "shared reads"]
-    await serving
+    await first[0]
+    source.released.clear()
+    await _turn()  # the read of the second has begun
+    source.version = 1
+    later = [asyncio.create_task(reads("a")) for _ in range(9)]
+    await _turn()
+    source.released.set()
+    assert await first[1] == 0
+    assert await asyncio.gather(*later) == [1] * 9
+    assert source.began == 3
+    await _turn()
     assert len(reads) == 0
 
 
