@@ -1,4 +1,4 @@
-"""Runs the tests in parallel. In CI a failed test is run once more, alone, after the rest.
+"""Runs the tests in parallel, then those marked `alone`. In CI a failed test is run once more, alone.
 
 Usage: .ci/test.py [pytest's arguments]. The exit status is pytest's; it is also 0 if every failed test passed
 in its second run. The last lines then contain `FLAKY`, the test's name and its first failure.
@@ -42,9 +42,13 @@ def main(arguments: Sequence[str]) -> int:
     # Tests start hundreds of processes, and each would compile all of Kappi.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     run = Run()
-    status = pytest.main(
-        ["-n", str(WORKERS), "--durations=20", "--durations-min=1", *arguments], plugins=[run]
-    )
+    parallel = ["-n", str(WORKERS), "-m", "not alone", "--durations=20", "--durations-min=1"]
+    status = pytest.main([*parallel, *arguments], plugins=[run])
+    # Tests marked `alone` are slow, too.
+    if status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and "--slow=none" not in arguments:
+        alone = pytest.main(["-n", "0", "-m", "alone", *arguments], plugins=[run])
+        if alone not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            status = alone
     if status != pytest.ExitCode.TESTS_FAILED or not os.environ.get("CI"):
         return int(status)
     files: dict[str, list[str]] = {}

@@ -27,7 +27,7 @@ _DISK_BYTES = 768 * MIB
 _BEFORE_S = 10.0
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(int(LASTS_S) + 1_500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(int(LASTS_S) + 1_500)]
 
 
 async def test_nothing_acknowledged_is_lost(tmp_path: Path, pytestconfig: pytest.Config) -> None:

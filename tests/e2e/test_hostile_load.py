@@ -34,7 +34,7 @@ FILES = (
 )
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(LASTS_S) + 400)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(int(LASTS_S) + 400)]
 
 
 @pytest.fixture(scope="module")
