@@ -268,13 +268,11 @@ async def running_system(
             for replica in system.replicas:
                 await asyncio.to_thread(replica.start)
                 running.callback(_end, replica)
-            supervising = asyncio.create_task(system.supervise())
-            try:
+            async with asyncio.TaskGroup() as group:
+                supervising = group.create_task(system.supervise())
                 await system.until_ready()
                 yield system
-            finally:
                 supervising.cancel()
-                await asyncio.wait([supervising])
 
 
 async def _start_servers(folder: Path, disk: Path, running: ExitStack) -> System:
