@@ -20,6 +20,9 @@ MOST_FILES_RUN_AGAIN = 5
 # Tests spend half of their time waiting for servers and clocks.
 WORKERS = 2 * (os.cpu_count() or 1)
 
+OK, FAILED = pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED
+NOTHING = pytest.ExitCode.NO_TESTS_COLLECTED
+
 
 class Run:
     """A pytest plugin of the process that starts the workers: it assigns the tests and records failures."""
@@ -45,11 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     parallel = ["-n", str(WORKERS), "-m", "not alone", "--durations=20", "--durations-min=1"]
     status = pytest.main([*parallel, *arguments], plugins=[run])
     # Tests marked `alone` are slow, too.
-    if status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and "--slow=none" not in arguments:
+    if status in (OK, FAILED, NOTHING) and "--slow=none" not in arguments:
         alone = pytest.main(["-n", "0", "-m", "alone", *arguments], plugins=[run])
-        if alone not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        if status is NOTHING or alone not in (OK, NOTHING):
             status = alone
-    if status != pytest.ExitCode.TESTS_FAILED or not os.environ.get("CI"):
+    if status != FAILED or not os.environ.get("CI"):
         return int(status)
     files: dict[str, list[str]] = {}
     for nodeid in run.failures:
