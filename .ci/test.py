@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     # Tests marked `alone` are slow, too.
     if status in (OK, FAILED, NOTHING) and "--slow=none" not in arguments:
         alone = pytest.main(["-n", "0", "-m", "alone", *arguments], plugins=[run])
-        if status is NOTHING or alone not in (OK, NOTHING):
+        if status == NOTHING or alone not in (OK, NOTHING):
             status = alone
     if status != FAILED or not os.environ.get("CI"):
         return int(status)
