@@ -99,6 +99,9 @@ class Exchange:
             if self.answer_complete or self.disconnected:
                 return
             _log.error("http.unanswered", begun=self.answer_begun)
+        except asyncio.CancelledError:
+            self._line.close()  # the server stops, and has waited long enough
+            raise
         except Exception as error:  # noqa: BLE001 - the HTTP edge: a failure ends this connection alone
             _log.error("http.app_failed", error_type=type(error).__name__, exc_info=error)
         if self.answer_begun:
