@@ -190,7 +190,10 @@ class System:
         if process is not None and not process.is_running():
             replica.is_ready, replica.probed = False, "it has ended"
             if replica.is_kept:
-                await asyncio.to_thread(replica.start)
+                try:
+                    await asyncio.to_thread(replica.start)
+                except OSError as error:  # the machine has no room for it at the moment
+                    replica.probed = f"it cannot start: {error!r}"
             return
         # As with a Service of Kubernetes, open connections to a process that is not ready stay open.
         replica.is_ready, replica.probed = await _probe(replica, session)
