@@ -11,13 +11,15 @@ EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B
 TIMING, COMMENT, APPLICATION = 0xF9, 0xFE, 0xFF
 """Labels of extensions."""
 _SCREEN_BYTES, _SCREEN_FLAGS_AT = 13, 10
+_LONGEST_PIECE = 255
 _DESCRIPTOR_BYTES, _PICTURE_FLAGS_AT = 10, 9
 
 
 class GifBlock(NamedTuple):
     """One block. kind: its first byte. label: of an extension, else 0.
 
-    end: position behind it, or where the walk ended. whole: its data end with an empty piece.
+    end: position behind it, or where the walk ended. whole: its data end with an empty piece. full: the last
+    other piece is as long as can be, as in the middle of data.
     """
 
     kind: int
@@ -25,6 +27,7 @@ class GifBlock(NamedTuple):
     begin: int
     end: int
     whole: bool
+    full: bool
 
 
 async def read_blocks(
@@ -41,16 +44,16 @@ async def read_blocks(
         if position >= source.size_bytes:
             return
         begin, kind, label = position, await walk.byte_at(position), 0
-        whole = True
+        whole, full = True, False
         if kind == EXTENSION:
             label = await walk.byte_at(begin + 1)
-            position, whole = await walk.end_of_data(begin + 2, source.size_bytes, pieces=most_pieces)
+            position, whole, full = await walk.end_of_data(begin + 2, source.size_bytes, pieces=most_pieces)
         elif kind == IMAGE:
             data = begin + _DESCRIPTOR_BYTES + _table_bytes(await walk.byte_at(begin + _PICTURE_FLAGS_AT)) + 1
-            position, whole = await walk.end_of_data(data, pixels_end, pieces=source.size_bytes)
+            position, whole, full = await walk.end_of_data(data, pixels_end, pieces=source.size_bytes)
         else:
             position += 1
-        yield GifBlock(kind, label, begin, position, whole)
+        yield GifBlock(kind, label, begin, position, whole, full)
         if kind not in (EXTENSION, IMAGE):
             return
     raise source.too_many("blocks")
@@ -77,16 +80,19 @@ class _Walk:
             self._start, self._piece, offset = position, await self._source.scan(position), 0
         return self._piece[offset]
 
-    async def end_of_data(self, position: int, stop: int, *, pieces: int) -> tuple[int, bool]:
-        """Returns the position behind pieces that begin with their length, and whether an empty one is last.
+    async def end_of_data(self, position: int, stop: int, *, pieces: int) -> tuple[int, bool, bool]:
+        """Returns the position behind pieces that begin with their length, whether an empty one is last, and
+        whether the last of the others is as long as can be.
 
         The walk ends at `stop` or behind it.
         """
+        full = False
         for _ in range(pieces):
             if position >= stop:
-                return position, False
+                return position, False, full
             length = await self.byte_at(position)
             position += 1 + length
             if not length:
-                return position, True
+                return position, True, full
+            full = length == _LONGEST_PIECE
         raise self._source.too_many("pieces of data")

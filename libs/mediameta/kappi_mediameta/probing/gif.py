@@ -27,8 +27,8 @@ _UNSET_DELAY: Final = 10
 @dataclass(slots=True)
 class _Frames:
     """What the walk found. count: of pictures. loops: by the extension of animations. whole: the walk came to
-    the trailer, or to the end of the file. cut: the file ends within a block, or its data lack their
-    end. end: of the walk."""
+    the trailer, or to the end of the file. cut: the file ends within a block, or within its data.
+    end: of the walk."""
 
     count: int = 0
     centiseconds: int = 0
@@ -84,7 +84,10 @@ async def _walk(reader: BlockReader, limits: ProbeLimits) -> _Frames:
             no_frame = "no frame" if block.kind == TRAILER else "unknown block"
             raise ProbeRejected(RejectReason.CORRUPT, no_frame)
         frames.end = block.end
-        frames.cut = block.end > reader.size_bytes or (block.end == reader.size_bytes and not block.whole)
+        frames.cut = block.end > reader.size_bytes or (
+            # Writers fill all pieces but the last: behind that one, only the ends are missing.
+            block.end == reader.size_bytes and not block.whole and block.full
+        )
         if frames.count and block.end >= stop:
             break
     if not frames.count:

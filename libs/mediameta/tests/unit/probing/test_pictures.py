@@ -200,11 +200,11 @@ async def test_a_gif_cut_off_where_its_pixels_look_like_its_end() -> None:
 async def test_a_gif_cut_off_between_two_pieces_of_its_pixels() -> None:
     descriptor = b"GIF89a" + struct.pack("<HHBBB", 64, 64, 0, 0, 0)
     picture = b"," + struct.pack("<HHHHB", 0, 0, 64, 64, 0) + b"\x08"
-    whole = descriptor + picture + 2 * (b"\xff" + bytes(255)) + b"\x00;"
-    assert (await probed(whole)).width == 64
-    assert (await probed(whole[:-1])).width == 64  # only the trailer is missing
-    assert await reason_for(whole[:-2]) is RejectReason.TRUNCATED
-    assert await reason_for(whole[: -2 - 256]) is RejectReason.TRUNCATED
+    whole = descriptor + picture + 2 * (b"\xff" + bytes(255)) + b"\x02ab\x00;"
+    for lost in (0, 1, 2):  # without the trailer, and without the end of data, all pixels are there
+        assert (await probed(whole[: len(whole) - lost])).width == 64
+    assert await reason_for(whole[: -2 - 3]) is RejectReason.TRUNCATED
+    assert await reason_for(whole[: -2 - 3 - 256]) is RejectReason.TRUNCATED
 
 
 async def test_a_progressive_jpeg_that_was_cut_off() -> None:
