@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import AsyncExitStack
@@ -72,7 +73,8 @@ class Service:
     Order: resources start; background tasks and the ops port run; the public port opens last. On SIGTERM or
     SIGINT: readiness becomes false, `drain_delay` passes, the public port finishes accepted requests, tasks
     are cancelled, resources close. A background task that fails or returns ends the process with status 1:
-    the supervisor restarts it, and unacknowledged work is repeated.
+    the supervisor restarts it, and unacknowledged work is repeated. Either end is cut off if it takes too
+    long, because a process that hangs is not restarted.
     """
 
     def __init__(self, name: str, settings: ServiceSettings, *, commit: str = "") -> None:
@@ -89,6 +91,7 @@ class Service:
         self._connections: ConnectionLimits | None = None
         self._drain_actions: list[Callable[[], None]] = []
         self._told_at = 0.0
+        self._limit_end: Callable[[], None] = lambda: None
 
     def owns(self, resource: Resource) -> None:
         """Adds a resource. Resources start in the order of these calls and close in reverse."""
@@ -139,18 +142,29 @@ class Service:
             raise SystemExit(1) from failure
 
     async def run(self) -> None:
-        """Runs until SIGTERM or SIGINT. A stop that takes too long is cut off, at once on a second Ctrl-C."""
+        """Runs until SIGTERM or SIGINT, for `main`.
+
+        An end that takes too long is cut off, at once on a second Ctrl-C.
+        """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         limit_s = (self._settings.drain_delay + self._settings.drain_timeout + STOP_TIMEOUT).total_seconds()
+
+        def limit_end() -> None:
+            # A thread: a loop that is blocked, or threads that outlast it, must not keep the process either.
+            cutting = threading.Timer(limit_s, _cut_off, ("it took too long", loop))
+            cutting.daemon = True
+            cutting.start()
 
         def told(number: int) -> None:
             if not stopping.is_set():
                 stopping.set()
                 self._told_at = loop.time()
-                loop.call_later(limit_s, _cut_off, "it took too long")
+                limit_end()
             elif number == signal.SIGINT and loop.time() - self._told_at > SAME_CTRL_C_S:
-                _cut_off("told twice")
+                _cut_off("told twice", loop)
+
+        self._limit_end = limit_end
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told, number)
@@ -165,16 +179,16 @@ class Service:
         try:
             async with AsyncExitStack() as stack:
                 for resource in self._resources:
-                    if not await _start_unless(told, resource):
+                    if not await self._start_unless(told, resource):
                         _log.info("service.stopped", while_starting=True)
                         return
                     stack.push_async_callback(resource.close)
                 async with asyncio.TaskGroup() as group:
                     background = [
-                        group.create_task(_for_ever(name, task), name=name)
+                        self._begin(group, name, _for_ever(name, task))
                         for name, task in [*self._tasks, ("loop delay", _measure_loop)]
                     ]
-                    group.create_task(ops.serve(), name="ops")
+                    self._begin(group, "ops", ops.serve())
                     await self._serve_until(told, group)
                     ops.stop()
                     for task in background:
@@ -190,7 +204,7 @@ class Service:
             public = self._server(
                 self._app, host=None, port=self._settings.port, connections=self._connections
             )
-            serving = group.create_task(public.serve(), name="http")
+            serving = self._begin(group, "http", public.serve())
         _log.info("service.started", port=self._settings.port, ops_port=self._settings.ops_port)
         await told
         _log.info("service.draining")
@@ -202,6 +216,36 @@ class Service:
         if public is not None and serving is not None:
             public.stop()
             await serving
+
+    def _begin(
+        self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        task = group.create_task(work, name=name)
+        task.add_done_callback(self._note_end)
+        return task
+
+    def _note_end(self, task: asyncio.Future[None]) -> None:
+        """Begins the limit when a part has failed: the others may not end."""
+        if not task.cancelled() and task.exception() is not None:
+            self._limit_end()
+
+    async def _start_unless(self, told: asyncio.Future[Any], resource: Resource) -> bool:
+        """Starts it.
+
+        If the process is asked to stop meanwhile, the start is cancelled and the result is False.
+        """
+        starting = asyncio.ensure_future(resource.start())
+        starting.add_done_callback(self._note_end)
+        try:
+            await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+            if not told.done():
+                await starting
+                return True
+            return False
+        finally:
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait((starting,))
 
     def _server(
         self, app: App, *, host: str | None, port: int, connections: ConnectionLimits | None = None
@@ -252,26 +296,9 @@ async def _measure_loop() -> None:
         metrics.LOOP_DELAY_SECONDS.observe(max(0.0, time.perf_counter() - due))
 
 
-async def _start_unless(told: asyncio.Future[Any], resource: Resource) -> bool:
-    """Starts it.
-
-    If the process is asked to stop meanwhile, the start is cancelled and the result is False.
-    """
-    starting = asyncio.ensure_future(resource.start())
-    try:
-        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
-        if not told.done():
-            await starting
-            return True
-        return False
-    finally:
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait((starting,))
-
-
-def _cut_off(why: str) -> None:
-    waiting = sorted(task.get_name() for task in asyncio.all_tasks())
-    _log.error("service.cut_off", why=why, tasks=waiting)
+def _cut_off(why: str, loop: asyncio.AbstractEventLoop) -> None:
+    waiting = sorted(task.get_name() for task in asyncio.all_tasks(loop))
+    threads = sorted(thread.name for thread in threading.enumerate())
+    _log.error("service.cut_off", why=why, tasks=waiting, threads=threads)
     logging.shutdown()
     os._exit(1)

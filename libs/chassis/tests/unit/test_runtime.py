@@ -213,7 +213,7 @@ async def test_a_port_in_use_is_a_failure_that_names_it(taken: str) -> None:
 
 
 _PROCESS = """
-import asyncio, sys
+import asyncio, sys, time
 from datetime import timedelta
 from kappi_chassis import runtime
 from kappi_chassis.observability.logs import configure_logging
@@ -221,7 +221,7 @@ from kappi_chassis.settings import ServiceSettings
 
 configure_logging(service="test", level="INFO", renderer="json")
 kind, port, ops_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-if kind == "stubborn":
+if kind != "well":
     runtime.STOP_TIMEOUT = timedelta(seconds=0.5)
 service = runtime.Service(
     "test", ServiceSettings(port=port, ops_port=ops_port, drain_timeout=timedelta(seconds=1))
@@ -229,15 +229,21 @@ service = runtime.Service(
 
 async def work():
     print("up", flush=True)
-    if kind == "fails":
+    if kind.startswith("fails"):
         raise LookupError("https://store/k?X-Amz-Signature=hunter2")
+    if kind == "blocks":
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
+    await asyncio.Event().wait()
+
+async def ignores_its_end():
     while True:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            if kind != "stubborn":
-                raise
+            pass
 
+if kind.endswith("stubborn"):
+    service.runs("stubborn", ignores_its_end)
 service.runs("work", work)
 service.main()
 """
@@ -273,9 +279,17 @@ def test_a_failure_ends_it_with_status_1_and_a_clean_log() -> None:
     assert "hunter2" not in output
 
 
-def test_a_task_that_does_not_end_is_cancelled() -> None:
-    with started("stubborn") as process:
+@pytest.mark.parametrize("kind", ["stubborn", "blocks"])
+def test_a_task_or_thread_that_does_not_end_is_cut_off(kind: str) -> None:
+    with started(kind) as process:
         process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "service.cut_off" in output
+
+
+def test_a_failure_is_cut_off_if_another_task_does_not_end() -> None:
+    with started("fails, stubborn") as process:
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "service.cut_off" in output
