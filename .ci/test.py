@@ -47,9 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     run = Run()
     parallel = ["-n", str(WORKERS), "-m", "not alone", "--durations=20", "--durations-min=1"]
     status = pytest.main([*parallel, *arguments], plugins=[run])
-    # Tests marked `alone` are slow, too.
     if status in (OK, FAILED, NOTHING) and "--slow=none" not in arguments:
-        alone = pytest.main(["-n", "0", "-m", "alone", *arguments], plugins=[run])
+        alone = pytest.main(["-n", "0", "-m", "alone", *arguments, *slow_paths(arguments)], plugins=[run])
         if status == NOTHING or alone not in (OK, NOTHING):
             status = alone
     if status != FAILED or not os.environ.get("CI"):
@@ -64,6 +63,16 @@ def main(arguments: Sequence[str]) -> int:
     for nodeid in flaky:
         print(f"\nFLAKY {nodeid}\n{run.failures[nodeid]}")
     return 0 if len(flaky) == len(run.failures) else int(status)
+
+
+def slow_paths(arguments: Sequence[str]) -> list[str]:
+    """Returns the paths in `--slow`, where the tests marked `alone` are: they are slow, too.
+
+    A process that has collected all tests is a slower client. Empty if other paths or none are given.
+    """
+    choice = next((each.removeprefix("--slow=") for each in arguments if each.startswith("--slow=")), "all")
+    named = any(not each.startswith("-") for each in arguments)
+    return [] if named or choice in {"all", "only"} else choice.split(",")
 
 
 def passes_alone(nodeids: Sequence[str]) -> bool:
