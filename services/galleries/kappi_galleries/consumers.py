@@ -41,7 +41,7 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[TickStep] = ()) 
         "MediaReady": once_together(outbox, consumer=GROUP, effect=count_ready),
         "MediaMoved": once_together(outbox, consumer=GROUP, effect=count_moved),
         "MediaDeleted": once_together(outbox, consumer=GROUP, effect=count_deleted),
-        "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
+        "MediaAccessed": once_together(outbox, consumer=GROUP, effect=count_accesses),
         "GalleryExpired": once_together(outbox, consumer=GROUP, effect=ExpireGalleries(clock=clock)),
         "AccountDeleted": DeleteAccountContent(outbox=outbox, clock=clock, consumer=GROUP),
         "AccountSuspensionChanged": ApplySuspension(outbox=outbox, clock=clock, consumer=GROUP),

@@ -51,8 +51,8 @@ WITHOUT_KEY = {
     ("items.find", "gallery_items"): MOVED,
     ("items.lock_galleries", "gallery_items"): MOVED,
     ("posts.first_page", "posts"): ALL_POSTS,
-    ("INSERT access_total_days", "access_total_days"): ALL_GALLERIES,
-    ("INSERT access_item_days", "gallery_items"): MOVED,
+    ("statistics.add_totals", "access_total_days"): ALL_GALLERIES,
+    ("statistics.add_items", "gallery_items"): MOVED,
 }
 NAMES = "It reads names and suspensions of accounts, which change seldom: a copy in each database is enough."
 HELD = "It holds the author's row, so that the deletion of the account finds what it adds."
