@@ -1,8 +1,8 @@
 """Measures the processor time of a tick over due, empty galleries, by step, with PostgreSQL.
 
-`python -m benchmarks.lifecycle [--against CHECKOUT] [--galleries N]`. The steps of a round run one after the
-other in one process, in turns with the code of other checkouts, on one PostgreSQL, with tables and a store of
-their own. Relay and broker are left out: `events` measures them.
+`python -m benchmarks.lifecycle [--against CHECKOUT] [--galleries N] [--claim-only]`. The steps of a round run
+one after the other in one process, in turns with the code of other checkouts, on one PostgreSQL, with tables
+and a store of their own. Relay and broker are left out: `events` measures them.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from benchmarks.processor import seconds_with_children
 SERVICES: Final = ("galleries", "media", "janitor")
 BATCH: Final = 250
 """Events that a consumer takes at once."""
+FILLED_AT_ONCE: Final = 10_000
 AT_ONCE: Final = 8
 """Events without a common transaction that are handled at once."""
 TIMEOUT_S: Final = 600.0
@@ -56,12 +57,13 @@ _PID: Final = "KAPPI_BENCHMARK_POSTGRES_PID"
 _DUE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _GALLERIES: Final = """
 INSERT INTO galleries (id, code, access_key_hash, visibility, expires_at, created_at, updated_at)
-SELECT id, 'code' || n, sha256(id::text::bytea), 'shared', $2, $2, $2
+SELECT id, 'code' || ($3::bigint + n), sha256(id::text::bytea), 'shared', $2, $2, $2
 FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
 """
 _DUE_DATES: Final = """
 INSERT INTO due_galleries (gallery_id, sequence, expires_at)
-SELECT id, 1, $2::timestamptz + n * interval '1 second' FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
+SELECT id, 1, $2::timestamptz + ($3::bigint + n) * interval '1 second'
+FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, n)
 """
 _PURGED: Final = "SELECT count(*) FROM outbox WHERE topic = 'ObjectsPurged'"
 
@@ -91,17 +93,20 @@ class Lifecycle:
         }
 
     async def fill(self) -> None:
-        ids = [new_id() for _ in range(self._count)]
-        await self._databases["galleries"].hot.execute(_GALLERIES, ids, _DUE)
-        await self._databases["janitor"].hot.execute(_DUE_DATES, ids, _DUE)
+        for begin in range(0, self._count, FILLED_AT_ONCE):
+            ids = [new_id() for _ in range(min(FILLED_AT_ONCE, self._count - begin))]
+            await self._databases["galleries"].hot.execute(_GALLERIES, ids, _DUE, begin)
+            await self._databases["janitor"].hot.execute(_DUE_DATES, ids, _DUE, begin)
         await self._databases["galleries"].hot.execute("ANALYZE galleries")
         await self._databases["janitor"].hot.execute("ANALYZE due_galleries")
 
-    async def run(self) -> None:
+    async def run(self, *, claim_only: bool) -> None:
         """Prints a line for each step."""
         tick = JanitorTick(schedule="hourly", at=utc_now() - timedelta(seconds=1), origin="timer")
         envelope = Envelope(id=new_id(), source="/benchmarks", time=utc_now(), sequence=1, data=tick)
         await self._measure("claim", lambda: self._sweep(envelope))
+        if claim_only:
+            return
         expired = await self._published("janitor", "GalleryExpired")
         await self._measure("delete, galleries", lambda: self._consume("galleries", expired))
         deleted = await self._published("galleries", "GalleryDeleted")
@@ -159,7 +164,7 @@ def _batches(records: list[Record]) -> Iterable[list[Record]]:
     return (records[begin : begin + BATCH] for begin in range(0, len(records), BATCH))
 
 
-async def _round(address: str, pid: int, count: int) -> None:
+async def _round(address: str, pid: int, count: int, *, claim_only: bool) -> None:
     """address: of the databases, without the `_` and the service at the end of their names."""
     async with AsyncExitStack() as stack:
         databases = {}
@@ -173,7 +178,7 @@ async def _round(address: str, pid: int, count: int) -> None:
         stack.push_async_callback(store.close)
         life = Lifecycle(databases, store, pid=pid, count=count)
         await life.fill()
-        await life.run()
+        await life.run(claim_only=claim_only)
 
 
 async def _make_templates(postgres: EmbeddedPostgres) -> None:
@@ -212,8 +217,8 @@ def _rounds(options: argparse.Namespace) -> None:
                         _ADDRESS: postgres.url(prefix),
                         _PID: str(postgres.pid),
                     }
-                    command = [sys.executable, "-m", "benchmarks.lifecycle", "--galleries", options.galleries]
-                    subprocess.run([*map(str, command)], env=environment, check=True)
+                    command = [sys.executable, "-m", "benchmarks.lifecycle", *sys.argv[1:]]
+                    subprocess.run(command, env=environment, check=True)
         finally:
             postgres.stop()
 
@@ -224,10 +229,12 @@ def main() -> None:
     parser.add_argument("--against", type=Path, action="append", default=[], metavar="CHECKOUT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--galleries", type=int, default=5_000)
+    parser.add_argument("--claim-only", action="store_true", help="for a million due dates and more")
     options = parser.parse_args()
     configure_logging(service="benchmark", level="WARNING", renderer="console")
     if _ADDRESS in os.environ:
-        uvloop.run(_round(os.environ[_ADDRESS], int(os.environ[_PID]), options.galleries))
+        address, pid = os.environ[_ADDRESS], int(os.environ[_PID])
+        uvloop.run(_round(address, pid, options.galleries, claim_only=options.claim_only))
     else:
         _rounds(options)
 
