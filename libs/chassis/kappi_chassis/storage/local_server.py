@@ -192,8 +192,9 @@ class _LocalStoreApp:
         _check_length(headers, part.size_bytes)
         content_md5 = _content_md5(headers)
         # As above, checked before as well as after.
-        await self._store.refuse_deleted(key)
+        # First, so that the answer is the same before and after an ended upload's objects are purged.
         await self._store.expect_multipart(key, upload_id=part.upload_id)
+        await self._store.refuse_deleted(key)
         # MD5 takes more than twice as long as SHA-256, so it is computed only for a sender that declares it.
         hashed_by: Literal["sha256", "md5"] = "sha256" if content_md5 is None else "md5"
         writer = await self._store.part_writer(key, part, hashed_by=hashed_by)

@@ -99,6 +99,8 @@ async def test_parts_of_a_deleted_object_are_refused(
     )
     assert (await call(request, b"abc")).status == 403
     assert await store.list_parts(key, upload_id=upload_id) == ()
+    await store.abort_multipart_uploads(folder)
+    assert (await call(request, b"abc")).status == 404, "as before the deletion"
 
 
 def tombstones(root: Path, clock: Clock) -> Tombstones:
