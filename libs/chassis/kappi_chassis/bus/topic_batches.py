@@ -15,9 +15,10 @@ MOST: Final = 250
 ENOUGH: Final = 50
 """Waiting records for which the next batch begins at once. More together would cost hardly less per record.
 """
-PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.008
-"""Time after a batch until the next, per record of it. The more records arrive, the more come together, and
-the less each costs; a record that comes alone is not delayed.
+FEW: Final = 4
+PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.005
+"""Time after a batch until the next, per record of it beyond a FEW. The more records arrive, the more come
+together, and the less each costs; few records are not delayed.
 """
 
 
@@ -69,7 +70,8 @@ class TopicBatches:
             batch, self._batch = self._batch, []
             self._settle(batch, done)
             if len(self._waiting) < ENOUGH:
-                await asyncio.sleep(min(len(batch) * PAUSE_S, LONGEST_PAUSE_S))
+                pause_s = max(0, len(batch) - FEW) * PAUSE_S
+                await asyncio.sleep(min(pause_s, LONGEST_PAUSE_S))
         self._task = None
 
     def _settle(self, batch: Collection[_Waiting], done: Collection[bool]) -> None:

@@ -27,9 +27,10 @@ RETRY_S = 1.0
 STANDBY_S = 2.0
 STATEMENT_TIMEOUT_S = 10.0
 COUNT_EVERY_S = 5.0
-PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.004
-"""Time after a page until the next, per event of it. The more events are published, the more are sent
-together; an event that comes alone is not delayed.
+FEW = 4
+PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.003
+"""Time after a page until the next, per event of it beyond a FEW. The more events are published, the more are
+sent together; few events are not delayed.
 """
 
 _log = get_logger(__name__)
@@ -146,7 +147,7 @@ class Relay:
         while True:
             self._wake.clear()
             sent = await self._drain(connection)
-            await asyncio.sleep(min(sent * PAUSE_S, LONGEST_PAUSE_S))
+            await asyncio.sleep(min(max(0, sent - FEW) * PAUSE_S, LONGEST_PAUSE_S))
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_FLOOR_S):
                     await self._wake.wait()
