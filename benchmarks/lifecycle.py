@@ -135,13 +135,15 @@ class Lifecycle:
 
     async def _consume(self, service: str, records: list[Record]) -> None:
         processor, places = self._processors[service], asyncio.Semaphore(AT_ONCE)
+        # An older checkout knows no batches.
+        handles_together = getattr(processor, "handles_together", lambda _: False)
 
         async def alone(record: Record) -> None:
             async with places:
                 await processor.process(record)
 
         for batch in _batches(records):
-            if processor.handles_together(batch[0].topic):
+            if handles_together(batch[0].topic):
                 assert all(await processor.process_together(batch))
             else:
                 await asyncio.gather(*map(alone, batch))

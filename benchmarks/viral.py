@@ -26,7 +26,7 @@ from benchmarks.world import Endpoint, Gallery, World, small_pictures
 
 ITEMS = 20
 ARRIVING = 5
-VIEWERS = (300, 3_000)
+VIEWERS = (300, 3_000, 12_000)
 CONNECTIONS = 200
 _STATEMENTS = re.compile(r'^kappi_database_pool_wait_seconds_count\{pool="\w+"\} (\S+)', re.MULTILINE)
 
