@@ -183,16 +183,17 @@ class PostFile:
             raise await _refusal(inflow, fmt)
         whole = await inflow.whole()
         upload = self._upload(order, fmt)
-        declared = DeclaredUpload(upload, Description())
+        declared, received = DeclaredUpload(upload, Description()), None
         if whole is not None:
-            declared = _declared(upload, await inflow.received(), fmt=fmt)
+            received = await inflow.received()
+            declared = _declared(upload, received, fmt=fmt)
         await check_room(self._store, declared.upload.size_bytes)
         await self._reserve(order, declared, posted=whole is None)
         kept = False
         try:
             stored = await self._store_original(upload, inflow, whole=whole)
-            received = await inflow.received()
-            if whole is None:
+            if received is None:
+                received = await inflow.received()
                 declared = _declared(upload, received, fmt=fmt)
             settled = await self._settle(declared, received, call_of, reserved=whole is not None)
             if settled == upload.id:
