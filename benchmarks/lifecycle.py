@@ -1,8 +1,8 @@
-"""Measures the processor time of a tick over due, empty galleries, by step, with PostgreSQL.
+"""Measures the processor time of a tick over due galleries, by step, with PostgreSQL.
 
-`python -m benchmarks.lifecycle [--against CHECKOUT] [--galleries N] [--claim-only]`. The steps of a round run
-one after the other in one process, in turns with the code of other checkouts, on one PostgreSQL, with tables
-and a store of their own. Relay and broker are left out: `events` measures them.
+`python -m benchmarks.lifecycle [--against CHECKOUT] [--galleries N] [--objects N] [--claim-only]`. The steps
+of a round run one after the other in one process, in turns with the code of other checkouts, on one
+PostgreSQL, with tables and a store of their own. Relay and broker are left out: `events` measures them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -34,6 +35,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
+from kappi_contracts.keys import gallery_prefix, original_key
 from kappi_contracts.topics import BY_CE_TYPE
 from kappi_galleries import consumers as galleries
 from kappi_janitor.bootstrap import Dependencies, build_handlers, build_purge, build_purger, build_sweep
@@ -75,6 +77,7 @@ class Lifecycle:
         self, databases: dict[str, Database], store: LocalObjectStore, *, pid: int, count: int
     ) -> None:
         self._databases = databases
+        self._store = store
         self._pid = pid
         self._count = count
         outboxes = {name: Outbox(database) for name, database in databases.items()}
@@ -100,8 +103,8 @@ class Lifecycle:
         await self._databases["galleries"].hot.execute("ANALYZE galleries")
         await self._databases["janitor"].hot.execute("ANALYZE due_galleries")
 
-    async def run(self, *, claim_only: bool) -> None:
-        """Prints a line for each step."""
+    async def run(self, *, claim_only: bool, objects: int) -> None:
+        """Prints a line for each step. objects: in the store for each gallery, before the purge."""
         tick = JanitorTick(schedule="hourly", at=utc_now() - timedelta(seconds=1), origin="timer")
         envelope = Envelope(id=new_id(), source="/benchmarks", time=utc_now(), sequence=1, data=tick)
         await self._measure("claim", lambda: self._sweep(envelope))
@@ -112,7 +115,31 @@ class Lifecycle:
         deleted = await self._published("galleries", "GalleryDeleted")
         await self._measure("close, media", lambda: self._consume("media", deleted))
         await self._measure("order the purge", lambda: self._consume("janitor", deleted))
+        await self._put_objects([_gallery_id(each) for each in deleted], objects)
         await self._measure("purge", self._purge)
+        if objects:
+            others = [new_id() for _ in range(self._count)]
+            await self._put_objects(others, objects)
+            await self._measure("by the store alone", lambda: self._delete_in_store(others))
+
+    async def _put_objects(self, gallery_ids: Iterable[UUID], number: int) -> None:
+        async def put(gallery_id: UUID) -> None:
+            async with places:
+                for _ in range(number):
+                    key = original_key(gallery_id, new_id())
+                    await self._store.put(key, b"content", content_type="image/jpeg")
+
+        places = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*map(put, gallery_ids))
+
+    async def _delete_in_store(self, gallery_ids: Iterable[UUID]) -> None:
+        async def delete(gallery_id: UUID) -> None:
+            async with places:
+                while (await self._store.delete_versions_page(gallery_prefix(gallery_id))).deleted:
+                    pass
+
+        places = asyncio.Semaphore(JanitorSettings.model_fields["purge_concurrency"].default)
+        await asyncio.gather(*map(delete, gallery_ids))
 
     async def _measure(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
         began, own, database = time.monotonic(), time.process_time(), seconds_with_children(self._pid)
@@ -162,11 +189,15 @@ def _envelope(row: Any) -> Envelope[Any]:
     )
 
 
+def _gallery_id(record: Record) -> UUID:
+    return UUID((record.key or b"").decode())
+
+
 def _batches(records: list[Record]) -> Iterable[list[Record]]:
     return (records[begin : begin + BATCH] for begin in range(0, len(records), BATCH))
 
 
-async def _round(address: str, pid: int, count: int, *, claim_only: bool) -> None:
+async def _round(address: str, pid: int, count: int, *, claim_only: bool, objects: int) -> None:
     """address: of the databases, without the `_` and the service at the end of their names."""
     async with AsyncExitStack() as stack:
         databases = {}
@@ -180,7 +211,7 @@ async def _round(address: str, pid: int, count: int, *, claim_only: bool) -> Non
         stack.push_async_callback(store.close)
         life = Lifecycle(databases, store, pid=pid, count=count)
         await life.fill()
-        await life.run(claim_only=claim_only)
+        await life.run(claim_only=claim_only, objects=objects)
 
 
 async def _make_templates(postgres: EmbeddedPostgres) -> None:
@@ -231,12 +262,14 @@ def main() -> None:
     parser.add_argument("--against", type=Path, action="append", default=[], metavar="CHECKOUT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--galleries", type=int, default=5_000)
+    parser.add_argument("--objects", type=int, default=0, help="in the store for each gallery")
     parser.add_argument("--claim-only", action="store_true", help="for a million due dates and more")
     options = parser.parse_args()
     configure_logging(service="benchmark", level="WARNING", renderer="console")
     if _ADDRESS in os.environ:
         address, pid = os.environ[_ADDRESS], int(os.environ[_PID])
-        uvloop.run(_round(address, pid, options.galleries, claim_only=options.claim_only))
+        count, claim_only = options.galleries, options.claim_only
+        uvloop.run(_round(address, pid, count, claim_only=claim_only, objects=options.objects))
     else:
         _rounds(options)
 
