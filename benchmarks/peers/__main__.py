@@ -18,7 +18,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.machine import commit, machine
-from benchmarks.peers.calls import growth, museum
+from benchmarks.peers.calls import against_others, growth, museum
 from benchmarks.peers.hop import hop
 from benchmarks.peers.large_files import downloads, uploads
 from benchmarks.peers.measuring import Measured, Options, Scenario
@@ -35,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "pictures": pictures,
     "museum": museum,
     "growth": growth,
+    "calls": against_others,
 }
 LEAST_ROUNDS = 5
 
@@ -96,6 +97,7 @@ def _options(given: argparse.Namespace, programs: Programs, folder: Path) -> Opt
         files=given.files,
         calls=given.calls,
         rows=given.rows,
+        against=given.against,
     )
 
 
@@ -108,6 +110,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=300, help="number of small files")
     parser.add_argument("--calls", type=int, default=8_000, help="of the gateway, in a turn")
     parser.add_argument("--rows", type=int, default=100_000, help="that the media database grows to")
+    parser.add_argument(
+        "--against", type=Path, action="append", default=[], metavar="CHECKOUT", help="of Kappi, for `calls`"
+    )
     given = parser.parse_args()
     if unknown := set(given.scenarios) - set(SCENARIOS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {names}")

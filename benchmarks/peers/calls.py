@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -95,6 +97,22 @@ class Calls:
         return turn
 
 
+async def against_others(options: Options) -> AsyncIterator[Measured]:
+    """Measures each call in this checkout and in others, in stacks that run at the same time."""
+    checkouts = {"this": Path(sys.executable)}
+    checkouts |= {str(each): each / ".venv/bin/python" for each in options.against}
+    async with AsyncExitStack() as stack:
+        measured_calls: dict[str, Calls] = {}
+        for number, (name, python) in enumerate(checkouts.items()):
+            running = stack.enter_context(running_kappi(options.folder / str(number), python=python))
+            world = await stack.enter_async_context(client_of(running))
+            gallery = await world.filled(small_pictures(_ITEMS))
+            await running.wait_idle(timeout_s=300)
+            measured_calls[name] = Calls(running, world, gallery)
+        async for found in _each_call(measured_calls, options.rounds, title="Checkouts"):
+            yield found
+
+
 async def growth(options: Options) -> AsyncIterator[Measured]:
     """Measures each call in three stacks at once: with all rows in the media database, with a tenth of them,
     and with a hundredth.
@@ -109,10 +127,15 @@ async def growth(options: Options) -> AsyncIterator[Measured]:
             gallery = await world.filled(small_pictures(_ITEMS))
             await running.wait_idle(timeout_s=300)
             grown[f"{rows:,} items"] = Calls(running, world, gallery)
-        for kind in next(iter(grown.values())).kinds:
-            subjects = {name: calls.kinds[kind] for name, calls in grown.items()}
-            unit = FILE if kind == "sign" else CALL
-            yield Measured(f"Growth: {kind}", unit, await in_rounds(subjects, options.rounds))
+        async for found in _each_call(grown, options.rounds, title="Growth"):
+            yield found
+
+
+async def _each_call(stacks: Mapping[str, Calls], rounds: int, *, title: str) -> AsyncIterator[Measured]:
+    for kind in next(iter(stacks.values())).kinds:
+        subjects = {name: calls.kinds[kind] for name, calls in stacks.items()}
+        unit = FILE if kind == "sign" else CALL
+        yield Measured(f"{title}: {kind}", unit, await in_rounds(subjects, rounds))
 
 
 async def museum(options: Options) -> AsyncIterator[Measured]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -25,7 +26,7 @@ class Options:
     """What a run is to measure.
 
     file_mib: size of uploads and downloads. files: number of small ones. calls: of the gateway, in a turn.
-    rows: that the media database grows to.
+    rows: that the media database grows to. against: other checkouts of Kappi, with their own `.venv`.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Options:
     files: int
     calls: int
     rows: int
+    against: Sequence[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,9 @@ def _used_ns(pids: Pids | None) -> dict[int, int]:
 
 
 @contextmanager
-def running_kappi(folder: Path) -> Iterator[EmbeddedStack]:
-    """Yields a durable stack on a new folder."""
-    stack = EmbeddedStack(folder, settings=DURABLE)
+def running_kappi(folder: Path, *, python: Path | str = sys.executable) -> Iterator[EmbeddedStack]:
+    """Yields a durable stack on a new folder. python: of the checkout that runs."""
+    stack = EmbeddedStack(folder, settings=DURABLE, python=str(python))
     stack.start()
     try:
         yield stack
