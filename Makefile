@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench lock schemas released examples pages release-data site docs clean
+.PHONY: help install up test test-slow chaos coverage test-fast real-servers web web-dev web-check lint types fmt bench bench-peers lock schemas released examples pages release-data site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -73,13 +73,17 @@ types: install ## mypy --strict
 fmt: install ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+bench-peers: install ## compare with tusd, nginx, sharp and others; PEERS="upload --mib 64" for a part
+	@$(BIN)/python -m benchmarks.peers $(PEERS)
+
 bench: install ## measure the running system; appends to benchmarks/results.jsonl
 	@$(BIN)/python -m benchmarks
 
-schemas: install ## regenerate event schemas, AsyncAPI and the settings page
+schemas: install ## regenerate event schemas, AsyncAPI, the settings page and the tables of docs/scale.md
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 	@PYTHONPATH=deploy/grafana $(BIN)/python -m dashboards deploy/k8s/components/grafana/dashboards
+	@$(BIN)/python -m benchmarks.capacity --write
 
 released: schemas ## make the contracts of this version those of the last release; a step of a release
 	@$(BIN)/python -m kappi_contracts.release

@@ -31,7 +31,15 @@ def suites_for(changed: Sequence[str]) -> list[str]:
 
 def changed_paths() -> list[str]:
     base = os.environ.get("KAPPI_CI_BASE") or _commit_before_window()
-    return _git("diff", "--name-only", "--no-renames", base, "HEAD").splitlines()
+    changed = _git("diff", "--name-only", "--no-renames", base, "HEAD").splitlines()
+    return [path for path in changed if path not in EVERYTHING or not _only_comments(base, path)]
+
+
+def _only_comments(base: str, path: str) -> bool:
+    """Returns whether only comments of a file changed: in a lock file they name the users of a package."""
+    _, _, hunks = _git("diff", "--unified=0", base, "HEAD", "--", path).partition("\n@@")
+    changed = (line[1:].strip() for line in hunks.splitlines() if line.startswith(("+", "-")))
+    return all(line.startswith("#") for line in changed)
 
 
 def _commit_before_window() -> str:

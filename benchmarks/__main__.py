@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +23,9 @@ from typing import Any
 import uvloop
 from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
-from benchmarks import events, live, micro, statistics
-from benchmarks.footprint import footprint, stack_pids
+from benchmarks import events, live, micro, statistics, transfers, viral
+from benchmarks.footprint import footprint, idle_processor, stack_pids
+from benchmarks.machine import commit, machine
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
 from benchmarks.world import Endpoint, World, utc_now_text
@@ -42,6 +42,8 @@ LIBRARIES = (
     "starlette",
     "uvicorn",
 )
+IDLE_AFTER_S = 150.0  # longer than all pauses that grow while nothing happens
+IDLE_FOR_S = 60.0
 DURABLE = {**GENEROUS, "KAPPI_EMBEDDED_DURABLE": "1", "KAPPI_LOG_LEVEL": "WARNING"}
 NO_PAGE_CACHE = {**DURABLE, "KAPPI_MEDIA_VIEW_CACHE_BYTES": "0"}
 
@@ -61,11 +63,15 @@ def main() -> int:
         _report(rows, live.rows(DURABLE, options.seconds))
     if "statistics" in chosen:
         _report(rows, statistics.rows(DURABLE, options.seconds))
+    if "transfers" in chosen:
+        _report(rows, transfers.rows(DURABLE))
+    if "viral" in chosen:
+        _report(rows, viral.rows(DURABLE, options.seconds))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
             _on_stack(rows, wanted, settings, options.seconds)
-    record = {"at": utc_now_text(), "commit": _commit(), "machine": _machine(), "versions": _versions()}
+    record = {"at": utc_now_text(), "commit": commit(), "machine": machine(), "versions": _versions()}
     with RESULTS.open("a") as results:
         results.write(json.dumps({**record, "rows": [row.as_dict() for row in rows]}) + "\n")
     print(f"\nAppended to {os.path.relpath(RESULTS)}")
@@ -73,7 +79,17 @@ def main() -> int:
 
 
 def _names() -> list[str]:
-    return ["start", "micro", "events", "live", "statistics", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+    return [
+        "start",
+        "micro",
+        "events",
+        "live",
+        "statistics",
+        "transfers",
+        "viral",
+        *ON_DEFAULT_STACK,
+        *WITHOUT_PAGE_CACHE,
+    ]
 
 
 def _options() -> argparse.Namespace:
@@ -103,8 +119,13 @@ def _start() -> Iterable[Row]:
                 continue
             time.sleep(3)
             held = footprint(stack.note)
+            time.sleep(IDLE_AFTER_S)
+            asleep = footprint(stack.note)
+            used = idle_processor(stack.note, seconds=IDLE_FOR_S)
             stack.stop()
             yield Row("idle memory", "-", load, 0, 0, 0, 0, note=held)
+            yield Row("idle memory", "-", f"{load}, asleep", 0, 0, 0, 0, note=asleep)
+            yield Row("idle processor", "-", f"{load}, asleep", 0, 0, 0, 0, note=used)
 
 
 def _on_stack(rows: list[Row], wanted: dict[str, Scenario], settings: dict[str, str], seconds: float) -> None:
@@ -140,23 +161,9 @@ def _report(rows: list[Row], found: Iterable[Row]) -> None:
 
 
 def _print_head() -> None:
-    print(f"{_machine()}, commit {_commit()}")
+    print(f"{machine()}, commit {commit()}")
     head = f"{'per second':>10} {'p50 ms':>10} {'p99 ms':>10}"
     print(f"{'scenario':<28} {'via':<10} {'load':<12} {head} {'failed':>7}")
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 def _versions() -> dict[str, Any]:

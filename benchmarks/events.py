@@ -1,7 +1,8 @@
 """Measures the way from a commit to its consumer: outbox, relay, broker and inbox, on their own database and
 brokers.
 
-One process writes and relays, and another consumes, as two services do.
+One process writes and relays, and another consumes, as two services do. Each row also has the processor time
+of both, of the broker and of PostgreSQL, per event.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import itertools
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -22,14 +23,15 @@ from uuid import UUID, uuid4
 
 import uvloop
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.bus.processor import BatchHandler
 from kappi_chassis.bus.topics import declare_topics
 from kappi_chassis.db import Database, inbox_table, outbox_table
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.postgres import EmbeddedPostgres
-from kappi_chassis.inbox import once
+from kappi_chassis.inbox import once_together
 from kappi_chassis.observability.logs import configure_logging
-from kappi_chassis.outbox import Outbox, Relay, UnitOfWork
-from kappi_contracts.envelope import Envelope
+from kappi_chassis.outbox import BatchUnit, Outbox, Relay
+from kappi_contracts.envelope import Envelope, encode_data
 from kappi_contracts.events import MediaReady
 from kappi_testkit.background import Background
 from kappi_testkit.servers import kafka as kafka_server
@@ -37,14 +39,19 @@ from kappi_testkit.servers.kafka import KafkaServer
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from benchmarks.processor import seconds_of_threads, seconds_with_children
 from benchmarks.row import Row
 
 RATES: Final = (500, 2_000)
 """Events per second."""
 GROUP: Final = "benchmark"
+BACKLOG: Final = 20_000
+"""Events that wait when the consumer starts."""
 WARM_UP_S: Final = 1.0
 TIMEOUT_S: Final = 60.0
-_EMBEDDED_FETCH_WAIT_MS: Final = 25  # as in `kappi up`
+_EMBEDDED_FETCH_WAIT_MS: Final = 5_000  # as in `kappi up`
+_BROKER_THREADS: Final = "rdk:"  # librdkafka runs the embedded broker in this process
+_PAGE: Final = 500
 _KEEP: Final = """
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 VALUES ($1, $2, $3, $4, $5, $6, 1)
@@ -60,22 +67,63 @@ def rows(seconds: float) -> Iterator[Row]:
         postgres.start()
         running.callback(postgres.stop)
         embedded = running.enter_context(EmbeddedBroker())
-        brokers = {"embedded": KafkaConnection(embedded.bootstrap, fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS)}
+        connection = KafkaConnection(embedded.bootstrap, fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS)
+        brokers = {"embedded": Broker("embedded", connection, lambda: seconds_of_threads(_BROKER_THREADS))}
         if kafka_server.runnable(root):
             (Path(folder) / "kafka").mkdir()
             kafka = KafkaServer(root=root, folder=Path(folder) / "kafka")
             kafka.start()
             running.callback(kafka.stop)
-            brokers["kafka"] = KafkaConnection(kafka.bootstrap)
+            connection = KafkaConnection(kafka.bootstrap)
+            brokers["kafka"] = Broker("kafka", connection, lambda: seconds_with_children(kafka.pid))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            for (kind, broker), rate in itertools.product(brokers.items(), RATES):
-                name = f"bench_{kind}_{rate}"
+            for broker, rate in itertools.product(brokers.values(), (*RATES, None)):
+                name = f"bench_{broker.kind}_{rate or 'backlog'}"
                 runner.run(postgres.create_database(name))
-                connection = replace(broker, prefix=f"{name}.")
-                if kind == "kafka":
+                connection = replace(broker.connection, prefix=f"{name}.")
+                if broker.kind == "kafka":
                     runner.run(declare_topics(connection))
                 services = Services(connection, postgres.url(name))
-                yield runner.run(_measure(services, kind, rate, seconds))
+                busy = Busy(postgres.pid, broker)
+                if rate is None:
+                    yield runner.run(_measure_backlog(services, busy))
+                else:
+                    yield runner.run(_measure(services, busy, rate, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker under test. busy_s: returns the processor time that it has used so far."""
+
+    kind: str
+    connection: KafkaConnection
+    busy_s: Callable[[], float]
+
+
+class Busy:
+    """The processor time since its construction, per event. database_pid: of PostgreSQL's first process."""
+
+    def __init__(self, database_pid: int, broker: Broker) -> None:
+        self.broker = broker
+        self._database_pid = database_pid
+        self._began = self._now()
+
+    def restart(self) -> None:
+        self._began = self._now()
+
+    def note(self, count: int, *, consumer_s: float) -> str:
+        """Returns the times as text. consumer_s: processor time of the consumer, which measures itself."""
+        used = {part: now - self._began[part] for part, now in self._now().items()}
+        used = {"consumer": consumer_s, **used}
+        return "µs an event: " + ", ".join(f"{part} {s / count * 1e6:.0f}" for part, s in used.items())
+
+    def _now(self) -> dict[str, float]:
+        inside = seconds_of_threads(_BROKER_THREADS)
+        return {
+            "writer and relay": time.process_time() - inside,
+            "broker": self.broker.busy_s(),
+            "PostgreSQL": seconds_with_children(self._database_pid),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +134,84 @@ class Services:
     url: str
 
 
-async def _measure(services: Services, kind: str, rate: int, seconds: float) -> Row:
+async def _measure(services: Services, busy: Busy, rate: int, seconds: float) -> Row:
     await _create_tables(services.url)
-    own_end, child_end = multiprocessing.Pipe()
     count = round(rate * (WARM_UP_S + seconds))
-    consumer = multiprocessing.get_context("spawn").Process(
-        target=_consume_in_process, args=(child_end, services, count), daemon=True
-    )
-    consumer.start()
-    try:
+    async with _consumer(services, count) as own_end:
         await _next_message(own_end)  # the consumer has its part in the group
+        busy.restart()
         committed, elapsed_s = await _write(services, rate, count)
-        began, done = await _next_message(own_end)
-    finally:
-        consumer.terminate()
-        consumer.join()
+        began, done, consumer_s = await _next_message(own_end)
+        spent = busy.note(count, consumer_s=consumer_s)
     late = list(committed)[round(rate * WARM_UP_S) :]
     reached = sorted(began[each] - committed[each] for each in late if each in began)
     handled = sorted(done[each] - committed[each] for each in late if each in done)
     return Row(
         scenario="commit to consumer",
-        via=kind,
+        via=busy.broker.kind,
         load=f"{rate}/s",
         per_second=round(count / elapsed_s),
         p50_ms=_percentile_ms(reached, 50),
         p99_ms=_percentile_ms(reached, 99),
         failed=len(late) - len(reached),
-        note=f"its effect committed: p50 {_percentile_ms(handled, 50)}, p99 {_percentile_ms(handled, 99)} ms",
+        note=f"committed: p50 {_percentile_ms(handled, 50)}, p99 {_percentile_ms(handled, 99)} ms, {spent}",
     )
+
+
+async def _measure_backlog(services: Services, busy: Busy) -> Row:
+    """Measures a consumer alone: all events are in the broker before it starts."""
+    await _create_tables(services.url)
+    producer = Producer(services.connection, source="/benchmarks")
+    for _ in range(BACKLOG // _PAGE):
+        outcomes = await producer.send_batch([_record() for _ in range(_PAGE)])
+        assert not any(outcomes)
+    await producer.close()
+    busy.restart()
+    async with _consumer(services, BACKLOG) as own_end:
+        await _next_message(own_end)
+        began, done, consumer_s = await _next_message(own_end)
+        spent = busy.note(BACKLOG, consumer_s=consumer_s)
+    elapsed_s = max(done.values()) - min(began.values())
+    return Row(
+        scenario="consume a backlog",
+        via=busy.broker.kind,
+        load=f"{BACKLOG} events",
+        per_second=round(BACKLOG / elapsed_s),
+        p50_ms=0,
+        p99_ms=0,
+        failed=BACKLOG - len(done),
+        note=spent,
+    )
+
+
+def _record() -> dict[str, Any]:
+    """Returns an event as the relay reads it from the outbox."""
+    event = _event()
+    return {
+        "event_id": uuid4(),
+        "topic": event.topic_name(),
+        "type": event.ce_type(),
+        "key": event.key(),
+        "sequence": 1,
+        "payload": encode_data(event),
+        "traceparent": None,
+        "occurred_at": datetime.now(UTC),
+    }
+
+
+@asynccontextmanager
+async def _consumer(services: Services, count: int) -> AsyncIterator[Connection]:
+    """Runs a consumer in a process of its own. Yields the connection with its messages."""
+    own_end, child_end = multiprocessing.Pipe()
+    consumer = multiprocessing.get_context("spawn").Process(
+        target=_consume_in_process, args=(child_end, services, count), daemon=True
+    )
+    consumer.start()
+    try:
+        yield own_end
+    finally:
+        consumer.terminate()
+        consumer.join()
 
 
 async def _create_tables(url: str) -> None:
@@ -169,25 +267,13 @@ def _consume_in_process(end: Connection, services: Services, count: int) -> None
 
 async def _consume(end: Connection, services: Services, count: int) -> None:
     """Reports when the consumer has its part in the group, and in the end when each event arrived and was
-    handled, by id.
+    handled, by id, and the processor time between the first and the last.
     """
-    began: dict[UUID, float] = {}
-    done: dict[UUID, float] = {}
-    all_done = asyncio.Event()
     async with _Service(services) as service, Background() as beside:
-        effect = once(service.outbox, consumer=GROUP, effect=_no_effect)
-
-        async def handle(envelope: Envelope[Any]) -> bool:
-            began.setdefault(envelope.id, time.monotonic())
-            was_new = await effect(envelope)
-            done.setdefault(envelope.id, time.monotonic())
-            if len(done) == count:
-                all_done.set()
-            return was_new
-
+        handler = Timed(once_together(service.outbox, consumer=GROUP, effect=_no_effect), count=count)
         processor = Processor(
             group=GROUP,
-            handlers={MediaReady.topic_name(): handle},
+            handlers={MediaReady.topic_name(): handler},
             dead_letters=DeadLetters(service.producer, services.connection),
         )
         consumer = Consumer(services.connection, processor)
@@ -196,11 +282,42 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
             while not consumer.assigned:  # noqa: ASYNC110 - the consumer sends no signal
                 await asyncio.sleep(0.05)
         end.send(None)
-        await all_done.wait()
-        end.send((began, done))
+        await handler.all_done.wait()
+        end.send((handler.began, handler.done, time.process_time() - handler.busy_before_s))
 
 
-async def _no_effect(_: UnitOfWork, __: Envelope[Any]) -> None:
+class Timed:
+    """A handler that notes when each event arrived and was handled. count: of events in all."""
+
+    def __init__(self, handler: BatchHandler, *, count: int) -> None:
+        self.began: dict[UUID, float] = {}
+        self.done: dict[UUID, float] = {}
+        self.all_done = asyncio.Event()
+        self.busy_before_s = 0.0
+        """Processor time before the first event."""
+        self._handler = handler
+        self._count = count
+
+    async def __call__(self, envelope: Envelope[Any]) -> bool:
+        (is_new,) = await self.handle_all([envelope])
+        return is_new
+
+    async def handle_all(self, envelopes: Sequence[Envelope[Any]]) -> Sequence[bool]:
+        if not self.began:
+            self.busy_before_s = time.process_time()
+        now = time.monotonic()
+        for envelope in envelopes:
+            self.began.setdefault(envelope.id, now)
+        news = await self._handler.handle_all(envelopes)
+        now = time.monotonic()
+        for envelope in envelopes:
+            self.done.setdefault(envelope.id, now)
+        if len(self.done) == self._count:
+            self.all_done.set()
+        return news
+
+
+async def _no_effect(_: BatchUnit, __: Sequence[Envelope[Any]]) -> None:
     """Does nothing: only the inbox is written, as every consumer does."""
 
 

@@ -171,7 +171,7 @@ async def _ready_times(stack: EmbeddedStack) -> AsyncIterator[dict[str, float]]:
         **connection.client_options(),
         group_id=None,
         auto_offset_reset="latest",
-        fetch_max_wait_ms=25,
+        fetch_max_wait_ms=5_000,
     )
     found: dict[str, float] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -54,26 +54,67 @@ class ProcessorTime:
 
     def _sample(self, *, at_start: bool) -> None:
         for pid in {*self._pids(), os.getpid()}:
-            seconds = _seconds(pid)
+            seconds = seconds_of(pid)
             if seconds is None:
                 continue
             if pid not in self._roles:
-                self._roles[pid] = "client" if pid == os.getpid() else _role(pid)
+                self._roles[pid] = "client" if pid == os.getpid() else role_of(pid)
                 # A process that began during the measurement used all of its time in it.
                 self._first[pid] = seconds if at_start else 0.0
             self._last[pid] = seconds
 
 
-def _seconds(pid: int) -> float | None:
+def exact_seconds_of(pid: int) -> float:
+    """Returns the seconds that a running process has used so far, to the nanosecond.
+
+    The fields of `stat` are in hundredths of a second, too coarse for a short measurement.
+    """
+    return (
+        sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+        / 1e9
+    )
+
+
+def seconds_by_role(pids: Iterable[int]) -> defaultdict[str, float]:
+    """Returns the seconds used so far by these processes, by kind of process."""
+    used: defaultdict[str, float] = defaultdict(float)
+    for pid in pids:
+        used[role_of(pid)] += seconds_of(pid) or 0.0
+    return used
+
+
+def seconds_of(pid: int) -> float | None:
     """Returns the seconds used so far, in user and in system mode; None when the process has ended."""
+    return _seconds_in(Path(f"/proc/{pid}/stat"))
+
+
+def seconds_with_children(pid: int) -> float:
+    """Returns the seconds that a process and its children have used so far, also those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ended = (int(fields[13]) + int(fields[14])) / _TICKS_PER_SECOND
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(seconds_of(each) or 0.0 for each in (pid, *map(int, children))) + ended
+
+
+def seconds_of_threads(prefix: str) -> float:
+    """Returns the seconds used so far by this process's threads whose names have a prefix."""
+    seconds = 0.0
+    for folder in Path("/proc/self/task").iterdir():
+        if (folder / "comm").read_text().startswith(prefix):
+            seconds += _seconds_in(folder / "stat") or 0.0
+    return seconds
+
+
+def _seconds_in(stat: Path) -> float | None:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat.read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
-def _role(pid: int) -> str:
+def role_of(pid: int) -> str:
+    """Returns the kind of a process of the stack."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):

@@ -82,3 +82,13 @@ def test_the_change_consists_of_the_commits_since_the_base(
     monkeypatch.setenv("KAPPI_CI_BASE", first)
     commit("night", 23)
     assert script.changed_paths() == ["evening", "morning", "night"]
+
+    lock, pin = tmp_path / "requirements.lock", "aiohttp==3.14.5"
+    lock.write_text(f"{pin}\n    # via kappi-client\n")
+    monkeypatch.setenv("KAPPI_CI_BASE", commit(lock.name, 23))
+    lock.write_text(f"{pin}\n    # via\n    #   kappi-client\n    #   kappi-gateway\n")
+    commit(lock.name, 23)
+    assert script.changed_paths() == [], "the same packages, with other users"
+    lock.write_text("aiohttp==3.14.6\n    # via kappi-client\n")
+    commit(lock.name, 23)
+    assert script.changed_paths() == [lock.name]

@@ -265,7 +265,7 @@ def test_python_pauses_and_ends_if_every_url_is_expired(upload: dict[str, Any]) 
 
 def test_python_does_not_hash_parts_with_a_noted_etag() -> None:
     client = _python_client()
-    client.update(put=lambda *_: "e2", md5=lambda *_: pytest.fail("it was read again"))
+    client.update(put=lambda *_: "e2", digests=lambda *_: pytest.fail("it was read again"))
     kappi = client["Kappi"]("http://kappi", "g", "key")
     kappi.acknowledged["u"] = {1: "e1"}
     present = [{"number": 1, "etag": "e1"}]

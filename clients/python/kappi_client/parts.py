@@ -2,7 +2,7 @@
 
 The store's list is not enough. Some stores keep the bytes that had arrived of a part when its sender died,
 and list them under the part's full size. A part is in the store when this client has its acknowledgement,
-or when its ETag is the MD5 of its bytes.
+or when its ETag is a digest of its bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from kappi_client.upload_state import Parts, PresentPart, signed_parts
 
 _CHUNK_BYTES: Final = 1 << 20
 _URLS_PER_CALL: Final = 100
+_ETAG_CHARS: Final = 32
 
 
 class Acknowledged(Protocol):
@@ -43,7 +44,7 @@ def reliable_parts(file: LocalFile, parts: Parts, acknowledged: Acknowledged) ->
             start, size_bytes = parts.span(part.number, of_bytes=file.size_bytes)
             if part.size_bytes != size_bytes:
                 continue
-            if acknowledged.etag_of(part.number) == part.etag or _has_md5(part, opened.fileno(), start):
+            if acknowledged.etag_of(part.number) == part.etag or _has_digest(part, opened.fileno(), start):
                 acknowledged.note(part.number, part.etag)
                 found[part.number] = size_bytes
     return found
@@ -55,15 +56,18 @@ def _are_joined(parts: Parts) -> bool:
     return len(parts.present) == parts.count and len(etags) == 1 and etags.pop().endswith(f"-{parts.count}")
 
 
-def _has_md5(part: PresentPart, descriptor: int, start: int) -> bool:
-    """Whether the ETag is the MD5 of these bytes. In a bucket that KMS encrypts it never is."""
-    md5 = hashlib.md5(usedforsecurity=False)
+def _has_digest(part: PresentPart, descriptor: int, start: int) -> bool:
+    """Whether the ETag is the MD5 of these bytes, as in a bucket, or the beginning of their SHA-256, as in
+    the embedded store. In a bucket that KMS encrypts it is neither.
+    """
+    digests = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     left = part.size_bytes
     while left and (chunk := os.pread(descriptor, min(_CHUNK_BYTES, left), start)):
-        md5.update(chunk)
+        for digest in digests:
+            digest.update(chunk)
         start += len(chunk)
         left -= len(chunk)
-    return part.etag == md5.hexdigest()
+    return part.etag in {digest.hexdigest()[:_ETAG_CHARS] for digest in digests}
 
 
 class PartUrls:

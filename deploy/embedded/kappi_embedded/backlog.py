@@ -76,7 +76,12 @@ class BacklogReader:
     ) -> None:
         await self._consumer.stop()
         await self._admin.close()
-        for database in self._databases.values():
+        await self.close_databases()
+
+    async def close_databases(self) -> None:
+        """Closes the connections to the databases; the next read opens them again."""
+        while self._databases:
+            _, database = self._databases.popitem()
             await database.close(timeout=2)
 
     async def read(self) -> Backlog:

@@ -16,10 +16,10 @@ from kappi_embedded.checkout import commit
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 
-# The embedded broker answers a fetch that found nothing only at the end of its wait, even if a record arrives
-# earlier. A short wait saves latency; a shorter one would make idle consumers burn CPU.
-_FETCH_WAIT_MS = 25
-_JANITOR_FETCH_WAIT_MS = 100  # no request waits for the janitor
+# The embedded broker answers a fetch as soon as there is a record, so a long wait lets idle consumers sleep.
+_FETCH_WAIT_MS = 5_000
+# The share of a consumer that died waits this long until another consumer gets it.
+_SESSION_TIMEOUT_MS = 3_000
 _DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor waits
 # A larger pool per service would only cost memory: PostgreSQL's processes are the largest of the stack.
 _POOL_SIZE = 8
@@ -75,8 +75,7 @@ class Environments:
         if self._plan.needs_broker:
             platform |= {
                 "KAPPI_KAFKA_CREATE_TOPICS": "false",
-                # The share of a consumer that died waits this long until another consumer gets it.
-                "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "3000",
+                "KAPPI_KAFKA_SESSION_TIMEOUT_MS": str(_SESSION_TIMEOUT_MS),
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_FETCH_WAIT_MS),
                 "KAPPI_GAP_SIGNAL_DIR": str(self._data.signals),
             }
@@ -159,13 +158,10 @@ class Environments:
         return own
 
     def _of_janitor(self, addresses: Addresses) -> dict[str, str]:
-        own = {
+        return {
             "KAPPI_JANITOR_GALLERIES_URL": addresses.url("galleries"),
             "KAPPI_JANITOR_MEDIA_URL": addresses.url("media"),
         }
-        if self._plan.needs_broker:
-            own["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] = str(_JANITOR_FETCH_WAIT_MS)
-        return own
 
     def _of_gateway(self, addresses: Addresses) -> dict[str, str]:
         own = {

@@ -15,16 +15,17 @@ from pathlib import Path
 import asyncpg
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.idle_pause import IdlePause
 from kappi_chassis.observability.logs import configure_logging, get_logger
 from kappi_chassis.settings import PlatformSettings
 
-from kappi_embedded.backlog import BacklogReader
+from kappi_embedded.backlog import Backlog, BacklogReader
 from kappi_embedded.data_dir import DataDir, write_private
 from kappi_embedded.plan import WITH_DATABASE
 from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
 
-_WATCH_S = 0.5
-_SETTLE_EVERY_S = 10.0
+_WATCH_S = 2.0
+_SETTLE_EVERY_S, _IDLE_SETTLE_S = 10.0, 80.0
 _RETRY_S = 1.0
 # Far longer than any transaction, because an event occurs before the commit that makes it visible.
 _MARGIN = timedelta(minutes=2)
@@ -42,6 +43,7 @@ class Replayer:
         self._connection = connection
         self._databases = databases
         self._data = data
+        self._seen: Backlog | None = None
 
     async def run(self) -> None:
         """Runs until cancelled. After a lost database or broker it waits and begins again."""
@@ -63,12 +65,14 @@ class Replayer:
     async def _watch(self, reader: BacklogReader) -> None:
         loop = asyncio.get_running_loop()
         next_look = loop.time()
+        pause = IdlePause(_SETTLE_EVERY_S, longest_s=_IDLE_SETTLE_S)
         while True:
             for topic in self._lost_topics():
                 await self._close_gap(reader, topic)
             if loop.time() >= next_look:
-                await self._note_settled(reader)
-                next_look = loop.time() + _SETTLE_EVERY_S
+                moved = await self._note_settled(reader)
+                next_look = loop.time() + pause.after(found=moved)
+                await reader.close_databases()  # each connection is a process of PostgreSQL
             await asyncio.sleep(_WATCH_S)
 
     def _lost_topics(self) -> list[str]:
@@ -92,16 +96,22 @@ class Replayer:
             count = await replay_paced(reader, self._databases, service=service, since=since, topics=topics)
             _log.info("replayer.gap_closed", topic=topic, events=count)
 
-    async def _note_settled(self, reader: BacklogReader) -> None:
-        """Stores an instant before which everything is consumed, so that the next start replays less."""
+    async def _note_settled(self, reader: BacklogReader) -> bool:
+        """Stores an instant before which everything is consumed, so that the next start replays less.
+
+        Returns whether events were sent or handled since the last look.
+        """
         clocks = [await reader.clock(service) for service in self._databases]
-        if not (await reader.read()).empty or any(self._data.signals.iterdir()):
-            return
+        before, self._seen = self._seen, await reader.read()
+        settled = self._seen.empty and not any(self._data.signals.iterdir())
         # The embedded broker loses dead letters too; a replay writes them again.
-        if await reader.dead_letters() > 0:
-            return
+        if settled and await reader.dead_letters() == 0:
+            self._keep(min(clocks))
+        return self._seen != before
+
+    def _keep(self, settled: datetime) -> None:
         try:
-            write_private(self._data.settled, (min(clocks) - _MARGIN).isoformat())
+            write_private(self._data.settled, (settled - _MARGIN).isoformat())
         except OSError as error:  # on a full disk the next start replays more
             _log.info("replayer.not_noted", error=error.strerror)
 

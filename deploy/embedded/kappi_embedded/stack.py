@@ -14,8 +14,6 @@ from pydantic import ValidationError
 from kappi_embedded.data_dir import DataDir, RunNote
 from kappi_embedded.plan import BY_NAME, WITH_DATABASE, data_dir_from
 
-_EMBEDDED_FETCH_WAIT_MS = 25
-
 
 class NotRunning(RuntimeError):
     """There is no stack to address; the message states what to do."""
@@ -79,8 +77,6 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
     note = running_note(environ)
     if note is not None:
         found = {"KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap, "KAPPI_EVENT_SECRET": note.event_secret}
-        if note.embedded_broker:
-            found["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] = str(_EMBEDDED_FETCH_WAIT_MS)
         return Stack(KafkaConnection.from_settings(_platform({**environ, **found})), note.databases, note)
     if not environ.get("KAPPI_KAFKA_BOOTSTRAP"):
         raise NotRunning(

@@ -5,7 +5,6 @@ order.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,8 +32,7 @@ _PREPARE = ServiceSpec("prepare", module="kappi_embedded.prepare", package="kapp
 _REPLAYER = ServiceSpec("replayer", module="kappi_embedded.replayer", package="kappi_embedded")
 _DRAIN_GRACE_S = 6.0
 _REPLAYER_GRACE_S = 2.0
-_POSTGRES_POLL_S = 0.25
-_HOUSEKEEPING_ROUNDS = 20
+_HOUSEKEEPING_S = 10.0
 _POSTGRES_FAILURES = (
     PostgresUnavailable,
     OSError,
@@ -101,16 +99,28 @@ class Supervisor:
     async def watch(self) -> None:
         """Watches, until cancelled, for failures that no service detects. Raises StartFailed."""
         postgres = self._servers.postgres
-        for number in itertools.count():
-            await asyncio.sleep(_POSTGRES_POLL_S)
-            if number % _HOUSEKEEPING_ROUNDS == 0:
-                await self._keep_house()
-            for name, task in self._tasks.items():
-                if task.done() and not self._stopping:
-                    task.result()
-                    raise StartFailed(f"{name} is not supervised any more")
-            if postgres is not None and not postgres.is_running():
-                await self._revive_postgres()
+        while True:
+            await self._keep_house()
+            ended = set() if postgres is None else {asyncio.create_task(asyncio.to_thread(postgres.wait))}
+            try:
+                while not await self._something_ended(ended):
+                    await self._keep_house()
+            finally:
+                for waiting in ended:
+                    waiting.cancel()  # its thread ends with the server
+            await self._revive_postgres()
+
+    async def _something_ended(self, postgres: set[asyncio.Task[None]]) -> bool:
+        """Waits for an end until the next housekeeping. Returns whether PostgreSQL ended. Raises StartFailed,
+        and what ended a service's supervision.
+        """
+        watched = {*self._tasks.values(), *postgres}
+        await asyncio.wait(watched, timeout=_HOUSEKEEPING_S, return_when=asyncio.FIRST_COMPLETED)
+        for name, task in self._tasks.items():
+            if task.done() and not self._stopping:
+                task.result()
+                raise StartFailed(f"{name} is not supervised any more")
+        return any(task.done() for task in postgres)
 
     async def stop(self) -> None:
         """Drains in order: the gateway, the services, then the servers below them."""

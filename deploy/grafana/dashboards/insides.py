@@ -86,7 +86,15 @@ EVENTS = Page(
                     "s",
                     times("kappi_consumer_record_seconds", "topic"),
                 ),
-                Panel("Retries", "", "eps", [(rate("kappi_consumer_retries_total", "topic"), "{{topic}}")]),
+                Panel(
+                    "Retries",
+                    "Records that are tried again, and batches that failed and are handled one by one.",
+                    "eps",
+                    [
+                        (rate("kappi_consumer_retries_total", "topic"), "{{topic}}"),
+                        (rate("kappi_consumer_batch_failures_total", "topic"), "batches: {{topic}}"),
+                    ],
+                ),
                 Panel(
                     "Without an answer of the broker",
                     "More than a minute raises KappiConsumerDisconnected.",

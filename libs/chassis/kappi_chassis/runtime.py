@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -34,7 +35,11 @@ YOUNG_OBJECTS = 10_000
 
 Python's default of 700 is less than an answer about a hundred files needs.
 """
-LOOP_CHECK_S = 0.5
+LOOP_CHECKS_S = (0.5, 1.5)
+"""The shortest and the longest time between two looks at the event loop.
+
+It varies, because a delay that comes and goes with the same period would not be seen.
+"""
 SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same stop
 
 _log = get_logger(__name__)
@@ -291,8 +296,9 @@ def _introduce(settings: ServiceSettings, *, commit: str) -> None:
 async def _measure_loop() -> None:
     """Measures how late the event loop is, until cancelled: work that blocks it delays every request."""
     while True:
-        due = time.perf_counter() + LOOP_CHECK_S
-        await asyncio.sleep(LOOP_CHECK_S)
+        pause_s = random.uniform(*LOOP_CHECKS_S)  # noqa: S311 - a pause, not a secret
+        due = time.perf_counter() + pause_s
+        await asyncio.sleep(pause_s)
         metrics.LOOP_DELAY_SECONDS.observe(max(0.0, time.perf_counter() - due))
 
 

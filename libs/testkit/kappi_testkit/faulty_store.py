@@ -84,9 +84,13 @@ class FaultyStore:
         self._take()
         return self._seen(await self._inner.copy(source, target))
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
         self._answer()
-        return await self._inner.create_multipart(key, content_type=content_type)
+        return await self._inner.create_multipart(
+            key, content_type=content_type, part_size_bytes=part_size_bytes
+        )
 
     async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
         self._answer()

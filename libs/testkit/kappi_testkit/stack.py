@@ -66,11 +66,15 @@ class EmbeddedStack:
     """`kappi up` as a child process on free ports. It ends with this process, also when this one is killed.
 
     settings: added to the embedded defaults; KAPPI_KAFKA_BOOTSTRAP, KAPPI_<SERVICE>_DATABASE_URL and
-    KAPPI_S3_* select other servers. This process's own KAPPI_* variables are not passed on.
+    KAPPI_S3_* select other servers. This process's own KAPPI_* variables are not passed on. python: the
+    interpreter of the environment whose `kappi` runs.
     """
 
-    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, settings: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         self.data_dir = data_dir
+        self._python = python
         self.port = free_ports(1)[0]
         self.base_url = f"http://{LOOPBACK}:{self.port}"
         self.env: dict[str, str] = {
@@ -106,7 +110,7 @@ class EmbeddedStack:
         """Blocks until everything is ready. Raises ChildNotReady with the end of its output."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self._process = ManagedProcess(
-            [*_without_own_settings(self.env), sys.executable, "-m", "kappi_embedded.cli", "up"],
+            [*_without_own_settings(self.env), self._python, "-m", "kappi_embedded.cli", "up"],
             log=self.output,
             ready=lambda: self._data.read_note() is not None,
             env=self.env,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import Clock
-from kappi_chassis.inbox import once
+from kappi_chassis.inbox import once, once_together
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
@@ -15,7 +15,7 @@ from kappi_contracts.events import JanitorTick
 from kappi_galleries.use_cases.apply_moderation import ApplySuspension, ApplyTakedown
 from kappi_galleries.use_cases.comments import PurgeComments
 from kappi_galleries.use_cases.delete_account_content import DeleteAccountContent
-from kappi_galleries.use_cases.expire_gallery import ExpireGallery
+from kappi_galleries.use_cases.expire_galleries import ExpireGalleries
 from kappi_galleries.use_cases.item_counters import count_deleted, count_moved, count_ready
 from kappi_galleries.use_cases.statistics import count_accesses
 
@@ -38,11 +38,11 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[TickStep] = ()) 
         return True
 
     return {
-        "MediaReady": once(outbox, consumer=GROUP, effect=count_ready),
-        "MediaMoved": once(outbox, consumer=GROUP, effect=count_moved),
-        "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
-        "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
-        "GalleryExpired": once(outbox, consumer=GROUP, effect=ExpireGallery(clock=clock)),
+        "MediaReady": once_together(outbox, consumer=GROUP, effect=count_ready),
+        "MediaMoved": once_together(outbox, consumer=GROUP, effect=count_moved),
+        "MediaDeleted": once_together(outbox, consumer=GROUP, effect=count_deleted),
+        "MediaAccessed": once_together(outbox, consumer=GROUP, effect=count_accesses),
+        "GalleryExpired": once_together(outbox, consumer=GROUP, effect=ExpireGalleries(clock=clock)),
         "AccountDeleted": DeleteAccountContent(outbox=outbox, clock=clock, consumer=GROUP),
         "AccountSuspensionChanged": ApplySuspension(outbox=outbox, clock=clock, consumer=GROUP),
         "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=ApplyTakedown(clock=clock)),

@@ -15,7 +15,7 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.clock import Clock, Monotonic, utc_now
 from kappi_chassis.http.connections import places_for
 from kappi_chassis.http.date_header import dated
-from kappi_chassis.http.edge import App, Edge, behind
+from kappi_chassis.http.edge import App, Edge
 from kappi_chassis.observability.metrics import HTTP_FAILED
 from kappi_contracts.accounts import JWKS_PATH
 
@@ -27,12 +27,12 @@ from kappi_gateway.auth.gallery_lookup import GalleryLookup
 from kappi_gateway.auth.grant_cache import GrantCache, SecretDigests
 from kappi_gateway.auth.grant_client import GrantClient
 from kappi_gateway.auth.owner_grants import OwnerGrants
-from kappi_gateway.http.app import Gateway, below, with_cors, with_hsts
+from kappi_gateway.http.app import Gateway
 from kappi_gateway.http.base_urls import BaseUrls
 from kappi_gateway.http.client_address import ClientAddresses
+from kappi_gateway.http.front import CORS, Front, Part
 from kappi_gateway.http.request import Endpoint
 from kappi_gateway.http.router import Router
-from kappi_gateway.http.slow_clients import with_slow_client_limits
 from kappi_gateway.limits.address_key import limit_key
 from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.guesses import GuessLimit
@@ -117,18 +117,16 @@ def build_app(
     )
     places = ConcurrencyLimit(settings.requests_per_address, name="requests", refusal=errors.TooManyAtOnce)
     wiring = _Wiring(settings, upstreams, cache, live, monotonic, clock, addresses, base_urls, places)
-    app = wiring.with_store(wiring.with_panel(with_cors(wiring.api())))
-    if settings.hsts_max_age:
-        app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
-    if base_urls.path:
-        app = below(base_urls.path, app)
-    limited = with_slow_client_limits(
-        app,
+    hsts_s = int(settings.hsts_max_age.total_seconds())
+    front = Front(
+        [*wiring.store(), *wiring.panel(), *wiring.api()],
+        path=base_urls.path,
         addresses=addresses,
+        hsts=f"max-age={hsts_s}".encode() if hsts_s else None,
         slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=errors.TooManySlow),
         silence_s=settings.client_silence.total_seconds(),
     )
-    return dated(limited)
+    return dated(front)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +148,8 @@ class _Wiring:
             client_of=lambda scope: limit_key(self.addresses.of_request(scope)),
         )
 
-    def api(self) -> App:
-        """Builds the app of all routes of the API.
+    def api(self) -> list[Part]:
+        """Builds the apps of the routes of the API. The CORS headers are on every answer, also on an error.
 
         Archives last for minutes, live streams for hours, and many requests wait for a rendition in the
         making: counted with the other requests they would take all their places.
@@ -168,18 +166,19 @@ class _Wiring:
         usual = Gateway(router, addresses=self.addresses, places=self.places, missing=missing)
         streaming = Gateway(router, addresses=self.addresses, places=live_places, missing=missing)
         waiting = Gateway(router, addresses=self.addresses, places=rendition_places, missing=missing)
-        api: App = self.edge(usual, settings.max_in_flight)
-        rendition = self.edge(waiting, settings.max_rendition_requests)
-        api = behind(leads_to_rendition, rendition, otherwise=api)
         most_streams = min(settings.live_streams, places_for(settings.max_connections) * 3 // 4)
-        api = behind(leads_to_live, self.edge(streaming, most_streams), otherwise=api)
-        return behind(leads_to_archive, self.edge(usual, settings.max_archives), otherwise=api)
+        return [
+            Part(leads_to_archive, self.edge(usual, settings.max_archives), CORS),
+            Part(leads_to_live, self.edge(streaming, most_streams), CORS),
+            Part(leads_to_rendition, self.edge(waiting, settings.max_rendition_requests), CORS),
+            Part(lambda _: True, self.edge(usual, settings.max_in_flight), CORS),
+        ]
 
-    def with_panel(self, app: App) -> App:
-        """Adds the admin panel, where there is an identity service."""
+    def panel(self) -> list[Part]:
+        """Builds the app of the admin panel, where there is an identity service."""
         settings = self.settings
         if settings.identity_url is None:
-            return app
+            return []
         panel = panel_passthrough(
             self.upstreams,
             addresses=self.addresses,
@@ -188,13 +187,13 @@ class _Wiring:
             places=self.places,
             base_urls=self.base_urls,
         )
-        return behind(leads_to_panel, self.edge(panel, settings.max_in_flight), otherwise=app)
+        return [Part(leads_to_panel, self.edge(panel, settings.max_in_flight))]
 
-    def with_store(self, app: App) -> App:
-        """Adds the embedded object store, where there is one. Its transfers have limits of their own."""
+    def store(self) -> list[Part]:
+        """Builds the app of the embedded object store, where there is one. Its transfers have own limits."""
         settings = self.settings
         if settings.store_url is None:
-            return app
+            return []
         transfers = Transfers(
             at_once=settings.max_transfers,
             per_address=settings.transfers_per_address,
@@ -205,7 +204,7 @@ class _Wiring:
             store_passthrough(self.upstreams, addresses=self.addresses, transfers=transfers),
             settings.max_transfers,
         )
-        return behind(leads_to_store, in_s3_form(store), otherwise=app)
+        return [Part(leads_to_store, in_s3_form(store))]
 
     def router(self) -> Router[Endpoint]:
         settings, upstreams = self.settings, self.upstreams

@@ -26,7 +26,7 @@ from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GrantCache
 from kappi_gateway.live.streams import FeedGap, LiveStreams
 
-POLL_MS = 1_000
+POLL_MS = 5_000
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
 SILENT_AFTER_S = 10.0
 
@@ -66,6 +66,7 @@ class GalleryChanges:
             enable_auto_commit=False,
             fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
             metadata_max_age_ms=10_000,
+            consumer_timeout_ms=POLL_MS,  # aiokafka's loop is also woken by what happens
         )
         try:
             await kafka.start()

@@ -25,6 +25,8 @@ class Service(Enum):
     MEDIA = "media"
     STORE = "store"
 
+    __hash__ = object.__hash__  # an enumeration's own is written in Python, and each request needs several
+
 
 class Credential(Enum):
     """The credential that the gateway exchanges for a grant before it forwards (ADR-0003)."""

@@ -20,6 +20,16 @@ DELIVERIES_WATCHED_EVERY_S = 15.0
 _log = get_logger(__name__)
 
 
+class WantedJobs:
+    """Events that wake jobs of this process, set after the commit that gives them work. Polling covers other
+    processes.
+    """
+
+    def __init__(self) -> None:
+        self.resets = asyncio.Event()
+        self.deliveries = asyncio.Event()
+
+
 async def repeat(name: str, step: Callable[[], Awaitable[object]], *, every_s: float) -> None:
     """Run a step periodically until cancelled. Several replicas may run it, because every step is harmless
     to repeat.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -24,11 +24,13 @@ from kappi_identity.api.forms import on_oauth_failure
 from kappi_identity.api.me import MeApi
 from kappi_identity.api.moderation import ModerationApi
 from kappi_identity.api.oauth import OAuthApi
+from kappi_identity.api.webhooks import WebhookApi
 from kappi_identity.background_jobs import (
     EXPIRED_ROWS_EVERY_S,
     KEYS_EVERY_S,
     THROTTLE_MEMORY,
     TIERS_EVERY_S,
+    WantedJobs,
     repeat,
 )
 from kappi_identity.bootstrap_webhooks import build_webhook_api, build_webhook_jobs, http_receivers
@@ -87,6 +89,7 @@ class Dependencies(ServiceDependencies):
     passwords: Passwords
     mail: MailTransport | None = None
     receivers: Receivers | None = None
+    wanted: WantedJobs = field(default_factory=WantedJobs)
 
 
 def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
@@ -122,12 +125,20 @@ def build_app(deps: Dependencies, settings: IdentitySettings) -> App:
             administration, access=access, takedowns=TakedownQueries(deps.database), calls=calls
         ).router()
     )
-    receivers = deps.receivers or http_receivers(settings)
-    webhooks = build_webhook_api(deps, settings, access=access, receivers=receivers, calls=calls)
+    webhooks = _webhooks(deps, settings, access=access, calls=calls)
     app.include_router(webhooks.router())
     mount_reset_page(app)
-    with_panel = WithPanel(app, panel=_panel(deps, settings, administration))
-    return Edge(with_panel, max_in_flight=settings.max_in_flight)
+    panel = _panel(deps, settings, administration)
+    return Edge(WithPanel(app, panel=panel), max_in_flight=settings.max_in_flight)
+
+
+def _webhooks(
+    deps: Dependencies, settings: IdentitySettings, *, access: Access, calls: IdempotentCalls
+) -> WebhookApi:
+    receivers = deps.receivers or http_receivers(settings)
+    return build_webhook_api(
+        deps, settings, access=access, receivers=receivers, calls=calls, wanted=deps.wanted
+    )
 
 
 def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Mapping[str, Job]:
@@ -155,6 +166,7 @@ def build_background_jobs(deps: Dependencies, settings: IdentitySettings) -> Map
             settings,
             receivers=deps.receivers or http_receivers(settings),
             transport=deps.mail or mail_transport(settings, new_id=deps.new_id),
+            wanted=deps.wanted,
         ),
     }
 
@@ -208,6 +220,7 @@ def build_reset_mailer(deps: Dependencies, settings: IdentitySettings) -> ResetM
         transport=deps.mail or mail_transport(settings, new_id=deps.new_id),
         make_mail=reset_mail_maker(settings, clock=deps.clock),
         token_lifetime=settings.reset_lifetime,
+        wanted=deps.wanted.resets,
         clock=deps.clock,
     )
 
@@ -220,6 +233,7 @@ def _accounts(deps: Dependencies, settings: IdentitySettings, *, calls: Idempote
             resets,
             throttle=_throttle(deps, settings),
             limits=_reset_limits(settings),
+            wanted=deps.wanted.resets,
             clock=deps.clock,
             new_id=deps.new_id,
         ),

@@ -13,7 +13,12 @@ from kappi_chassis.leased_work import LeasedWork
 
 from kappi_identity.api.access import Access
 from kappi_identity.api.webhooks import WebhookApi
-from kappi_identity.background_jobs import DELIVERIES_EVERY, DELIVERIES_WATCHED_EVERY_S, repeat
+from kappi_identity.background_jobs import (
+    DELIVERIES_EVERY,
+    DELIVERIES_WATCHED_EVERY_S,
+    WantedJobs,
+    repeat,
+)
 from kappi_identity.consumers import GROUP, handlers
 from kappi_identity.domain.webhook_targets import TargetRules
 from kappi_identity.domain.webhooks import SecretSeal
@@ -48,6 +53,7 @@ def build_webhook_api(
     access: Access,
     receivers: Receivers,
     calls: IdempotentCalls,
+    wanted: WantedJobs,
 ) -> WebhookApi:
     return WebhookApi(
         access=access,
@@ -63,18 +69,21 @@ def build_webhook_api(
         ),
         change_webhook=ChangeWebhook(outbox=deps.outbox, receivers=receivers, clock=deps.clock),
         delete_webhook=DeleteWebhook(outbox=deps.outbox),
-        resend_delivery=ResendDelivery(outbox=deps.outbox, clock=deps.clock),
+        resend_delivery=ResendDelivery(outbox=deps.outbox, wanted=wanted.deliveries, clock=deps.clock),
         calls=calls,
     )
 
 
-def build_handlers(deps: ServiceDependencies, settings: IdentitySettings) -> Mapping[str, Handler]:
+def build_handlers(
+    deps: ServiceDependencies, settings: IdentitySettings, *, wanted: WantedJobs
+) -> Mapping[str, Handler]:
     """Returns the event handlers by topic."""
     queue_deliveries = QueueDeliveries(
         WebhookQueries(deps.database),
         outbox=deps.outbox,
         consumer=GROUP,
         kept=settings.webhook_deliveries_kept,
+        wanted=wanted.deliveries,
         clock=deps.clock,
         new_id=deps.new_id,
     )
@@ -111,6 +120,7 @@ def build_webhook_jobs(
     *,
     receivers: Receivers,
     transport: MailTransport,
+    wanted: WantedJobs,
 ) -> Mapping[str, Job]:
     """Returns the jobs of a worker by name. Each runs until it is cancelled."""
     sender = build_sender(deps, settings, receivers=receivers)
@@ -120,6 +130,7 @@ def build_webhook_jobs(
         work=sender.work,
         at_once=settings.webhook_calls,
         poll=DELIVERIES_EVERY,
+        wanted=wanted.deliveries,
     )
     notices = build_notices(deps, settings, transport=transport)
     watch = WatchDeliveries(deps.database, clock=deps.clock)

@@ -25,7 +25,7 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     backbone.service.closes(deps.passwords)
     _export(backbone.service)
     backbone.serves(build_app(deps, settings))
-    backbone.consumes(build_handlers(deps, settings), group=GROUP)
+    backbone.consumes(build_handlers(deps, settings, wanted=deps.wanted), group=GROUP)
     if "worker" in settings.roles:
         for name, job in build_background_jobs(deps, settings).items():
             backbone.service.runs(name, job)

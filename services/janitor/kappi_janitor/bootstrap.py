@@ -17,6 +17,7 @@ from kappi_janitor.settings import JanitorSettings
 from kappi_janitor.use_cases.emit_tick import EmitTick
 from kappi_janitor.use_cases.purge_prefix import PurgePolicy, PurgePrefix, Purger
 from kappi_janitor.use_cases.reconcile import ReconcileDueGalleries, ReconcileDueLinks, ReconcilePurges
+from kappi_janitor.use_cases.record_sweeps import RecordSweeps
 from kappi_janitor.use_cases.sweep_due import AfterSweep, SweepDue, SweepPolicy
 
 
@@ -27,7 +28,11 @@ class Dependencies(ServiceDependencies):
 
 def build_purge(deps: Dependencies, settings: JanitorSettings) -> PurgePrefix:
     return PurgePrefix(
-        deps.database, deps.outbox, deps.store, policy=_purge_policy(settings), clock=deps.clock
+        deps.database,
+        deps.store,
+        record=RecordSweeps(deps.outbox, clock=deps.clock),
+        policy=_purge_policy(settings),
+        clock=deps.clock,
     )
 
 

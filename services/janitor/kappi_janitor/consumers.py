@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
-from kappi_chassis.inbox import Effect, once
+from kappi_chassis.inbox import BatchEffect, once_together
 from kappi_chassis.outbox import Outbox
-from kappi_contracts.envelope import Envelope
 
 from kappi_janitor.use_cases.due_dates import RecordDueDate, RecordDueLink
 from kappi_janitor.use_cases.request_purge import (
@@ -32,16 +30,8 @@ def handlers(
 ) -> Mapping[str, Handler]:
     """Returns the handlers by topic, without the handler of ticks."""
 
-    def then_purge(effect: Effect) -> Handler:
-        request = once(outbox, consumer=GROUP, effect=effect)
-
-        async def handle(envelope: Envelope[Any]) -> bool:
-            news = await request(envelope)
-            if news:
-                wake_purger()
-            return news
-
-        return handle
+    def then_purge(effect: BatchEffect) -> Handler:
+        return once_together(outbox, consumer=GROUP, effect=effect, then=wake_purger)
 
     record_due_date = RecordDueDate(database)
     purge_media = then_purge(PurgeDeletedMedia(clock=clock, new_id=new_id))

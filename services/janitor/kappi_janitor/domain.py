@@ -65,12 +65,13 @@ Scope = GalleryScope | PostScope
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A purge leased by this process. requested_at: when the requesting event arrived here. traceparent: of
-    that event.
+    """A purge leased by this process. until: when the lease ends if there is no progress. requested_at: when
+    the requesting event arrived here. traceparent: of that event.
     """
 
     id: UUID
     purge_id: UUID
+    until: datetime
     scope: Scope
     requested_at: datetime
     attempts: int

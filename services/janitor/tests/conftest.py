@@ -118,6 +118,15 @@ class Janitor:
         await self.processor.process(record_of(envelope))
         return envelope
 
+    async def hear_all(self, *events: tuple[Event, int]) -> list[Envelope[Any]]:
+        """Deliver events of one topic, each with its sequence, as one batch that must not fail."""
+        envelopes = [
+            Envelope(id=new_id(), source="/tests", time=self.clock(), sequence=sequence, data=event)
+            for event, sequence in events
+        ]
+        assert all(await self.processor.process_together([record_of(each) for each in envelopes]))
+        return envelopes
+
     async def work(self) -> int:
         """Do all that is due by the clock, as the purger's own loop would; returns how many sweeps."""
         done = 0

@@ -10,18 +10,18 @@ from typing import Final
 from kappi_chassis.bus.external_topic import ForeignHandler, ForeignRecord
 from kappi_chassis.bus.processor import Handler, Poison, Transient
 from kappi_chassis.clock import Clock
-from kappi_chassis.inbox import Effect, once
+from kappi_chassis.inbox import Effect, once, once_together
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import JanitorTick, UploadCompleted
+from kappi_contracts.events import JanitorTick
 
 from kappi_media import metrics
 from kappi_media.domain.store_events import UnreadableStoreEvent, read_message
 from kappi_media.errors import StoreUnavailable
 from kappi_media.use_cases.contributions import RemoveContributor
-from kappi_media.use_cases.lifecycle import NoteChange, SweepAbandonedUploads, clear_link, forget_gallery
+from kappi_media.use_cases.lifecycle import NoteChange, SweepAbandonedUploads, clear_link, forget_galleries
 from kappi_media.use_cases.post_pictures import forget_picture
-from kappi_media.use_cases.process_upload import UploadWorker, queue_upload
+from kappi_media.use_cases.process_upload import UploadWorker, queue_uploads
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 
@@ -56,12 +56,12 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         "AccountDeleted": note_account_deletion,
         "TierChanged": note_tier,
         "GalleryUpdated": NoteChange(outbox),
-        "GalleryDeleted": forget_gallery,
         "LinkExpired": clear_link,
         "PostDeleted": forget_picture,
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},
+        "GalleryDeleted": once_together(outbox, consumer=GROUP, effect=forget_galleries),
         "ContributorRemoved": RemoveContributor(outbox, consumer=GROUP),
         "JanitorTick": on_tick,
     }
@@ -69,14 +69,8 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
 
 def worker_handlers(outbox: Outbox, worker: UploadWorker, *, clock: Clock) -> Mapping[str, Handler]:
     """Returns the handlers by topic of events that give the worker a job."""
-    queue = once(outbox, consumer=WORKER_GROUP, effect=queue_upload(clock))
-
-    async def on_upload(envelope: Envelope[UploadCompleted]) -> bool:
-        queued = await queue(envelope)
-        worker.wake()
-        return queued
-
-    return {"UploadCompleted": on_upload}
+    effect = queue_uploads(clock)
+    return {"UploadCompleted": once_together(outbox, consumer=WORKER_GROUP, effect=effect, then=worker.wake)}
 
 
 def store_handler(complete: CompleteArrivals) -> ForeignHandler:

@@ -297,7 +297,7 @@ async def test_acknowledged_parts_are_reliable_with_any_etag(
     first.deadline._deadline_s = 0.1
     with pytest.raises(Unreachable):
         await first.send()
-    monkeypatch.setattr("kappi_client.parts._has_md5", lambda *_: False)
+    monkeypatch.setattr("kappi_client.parts._has_digest", lambda *_: False)
     store.on_part = lambda request, number: None
     store.seen.clear()
     await share(api, film, Watcher(), note=tmp_path / "note")

@@ -1,8 +1,9 @@
 """The aiokafka consumer: fetches, keeps order per key, and commits an offset after its record is done.
 
-Life cycle: poll -> hand to the partition's queue -> process keys side by side -> advance the queue's offset
--> commit. The poll never waits for a record, so a queue that waits after a failure does not cost the group
-membership; a partition with too many records in progress is paused instead (back-pressure).
+Life cycle: poll -> hand to the partition's queue -> process what is there of a topic in one transaction, or
+keys side by side -> advance the queue's offset -> commit. The poll never waits for a record, so a queue that
+waits after a failure does not cost the group membership; a partition with too many records in progress is
+paused instead (back-pressure).
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from kappi_chassis.bus.dead_letter_limit import TooManyDeadLetters, stay_stopped
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
+from kappi_chassis.bus.topic_batches import TopicBatches
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
 POLL_MS = 100
+IDLE_POLL_MS = 5_000
 POLL_RECORDS = 500
 COMMIT_EVERY_S = 0.2
+IDLE_COMMIT_S = 5.0
 COMMIT_TIMEOUT_S = 3.0
 LEAVE_TIMEOUT_S = 5.0
 RETRY_S = 1.0
@@ -45,8 +49,8 @@ class ConsumerStuck(Exception):
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """Runs a Processor on the topics it handles.
 
-    concurrency: records processed at once, over all partitions. on_gap: called with the topic when the broker
-    removed records before this group read them (retention), so that they can be replayed.
+    concurrency: records and batches processed at once, over all partitions. on_gap: called with the topic
+    when the broker removed records before this group read them (retention), so that they can be replayed.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._kafka: AIOKafkaConsumer
         self._spawn: Spawn
         self._slots: asyncio.Semaphore
+        self._batches: dict[str, TopicBatches]
+        self._active: asyncio.Event
 
     @property
     def assigned(self) -> bool:
@@ -125,6 +131,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         async with asyncio.TaskGroup() as group:
             self._kafka, self._spawn = kafka, group.create_task
             self._slots = asyncio.Semaphore(self._concurrency)
+            self._batches = {}
+            self._active = asyncio.Event()
             try:
                 await kafka.start()
                 self._beside(self._commit_regularly())
@@ -154,6 +162,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             session_timeout_ms=self._connection.session_timeout_ms,
             heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
             metadata_max_age_ms=30_000,
+            consumer_timeout_ms=IDLE_POLL_MS,  # aiokafka's loop is also woken by what happens
         )
         kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
         return kafka
@@ -167,8 +176,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             _log.warning("consumer.left_without_goodbye", group=self._processor.group, error=repr(error))
 
     async def _poll_once(self) -> None:
-        found = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+        # A paused partition is resumed here; new records end the wait at once.
+        paused = any(queue.paused for queue in self._queues.values())
+        poll_ms = POLL_MS if paused else IDLE_POLL_MS
+        found = await self._kafka.getmany(timeout_ms=poll_ms, max_records=POLL_RECORDS)
         self._turned_at = time.monotonic()
+        if found:
+            self._active.set()
         # Nothing is awaited until all records are in their queues: a rebalance in between would mix
         # assignments.
         for partition, messages in found.items():
@@ -197,7 +211,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     async def _commit_regularly(self) -> None:
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_COMMIT_S):
+                    await self._active.wait()
             await asyncio.sleep(COMMIT_EVERY_S)
+            if all(queue.idle for queue in self._queues.values()):
+                self._active.clear()
             for partition, queue in self._queues.items():
                 if (end := self._end_of(partition)) is not None:
                     metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(queue.behind(end))
@@ -264,9 +283,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         await self._look_for_gaps({tp: offset for tp, offset in wanted.items() if offset is not None})
 
     def _add_queue(self, partition: TopicPartition) -> PartitionQueue:
-        queue = PartitionQueue(self._processor, slots=self._slots, spawn=self._spawn)
+        batches = self._batches_of(self._connection.unprefixed(partition.topic))
+        queue = PartitionQueue(self._processor, slots=self._slots, spawn=self._spawn, batches=batches)
         self._queues[partition] = queue
         return queue
+
+    def _batches_of(self, topic: str) -> TopicBatches | None:
+        if topic not in self._batches and self._processor.handles_together(topic):
+            self._batches[topic] = TopicBatches(self._processor, slots=self._slots, spawn=self._spawn)
+        return self._batches.get(topic)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Adds queues for new partitions. aiokafka calls this, and ignores what it raises."""
@@ -285,6 +310,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def _stop_queues(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = False
         stopped = {tp: queue for tp in list(partitions) if (queue := self._queues.pop(tp, None)) is not None}
+        await asyncio.gather(*(batches.stop(stopped.values()) for batches in self._batches.values()))
         await asyncio.gather(*(queue.stop() for queue in stopped.values()))
         await self._commit(stopped)
         for partition in stopped:

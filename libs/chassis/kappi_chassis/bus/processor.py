@@ -5,12 +5,14 @@ fetched.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, UnknownVersion, decode
@@ -22,7 +24,7 @@ from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
-from kappi_chassis.observability.tracing import Attributes, work_caused_by
+from kappi_chassis.observability.tracing import Attributes, continued, work_caused_by, work_caused_by_all
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
@@ -31,6 +33,8 @@ TELL_REFUSALS_EVERY_S = 10.0
 MAX_HEADER_CHARACTERS = 64
 
 _log = get_logger(__name__)
+_stdlib_log = logging.getLogger(__name__)
+_FATES = {True: "done", False: "duplicate"}
 
 
 class Transient(Exception):
@@ -43,6 +47,10 @@ class Poison(Exception):
 
 class RecordRefused(Exception):
     """A record that is not of this deployment, or acts too early: it is dropped and counted."""
+
+
+class TooMuchTogether(Exception):
+    """Raised for several events whose work is too large for one transaction. They are handled one by one."""
 
 
 _TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)
@@ -69,6 +77,20 @@ class DeadLetterSink(Protocol):
 
 
 Handler = Callable[[Envelope[Any]], Awaitable[bool]]
+
+
+@runtime_checkable
+class BatchHandler(Protocol):
+    """A handler that can handle many events in one transaction."""
+
+    async def __call__(self, envelope: Envelope[Any], /) -> bool: ...
+
+    async def handle_all(self, envelopes: Sequence[Envelope[Any]]) -> Sequence[bool]:
+        """Handles events in the order in which they arrived, all or none.
+
+        Returns for each what a call with it alone would return.
+        """
+        ...
 
 
 class Incoming(Protocol):
@@ -121,6 +143,43 @@ class Processor:
         self._refused = 0
         self._refusals_told_at = float("-inf")
 
+    def handles_together(self, topic: str) -> bool:
+        """Returns whether records of a topic may be given to `process_together`."""
+        return isinstance(self._handlers[topic], BatchHandler)
+
+    async def process_together(self, records: Sequence[Record]) -> Sequence[bool]:
+        """Handles records of one topic in one transaction. Returns for each whether it is done.
+
+        The others have had no effect, and are for `process`: those that cannot be read, and all after any
+        failure, because it does not tell which of them is at fault.
+        """
+        started, topic = time.perf_counter(), records[0].topic
+        handler = self._handlers[topic]
+        assert isinstance(handler, BatchHandler)
+        events = [self._readable(record) for record in records]
+        readable = [index for index, event in enumerate(events) if event is not None]
+        try:
+            news = await self._handle_all(handler, [(records[i], events[i]) for i in readable])
+        except asyncio.CancelledError:
+            if _being_cancelled():
+                raise
+            return [False] * len(records)
+        except TooMuchTogether:
+            return [False] * len(records)
+        except Exception as error:  # noqa: BLE001 - one by one, every failure gets a fate
+            metrics.CONSUMER_BATCH_FAILURES.labels(topic).inc()
+            _log.info(
+                "consumer.batch_failed",
+                group=self.group,
+                topic=topic,
+                records=len(readable),
+                error=str(error),
+                error_type=type(error).__name__,
+            )
+            return [False] * len(records)
+        self._count(topic, news, elapsed_s=time.perf_counter() - started)
+        return [event is not None for event in events]
+
     async def process(self, record: Record) -> None:
         """Returns when the offset may move. Raises only if the dead letter cannot be sent, or is one too many
         (TooManyDeadLetters): then the consumer must stop.
@@ -152,8 +211,54 @@ class Processor:
         metrics.CONSUMER_RECORD_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
         metrics.CONSUMER_RECORDS.labels(record.topic, fate).inc()
 
+    async def _handle_all(self, handler: BatchHandler, found: Sequence[tuple[Record, Any]]) -> Sequence[bool]:
+        if not found:
+            return []
+        topic = found[0][0].topic
+        with work_caused_by_all(
+            [event.traceparent for _, event in found],
+            f"process {topic}",
+            kind="consumer",
+            attributes=lambda index: self._attributes(found[index][0]),
+        ) as traceparents:
+            events = [
+                event if event.traceparent == own else replace(event, traceparent=own)
+                for (_, event), own in zip(found, traceparents, strict=True)
+            ]
+            news = await handler.handle_all(events)
+            if _stdlib_log.isEnabledFor(logging.DEBUG):
+                for event, is_new in zip(events, news, strict=True):
+                    with continued(event.traceparent):
+                        _log.debug(
+                            "consumer.handled",
+                            group=self.group,
+                            topic=topic,
+                            event_id=str(event.id),
+                            fate=_FATES[is_new],
+                            together=len(events),
+                        )
+        return news
+
+    def _readable(self, record: Record) -> Any:
+        """Returns the argument of the record's handler; None if it has none."""
+        try:
+            return self._read(record)
+        except (MalformedEvent, RecordRefused):
+            return None
+
+    def _count(self, topic: str, news: Sequence[bool], *, elapsed_s: float) -> None:
+        seconds = metrics.CONSUMER_RECORD_SECONDS.labels(topic)
+        for _ in news:
+            seconds.observe(elapsed_s)
+        for is_new, number in Counter(news).items():
+            metrics.CONSUMER_RECORDS.labels(topic, _FATES[is_new]).inc(number)
+
     def _work_on(self, record: Record, traceparent: str | None) -> AbstractContextManager[Any]:
-        attributes: Attributes = {
+        attributes = self._attributes(record)
+        return work_caused_by(traceparent, f"process {record.topic}", kind="consumer", attributes=attributes)
+
+    def _attributes(self, record: Record) -> Attributes:
+        return {
             "messaging.system": "kafka",
             "messaging.destination.name": record.topic,
             "messaging.destination.partition.id": str(record.partition),
@@ -161,7 +266,6 @@ class Processor:
             "messaging.consumer.group.name": self.group,
             "messaging.message.id": _event_id(record),
         }
-        return work_caused_by(traceparent, f"process {record.topic}", kind="consumer", attributes=attributes)
 
     def _read(self, record: Record) -> Incoming:
         """Returns the argument of the record's handler. Raises MalformedEvent, RecordRefused."""
@@ -200,7 +304,7 @@ class Processor:
         backoff_s, unexpected = FIRST_BACKOFF_S, 0
         while True:
             try:
-                return "done" if await handler(envelope) else "duplicate"
+                return _FATES[await handler(envelope)]
             except asyncio.CancelledError as error:
                 if _being_cancelled():
                     raise

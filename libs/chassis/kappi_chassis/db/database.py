@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from kappi_chassis.db.idle_connections import IDLE_S, IdleConnections
 from kappi_chassis.db.statement_spans import note_statement, trace_statements
 from kappi_chassis.observability import metrics, tracing
 
@@ -36,6 +37,7 @@ class Database:
         self._pool_size = pool_size
         self._engine: AsyncEngine | None = None
         self._hot: StatementPool | None = None
+        self._trimming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Raises OSError, PostgresError if the database does not answer."""
@@ -44,10 +46,12 @@ class Database:
             pool_size=self._pool_size,
             max_overflow=0,
             pool_timeout=COMMAND_TIMEOUT_S,
+            pool_use_lifo=True,
             connect_args={"command_timeout": COMMAND_TIMEOUT_S, "timeout": COMMAND_TIMEOUT_S},
             hide_parameters=True,  # an error's text ends up in logs and dead letters
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        self._trimming = asyncio.create_task(IdleConnections(self._engine).run(), name="idle connections")
         if tracing.tracer is not None:
             trace_statements(self._engine.sync_engine)
         pool = await asyncpg.create_pool(
@@ -56,6 +60,7 @@ class Database:
             max_size=self._pool_size,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=COMMAND_TIMEOUT_S,
+            max_inactive_connection_lifetime=IDLE_S,
             init=_set_up,
             connection_class=_HotConnection,
         )
@@ -64,6 +69,9 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pools in bounded time: connections still in use then are cut off."""
+        if self._trimming is not None:
+            self._trimming.cancel()
+            await asyncio.wait([self._trimming])
         if self._hot is not None:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -111,6 +119,14 @@ class StatementPool:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """Lends an asyncpg connection in a transaction, which commits on leaving and rolls back on an
+        exception.
+        """
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
 
     async def execute(self, statement: str, *values: Any) -> str:
         connection = await self._acquired()

@@ -3,6 +3,7 @@
 It keeps about 5 MB per partition and nothing over a restart. It does not support CreateTopics: a topic
 appears on first use, or by `create_topic`. It is called through librdkafka's C interface, because the Python
 interface lacks the needed settings (a topic's partitions, the delay before a group's first assignment).
+Clients reach it through `BrokerProxy`, so that a fetch is answered as soon as there is a record.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from kappi_chassis.embedded.broker_proxy import BrokerProxy
+from kappi_chassis.embedded.ports import LOOPBACK
+
 # librdkafka's default of 3 s suits many consumers that start together; here a consumer should get its
 # partitions at once.
 _FIRST_ASSIGNMENT_DELAY_MS = 100
-_BROKER_ID = 1
 _PRODUCER = 0
 
 
@@ -41,8 +44,6 @@ def _library() -> ctypes.CDLL:
         "rd_kafka_mock_cluster_bootstraps": (text, [handle]),
         "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [handle, ctypes.c_int32]),
         "rd_kafka_mock_topic_create": (ctypes.c_int, [handle, text, ctypes.c_int, ctypes.c_int]),
-        "rd_kafka_mock_broker_set_down": (ctypes.c_int, [handle, ctypes.c_int32]),
-        "rd_kafka_mock_broker_set_up": (ctypes.c_int, [handle, ctypes.c_int32]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
@@ -70,12 +71,20 @@ class EmbeddedBroker:
             self._lib.rd_kafka_destroy(self._client)
             raise BrokerUnavailable("librdkafka could not open a port")
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, _FIRST_ASSIGNMENT_DELAY_MS)
-        self.bootstrap: str = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        upstream: str = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        self._proxy = BrokerProxy(int(upstream.rpartition(":")[2]))
+        self._proxy.start()
+        self.bootstrap = f"{LOOPBACK}:{self._proxy.port}"
 
     def create_topic(self, name: str, *, partitions: int) -> None:
         """Creates a topic. An existing topic keeps its partitions."""
         with self._lock:
             self._lib.rd_kafka_mock_topic_create(self._running(), name.encode(), partitions, 1)
+
+    @property
+    def waiting_fetches(self) -> int:
+        """The number of fetches that wait for a record. For tests of waiting."""
+        return self._proxy.waiting_fetches
 
     def interrupt(self) -> None:
         """Drops every connection and accepts none until `resume()`; topics and offsets stay.
@@ -83,18 +92,21 @@ class EmbeddedBroker:
         For tests of outages.
         """
         with self._lock:
-            self._lib.rd_kafka_mock_broker_set_down(self._running(), _BROKER_ID)
+            self._running()
+            self._proxy.interrupt()
 
     def resume(self) -> None:
         """Accepts connections again after `interrupt()`."""
         with self._lock:
-            self._lib.rd_kafka_mock_broker_set_up(self._running(), _BROKER_ID)
+            self._running()
+            self._proxy.resume()
 
     def close(self) -> None:
         """Ends the broker; all records are lost. A second call does nothing."""
         with self._lock:
             cluster, self._cluster = self._cluster, None
             if cluster:
+                self._proxy.close()
                 self._lib.rd_kafka_mock_cluster_destroy(cluster)
                 self._lib.rd_kafka_destroy(self._client)
 

@@ -106,6 +106,12 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def wait(self) -> None:
+        """Blocks until the server has ended. Raises PostgresUnavailable if it is not started."""
+        if self._process is None:
+            raise PostgresUnavailable("PostgreSQL is not started")
+        self._process.wait()
+
     def start(self) -> None:
         """Creates the cluster on first use (about 2 s), starts the server (under 1 s), waits for it.
 

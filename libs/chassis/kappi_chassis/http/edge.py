@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -30,6 +31,8 @@ Metrics and the log of slow requests then measure only the time until the answer
 """
 PACED = "kappi.paced"
 """Set by an app in the scope of a request that takes as long as its client sends; not logged as slow."""
+BODY_FOLLOWS = "kappi.body_follows"
+"""Set by an app in a `http.response.start` when it sends the body at once, so that both are one write."""
 CLIENT_LEFT = 499
 """Status in metrics for a request whose client left before the answer began; it is never sent."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,6 +40,7 @@ _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 FORWARDED_FOR = b"x-forwarded-for"
+_NOTED = frozenset({BASE_URL, REQUEST_ID, TRACEPARENT})
 
 _log = get_logger(__name__)
 
@@ -55,7 +59,8 @@ async def send_problem(send: Send, problem: Problem) -> None:
     headers += [
         (name.lower().encode(), value.encode("latin-1")) for name, value in safe_headers(problem).items()
     ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    start = {"type": "http.response.start", "status": problem.status, "headers": headers, BODY_FOLLOWS: True}
+    await send(start)
     await send({"type": "http.response.body", "body": body})
 
 
@@ -90,15 +95,19 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, watch)
-        except ClientDisconnect:
+        except Exception as error:  # noqa: BLE001 - the HTTP edge: every failure gets an answer
+            await self.answer(error, scope, send, begun=begun)
+
+    async def answer(self, error: Exception, scope: Scope, send: Send, *, begun: bool) -> None:
+        """Answers a failure. begun: whether the app's answer has begun. Raises CutOff."""
+        if isinstance(error, ClientDisconnect):
             return  # the client has left, so there is no answer to send and no failure
-        except CutOff:
-            raise
-        except Exception as error:
-            if begun:
-                _log.exception("http.cut_off", route=route_of(scope), error_type=type(error).__name__)
-                raise CutOff from error
-            await send_problem(send, self._problem(error, route_of(scope)))
+        if isinstance(error, CutOff):
+            raise error
+        if begun:
+            _log.error("http.cut_off", route=route_of(scope), error_type=type(error).__name__, exc_info=error)
+            raise CutOff from error
+        await send_problem(send, self._problem(error, route_of(scope)))
 
     def _problem(self, error: Exception, route: str) -> Problem:
         if isinstance(error, Problem):
@@ -108,6 +117,18 @@ class FailureGuard:
             return problem
         _log.error("http.failed", route=route, error_type=type(error).__name__, exc_info=error)
         return Problem("Something went wrong on our side. Tell us the request_id.")
+
+
+class _AllEdges:
+    """in_flight: requests that all edges of this process are answering."""
+
+    in_flight = 0
+
+
+_all_edges = _AllEdges()
+metrics.HTTP_IN_FLIGHT.set_function(
+    lambda: _all_edges.in_flight
+)  # asked for rarely, changed with each request
 
 
 class Edge:
@@ -121,7 +142,8 @@ class Edge:
     def __init__(
         self, app: App, *, max_in_flight: int, client_of: Callable[[Scope], str] | None = None
     ) -> None:
-        self._app = FailureGuard(app)
+        self._app = app
+        self._guard = FailureGuard(app)
         self._max_in_flight = max_in_flight
         self._client_of = client_of or _sender
         self._in_flight = 0
@@ -130,32 +152,39 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        incoming = {
-            name: value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name in (REQUEST_ID, TRACEPARENT, BASE_URL)
-        }
-        request_id = context.accept_request_id(incoming.get(REQUEST_ID))
+        incoming_id = incoming_trace = told_url = None
+        for name, value in scope["headers"]:
+            if name not in _NOTED:
+                continue
+            if name == REQUEST_ID:
+                incoming_id = value.decode("latin-1")
+            elif name == TRACEPARENT:
+                incoming_trace = value.decode("latin-1")
+            else:
+                told_url = value.decode("latin-1")
+        request_id = context.accept_request_id(incoming_id)
         context.request_id.set(request_id)
         call = _Call(scope, send, request_id, self._client_of)
         if tracing.tracer is None:
-            context.traceparent.set(context.continue_trace(incoming.get(TRACEPARENT)))
+            context.traceparent.set(context.continue_trace(incoming_trace))
         else:
-            call.span = tracing.tracer.begin("request", kind="server", parent=incoming.get(TRACEPARENT))
+            call.span = tracing.tracer.begin("request", kind="server", parent=incoming_trace)
             tracing.enter(call.span)
-        base_url.told.set(incoming.get(BASE_URL))
+        base_url.told.set(told_url)
         if self._in_flight >= self._max_in_flight:
             metrics.HTTP_SHED.inc()
             await send_problem(call.send, Overloaded("Try again in a moment.", retry_after_s=1))
             call.noted(0.0, route="overloaded", method=_method_of(scope), slow=False)
             return
         self._in_flight += 1
-        metrics.HTTP_IN_FLIGHT.inc()
+        _all_edges.in_flight += 1
         try:
             await self._app(scope, receive, call.send)
+        except Exception as error:  # noqa: BLE001 - the HTTP edge: every failure gets an answer
+            await self._guard.answer(error, scope, call.send, begun=call.begun)
         finally:
             self._in_flight -= 1
-            metrics.HTTP_IN_FLIGHT.dec()
+            _all_edges.in_flight -= 1
             call.finished()
 
 
@@ -183,19 +212,23 @@ class _Call:
         self._begun: float | None = None
         self._status = CLIENT_LEFT  # unless an answer begins
 
-    async def send(self, message: Message) -> None:
+    @property
+    def begun(self) -> bool:
+        return self._begun is not None
+
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._begun = time.perf_counter()
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self._request_id)]
-        await self._send(message)
+        return self._send(message)
 
     def finished(self) -> None:
         ended = self._begun if LASTS in self._scope else None
         elapsed_s = (ended or time.perf_counter()) - self._started
         route = route_of(self._scope)
         method = _method_of(self._scope)
-        metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
+        _seconds(method, route, self._status).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
         if self._status >= 500:
             metrics.HTTP_FAILED.labels(method, route).inc()
@@ -233,6 +266,12 @@ def _end_span(span: tracing.Span, *, method: str, route: str, status: int) -> No
     if status >= 500:
         span.fail(str(status))
     span.end()
+
+
+@lru_cache(maxsize=4096)
+def _seconds(method: str, route: str, status: int) -> Any:
+    # Looking up a series costs more than counting in it.
+    return metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(status))
 
 
 def _method_of(scope: Scope) -> str:

@@ -1,30 +1,34 @@
-"""uvicorn's HTTP protocol with the limits that a public port needs.
+"""The HTTP/1.1 server of a connection, with the limits that a public port needs.
 
 The head of a request is bounded in size and time, a connection has one request at a time, and input that is
-not HTTP is refused with a problem document. uvicorn itself accepts and keeps all requests that a client sends
-without waiting for answers (pipelining). Here the bytes after a request wait until it is answered: those
-already read in a buffer, the rest unread.
+not HTTP is refused with a problem document. A client may send requests without waiting for answers
+(pipelining): the bytes after a request wait until it is answered, those already read in a buffer, the rest
+unread. uvicorn's server runs it in place of its own protocol, which costs more and has none of these limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+from collections import deque
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Any
+from functools import partial
+from typing import Any, cast
+from urllib.parse import unquote
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from kappi_chassis.http.connections import ConnectionLimits, Connections
-from kappi_chassis.http.date_header import date_now
+from kappi_chassis.http.deadline import Deadline
+from kappi_chassis.http.direct_bytes import DIRECT, DirectSocket, TakenBody
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
+from kappi_chassis.http.exchange import Exchange
+from kappi_chassis.http.refusals import refusal
+from kappi_chassis.http.request_parser import MAX_HEAD_BYTES as MAX_HEAD_BYTES
+from kappi_chassis.http.request_parser import RequestHead, RequestParser
 from kappi_chassis.http.write_coalescing import CoalescingTransport
-from kappi_chassis.observability.access_log import access_log
-from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, RequestTimeout, problem_body
+from kappi_chassis.problems import Problem, RequestTimeout
 
-MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
 # A refused client that is still sending gets time to read the refusal: closing at once resets the connection,
@@ -32,80 +36,74 @@ CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
-
-_END = b"\r\n\r\n"
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-# A chunked body ends with `_END`, which it may also contain: searching for it repeatedly costs more than the
-# few requests that follow an end in one piece.
-_CHUNKED_PIECE_BYTES = 1024
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-class HeadTooLarge(Problem):
-    status, code, title = 431, "head_too_large", "The headers are too large"
-
-
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """connections: the connections of this port."""
+class BoundedHttpProtocol(asyncio.Protocol):
+    """config: uvicorn's; app and keep-alive time are taken from it. connections: those of this port."""
 
     transport: CoalescingTransport
-    _head_bytes = 0
-    _head_tail = b""  # the end of a head in several pieces may be in two of them
-    _in_head = False
-    _in_body = False
-    _in_new_body = False  # the length of the body is not known yet
-    _body_left = 0  # of a body with a known length
-    _head_timer: asyncio.TimerHandle | None = None
-    _refused = False
-    _ignored_bytes = 0
-    _unparsed = b""
-    _on_lost: Callable[[], None] | None = None
-    _body_after_upgrade = False  # the parser then considers the request complete before its body
+    peer: str | None = None
 
-    def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        self._app = cast("App", config.loaded_app)
+        self._keep_alive_s = config.timeout_keep_alive
+        self._state = server_state
+        self._loop = _loop or asyncio.get_running_loop()
         self._connections = connections or Connections(ConnectionLimits())
+        self._deadline = Deadline(self._loop, self._on_deadline)
+        self._requests = RequestParser(self)
+        self._server: tuple[str, int] | None = None
+        self._client: tuple[str, int] | None = None
+        self._exchange: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()  # requests that arrived in one piece with the end of another
+        self._drained: asyncio.Event | None = None
+        self._head_is_timed = False
+        self._body_paused = False
+        self._refused = False
+        self._ignored_bytes = 0
+        self._unparsed = b""
+        self._on_lost: Callable[[], None] | None = None
+        self._direct: DirectSocket | None = None
+        self.is_blocked = False
 
-    @property
-    def peer(self) -> str | None:
-        return self.client[0] if self.client else None
+    # Called by the loop and by uvicorn's server.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(CoalescingTransport(transport, self.loop))
-        refusal = self._connections.open(self)
-        if refusal is None:
-            self._start_head_timer()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = CoalescingTransport(cast("asyncio.Transport", transport), self._loop)
+        self._server, self._client = _address(transport, "sockname"), _address(transport, "peername")
+        self.peer = self._client[0] if self._client else None
+        self._state.connections.add(self)  # type: ignore[arg-type]  # it only calls `shutdown`
+        problem = self._connections.open(self)
+        if problem is None:
+            self._expect_head()
             return
         # It is closed at once, even if the client then cannot read the refusal: no place is left.
         self._refused = True
-        self.transport.write(_refusal(refusal, client=self.peer or ""))
+        self.transport.write(refusal(problem, client=self.peer or ""))
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(self)
         self._connections.close(self)
-        self._stop_head_timer()
+        self._deadline.end()
         self._unparsed = b""
-        super().connection_lost(exc)
+        self._waiting.clear()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        if self._direct is not None:
+            self._direct.shut_down()
+        self.resume_writing()
+        self.transport.close()
         if self._on_lost is not None:
             self._on_lost()
-
-    def _cut(self) -> None:
-        """Closes the connection in the middle of an answer, whether its client reads or not."""
-        self.cycle.disconnected = True
-        self.transport.abort()
-
-    def _when_lost(self, callback: Callable[[], None]) -> None:
-        """Calls back when the client is gone.
-
-        An answer that mostly waits then needs no task that waits in `receive`.
-        """
-        self._on_lost = callback
-        if self.transport.is_closing():
-            self.loop.call_soon(callback)
-
-    def evict(self) -> None:
-        self.transport.close()
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()  # a client that does not read would keep it open
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -115,39 +113,197 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self._unparsed:
             self._unparsed += data
         else:
-            self._unset_keepalive_if_required()
             self._parse(data)
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
+    def pause_writing(self) -> None:
+        self.is_blocked = True
+        self._drained = asyncio.Event()
 
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._in_body = self._in_new_body = True
-        self._head_bytes, self._head_tail = 0, b""
-        self._stop_head_timer()
-        self._connections.works(self)
-        self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
-        self.scope["kappi.when_lost"] = self._when_lost  # type: ignore[typeddict-unknown-key]
-        if self.parser.should_upgrade():
-            self._body_after_upgrade = any(name in _FRAMING for name, _ in self.headers)
-        super().on_headers_complete()
+    def resume_writing(self) -> None:
+        self.is_blocked = False
+        if self._drained is not None:
+            self._drained.set()
 
-    def on_message_complete(self) -> None:
-        if self._body_after_upgrade:
+    def shutdown(self) -> None:
+        """Closes the connection, after the answer to the request that it has, if any."""
+        if self._exchange is None or self._exchange.answer_complete:
+            self.transport.close()
+        else:
+            self._exchange.keep_alive = False
+
+    def evict(self) -> None:
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # a client that does not read would keep it open
+
+    # Called by the exchange.
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def write_last(self, data: bytes) -> None:
+        self.transport.write_at_once(data)
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def pause_body(self) -> None:
+        if not self._body_paused:
+            self._body_paused = True
+            self.transport.pause_reading()
+
+    def resume_body(self) -> None:
+        if self._body_paused:
+            self._body_paused = False
+            self.transport.resume_reading()
+
+    async def until_writable(self) -> None:
+        if self._drained is not None:
+            await self._drained.wait()
+
+    def answered(self) -> None:
+        self._on_lost = self._direct = None
+        self._state.total_requests += 1
+        if self.transport.is_closing():
             return
-        self._in_body = self._in_new_body = False
-        self._body_left = 0
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        self._on_lost = None
-        super().on_response_complete()
+        self.resume_body()
+        following = self._waiting.popleft() if self._waiting else None
+        if following is not None:
+            self._start(following)
         if self._unparsed:
-            self.loop.call_soon(self._parse_on)
-        elif not self.pipeline:
+            self._loop.call_soon(self._parse_on)
+        elif following is None:
+            self._deadline.move_to(self._keep_alive_s)
             self._connections.waits(self)
+
+    # Called by an app.
+
+    def take_body(self) -> TakenBody:
+        """See `Direct.take_body`."""
+        exchange, left = self._exchange, self._requests.body_left
+        assert exchange is not None
+        received, more = exchange.take_body()
+        if not more:
+            return TakenBody(received, 0, None, finish=lambda _: None)
+        direct = self._take_socket()
+        self.transport.hold_reading()
+        finish = partial(self._end_taken_body, exchange, keep_alive=exchange.keep_alive)
+        exchange.keep_alive = False  # until the whole body was read
+        return TakenBody(received, left, direct, finish, endless=not left)
+
+    def _end_taken_body(self, exchange: Exchange, left: int, *, keep_alive: bool) -> None:
+        if not self._requests.body_left or self.transport.is_closing():
+            return
+        self._direct = None
+        exchange.keep_alive = keep_alive
+        self._requests.skip_body(but=left)
+        self.transport.release_reading()
+
+    async def take_answer(self, length: int) -> DirectSocket:
+        """See `Direct.take_answer`."""
+        assert self._exchange is not None
+        direct = self._take_socket()
+        self._exchange.take_answer(length)
+        self.transport.flush()
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits(high=0)
+            try:
+                await self.until_writable()
+            finally:
+                if not self.transport.is_closing():
+                    self.transport.set_write_buffer_limits()
+        if self.transport.is_closing():
+            direct.shut_down()
+        return direct
+
+    def _take_socket(self) -> DirectSocket:
+        if self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        self._direct = direct = DirectSocket(self.transport, self._loop)
+        return direct
+
+    def cut(self) -> None:
+        """Closes the connection in the middle of an answer, whether its client reads or not."""
+        if self._exchange is not None:
+            self._exchange.disconnected = True
+        self.transport.abort()
+
+    def _when_lost(self, callback: Callable[[], None]) -> None:
+        """Calls back when the client is gone.
+
+        An answer that mostly waits then needs no task that waits in `receive`.
+        """
+        self._on_lost = callback
+        if self.transport.is_closing():
+            self._loop.call_soon(callback)
+
+    def _blocked(self) -> bool:
+        """Whether the next `send` would wait for the client."""
+        return self.is_blocked
+
+    # Called by the parser.
+
+    def on_head(self, head: RequestHead) -> None:
+        self._deadline.clear()
+        self._head_is_timed = False
+        self._connections.works(self)
+        exchange = Exchange(
+            self,
+            self._scope(head),
+            keep_alive=head.keeps,
+            expects_continue=head.expects_continue,
+            may_chunk=head.version == "1.1",
+        )
+        if self._exchange is None or self._exchange.answer_complete:
+            self._start(exchange)
+        else:
+            self.pause_body()
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        self._latest().add(body)
+
+    def on_end(self) -> None:
+        self._latest().end_body()
+
+    def _latest(self) -> Exchange:
+        """Returns the exchange whose request is being read."""
+        exchange = self._waiting[-1] if self._waiting else self._exchange
+        assert exchange is not None
+        return exchange
+
+    def _scope(self, head: RequestHead) -> Scope:
+        path = head.raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": "http",
+            "root_path": "",
+            "headers": head.headers,
+            "method": head.method,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "kappi.cut": self.cut,  # see `cutting`
+            DIRECT: self,
+            "kappi.when_lost": self._when_lost,
+            "kappi.blocked": self._blocked,
+        }
+
+    def _start(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        task = self._loop.create_task(self._run(exchange))
+        self._state.tasks.add(task)  # uvicorn's server waits for these
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await exchange.run(self._app)
+        finally:
+            # A callback of the task would cost the loop another turn.
+            self._state.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _parse(self, data: bytes) -> None:
         """Parses up to the end of one request; the rest follows after its answer."""
@@ -156,88 +312,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._unparsed = data
                 self.transport.hold_reading()
                 return
-            end = self._end_of_piece(data)
-            taken = self._feed(data if end >= len(data) else data[:end])
+            try:
+                taken = self._requests.feed(data)
+            except Problem as problem:
+                self._refuse(problem)
+                return
             if self._refused or self.transport.is_closing():
                 return
             data = data[taken:]
+        if self._requests.in_head and not self._head_is_timed:
+            self._expect_head()
 
     def _parse_on(self) -> None:
         if self._refused or self.transport.is_closing():
             return
         data, self._unparsed = self._unparsed, b""
-        self._unset_keepalive_if_required()
         self._parse(data)
         if not self._unparsed and not self.transport.is_closing():
             self.transport.release_reading()
 
     def _is_busy(self) -> bool:
         """Whether a request has arrived completely and is not answered."""
-        if self.pipeline:
+        if self._waiting:
             return True
-        return not (self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete)
+        if self._requests.in_head or self._requests.in_body or self._exchange is None:
+            return False
+        return not self._exchange.answer_complete
 
-    def _end_of_piece(self, data: bytes) -> int:
-        """Returns the number of bytes to parse at once, so that hardly more than one request ends in them."""
-        if self._body_left:
-            return self._body_left
-        tail, start = (b"", _CHUNKED_PIECE_BYTES) if self._in_body else (self._head_tail, 0)
-        found = (tail + data).find(_END, start)
-        return len(data) if found < 0 else found + len(_END) - len(tail)
+    def _expect_head(self) -> None:
+        crowded = self._connections.is_crowded(self)
+        self._deadline.move_to(CROWDED_HEAD_TIMEOUT_S if crowded else HEAD_TIMEOUT_S)
+        self._head_is_timed = True
 
-    def _feed(self, piece: bytes) -> int:
-        """Returns the number of bytes that were parsed."""
-        taken = len(piece)
-        if self._body_left:
-            self._body_left -= taken
-        try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Other protocols are not supported: the request is answered as if it had asked for none.
-            taken = upgrade.args[0] or taken
-            if self._body_after_upgrade:
-                self._body_after_upgrade = False
-                self._parse_body()
-        except httptools.HttpParserError:
-            self._refuse(BadRequest("Invalid HTTP request received."))
-            return taken
-        if self._in_new_body:
-            self._in_new_body = False
-            self._body_left = next(
-                (int(value) for name, value in self.headers if name == b"content-length"), 0
-            )
-        elif self._in_head and not self.transport.is_closing():
-            # Only heads in several pieces get here; a single piece is bounded by the read buffer.
-            self._head_tail = (self._head_tail + piece)[1 - len(_END) :]
-            self._head_bytes += len(piece)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))
-            elif self._head_timer is None:
-                self._start_head_timer()
-        return taken
-
-    def _parse_body(self) -> None:
-        """Continues with a parser that did not see the upgrade request.
-
-        Java's HTTP client asks for h2c with every request, also with those that have a body.
-        """
-        head = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
-        self.parser = httptools.HttpRequestParser(_AfterHead(self))
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
-
-    def _start_head_timer(self) -> None:
-        timeout_s = CROWDED_HEAD_TIMEOUT_S if self._connections.is_crowded(self) else HEAD_TIMEOUT_S
-        self._head_timer = self.loop.call_later(timeout_s, self._on_head_timeout)
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _on_head_timeout(self) -> None:
-        self._head_timer = None
-        if self._in_head:
+    def _on_deadline(self) -> None:
+        if self._requests.in_head:
             self._refuse(RequestTimeout("The headers did not arrive in time; send it again."))
         else:
             self.transport.close()
@@ -246,42 +354,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle.response_started:
+        exchange = self._exchange
+        if exchange is not None and not exchange.answer_complete:
+            if exchange.answer_begun:
                 # A begun answer must not be interrupted by other bytes: the connection ends after it.
-                self.cycle.keep_alive = False
+                exchange.keep_alive = False
                 return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.transport.write(_refusal(problem, client=self.peer or ""))
-        self.loop.call_later(LINGER_S, self.transport.close)
-
-
-class _AfterHead:
-    """Callbacks of a parser that pass all calls to the protocol, except those of the invented first head."""
-
-    def __init__(self, protocol: BoundedHttpProtocol) -> None:
-        self._protocol = protocol
-        self._made_up = True
-        self.on_body = protocol.on_body
-        self.on_message_complete = protocol.on_message_complete
-
-    def on_message_begin(self) -> None:
-        if not self._made_up:
-            self._protocol.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._made_up:
-            self._protocol.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._made_up:
-            self._protocol.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if not self._made_up:
-            self._protocol.on_headers_complete()
-        self._made_up = False
+            exchange.disconnect()
+        self.transport.write(refusal(problem, client=self.peer or ""))
+        self._loop.call_later(LINGER_S, self.transport.close)
 
 
 def cutting(app: App) -> App:
@@ -299,25 +380,6 @@ def cutting(app: App) -> App:
     return cut_where_it_must
 
 
-def _refusal(problem: Problem, *, client: str) -> bytes:
-    """Returns a whole answer to what is no request yet. client: the address, for the limit of log lines."""
-    request_id = secrets.token_hex(16)
-    access_log.note(
-        client=client,
-        level="info",
-        route="refused",
-        status=problem.status,
-        request_id=request_id,
-        code=problem.code,
-    )
-    body = problem_body(problem, request_id)
-    more = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
-    head = (
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
-        f"content-type: {PROBLEM_JSON}\r\n"
-        f"content-length: {len(body)}\r\n"
-        f"date: {date_now().decode()}\r\n"
-        f"x-request-id: {request_id}\r\n"
-        f"{more}connection: close\r\n\r\n"
-    )
-    return head.encode() + body
+def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | None:
+    found = transport.get_extra_info(name)
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from contextlib import nullcontext
@@ -71,10 +72,31 @@ class HttpServer:
             listening.close()
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        """Ends `serve`. Any thread may call it."""
+        self._server.stop()
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Waits for `stop`. uvicorn's own loop wakes ten times a second for a header that is not sent."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self.on_tick(0)
+            if not self.should_exit:
+                await self._told.wait()
+        finally:
+            self._loop = None
+
     def capture_signals(self) -> Any:
         """Captures none, because signals belong to the runtime, which drains in order."""
         return nullcontext()

@@ -37,17 +37,23 @@ class CoalescingTransport(asyncio.Transport):
         else:
             self._transport.write(data)
 
+    def write_at_once(self, data: bytes) -> None:
+        """Sends what was held and the data, without a wait for more: they end an answer."""
+        held, self._held = self._held, None
+        self._transport.write(data if held is None else held + data)
+
     def _on_turn(self) -> None:
         self._flush_is_due = False
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what is held."""
         held, self._held = self._held, None
         if held is not None and not self._transport.is_closing():
             self._transport.write(held)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:

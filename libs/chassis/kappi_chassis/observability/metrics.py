@@ -40,7 +40,7 @@ BUILD_INFO = PROCESS.gauge(
 PROCESS_ROLE = PROCESS.gauge("kappi_process_role", "1 for each role that this process runs", role=None)
 LOOP_DELAY_SECONDS = PROCESS.histogram(
     "kappi_loop_delay_seconds",
-    "Time by which a timer of the event loop was late, measured twice a second",
+    "Time by which a timer of the event loop was late, measured about once a second",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
 )
 
@@ -147,6 +147,11 @@ CONSUMER_RECORDS = CONSUMER.counter(
 )
 CONSUMER_RETRIES = CONSUMER.counter(
     "kappi_consumer_retries_total", "Attempts that failed and are tried again", topic=None
+)
+CONSUMER_BATCH_FAILURES = CONSUMER.counter(
+    "kappi_consumer_batch_failures_total",
+    "Batches that failed, whose records were handled one by one then",
+    topic=None,
 )
 CONSUMER_LAG = CONSUMER.gauge(
     "kappi_consumer_lag_records", "Records behind the end of the partition", topic=None, partition=None

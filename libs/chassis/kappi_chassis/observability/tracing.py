@@ -6,7 +6,7 @@ needs no context of its own, and logs and events name the same trace as the expo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol
@@ -111,6 +111,52 @@ def work_caused_by(
         return
     with _within(tracer.begin(name, kind=kind, parent=incoming, links=links), attributes) as span:
         yield span
+
+
+@contextmanager
+def work_caused_by_all(
+    incoming: Sequence[str | None], name: str, *, kind: Kind, attributes: Callable[[int], Attributes]
+) -> Iterator[Sequence[str | None]]:
+    """Within the context, work is done for several causes at once. Yields the traceparent of each.
+
+    Each cause has a span of its own trace. What belongs to none of them alone, such as a statement for all,
+    is in the trace of the first; the spans of the others are linked with it. attributes: of the span of the
+    cause with this index.
+    """
+    if tracer is None:
+        yield incoming
+        return
+    spans = [tracer.begin(name, kind=kind, parent=each) for each in incoming]
+    for index, span in enumerate(spans):
+        span.note(attributes(index))
+        if index:
+            span.link(spans[0].traceparent)
+    try:
+        with continued(spans[0].traceparent):
+            yield [span.traceparent for span in spans]
+    except BaseException as error:
+        for span in spans:
+            span.fail(type(error).__name__)
+        raise
+    finally:
+        for span in spans:
+            span.end()
+
+
+@contextmanager
+def continued(traceparent: str | None) -> Iterator[None]:
+    """Within the context, work belongs to a span that has begun; without a tracer, to a new one of its
+    trace.
+    """
+    if tracer is None:
+        with context.work_caused_by(traceparent):
+            yield
+        return
+    token = context.traceparent.set(traceparent)
+    try:
+        yield
+    finally:
+        context.traceparent.reset(token)
 
 
 @contextmanager

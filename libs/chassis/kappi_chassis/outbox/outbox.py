@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 from kappi_contracts.envelope import encode_data
 from kappi_contracts.events import Event
-from sqlalchemy import MetaData, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_chassis.clock import NewId, new_id
-from kappi_chassis.db.database import Database
-from kappi_chassis.db.tables import outbox_table
+from kappi_chassis.db.database import Database, driver_of
 from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 
@@ -24,7 +22,11 @@ CHANNEL = "kappi_outbox"
 DEBOUNCE_S = 0.002
 
 _log = get_logger(__name__)
-_INSERT = insert(outbox_table(MetaData()))
+# `unnest` keeps the order of the arrays, so ids have the order of publication.
+_PUBLISH: Final = """
+INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[])
+"""
 
 
 class OutboxRow(NamedTuple):
@@ -41,19 +43,58 @@ class OutboxRow(NamedTuple):
     traceparent: str | None
 
 
-class UnitOfWork:
+class _Publications:
+    """The events that a transaction publishes. They are written in one statement, as its last."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.published = False
+        self._outbox = outbox
+        self._rows: list[tuple[OutboxRow, int]] = []
+
+    async def publish(self, event: Event, *, sequence: int, traceparent: str | None = None) -> None:
+        """Queues an event. sequence: the aggregate's version after this change. traceparent: as for
+        `Outbox.row`.
+        """
+        self.publish_rows([(self._outbox.row(event, traceparent=traceparent), sequence)])
+
+    def publish_rows(self, rows: Sequence[tuple[OutboxRow, int]]) -> None:
+        """Queues several events, each with its sequence."""
+        self._rows += rows
+        self.published = self.published or bool(rows)
+
+    async def _write(self, driver: Any) -> None:
+        rows, self._rows = self._rows, []
+        columns = zip(*((*row, sequence) for row, sequence in rows), strict=True)
+        await driver.execute(_PUBLISH, *(list(column) for column in columns))
+
+
+class UnitOfWork(_Publications):
     """A transaction that may publish. Lock the aggregate's row first: order per key depends on it."""
 
     def __init__(self, connection: AsyncConnection, outbox: Outbox) -> None:
+        super().__init__(outbox)
         self.connection = connection
-        self.published = False
-        self._outbox = outbox
 
-    async def publish(self, event: Event, *, sequence: int) -> None:
-        """Queues an event. sequence: the aggregate's version after this change."""
-        row = self._outbox.row(event)
-        await self.connection.execute(_INSERT, {**row._asdict(), "sequence": sequence})
-        self.published = True
+    async def write_events(self) -> None:
+        """Writes the queued events, before the commit."""
+        if self._rows:
+            await self._write(await driver_of(self.connection))
+
+
+class BatchUnit(_Publications):
+    """As UnitOfWork, for statements written for asyncpg that handle many events at once.
+
+    driver: an asyncpg connection in a transaction.
+    """
+
+    def __init__(self, driver: Any, outbox: Outbox) -> None:
+        super().__init__(outbox)
+        self.driver = driver
+
+    async def write_events(self) -> None:
+        """Writes the queued events, before the commit."""
+        if self._rows:
+            await self._write(self.driver)
 
 
 class Outbox:
@@ -93,6 +134,17 @@ class Outbox:
         async with self._database.transaction() as connection:
             unit = UnitOfWork(connection, self)
             yield unit
+            await unit.write_events()
+        if unit.published:
+            self.wake()
+
+    @asynccontextmanager
+    async def begin_batch(self) -> AsyncIterator[BatchUnit]:
+        """As `begin`, for statements written for asyncpg."""
+        async with self._database.hot.transaction() as driver:
+            unit = BatchUnit(driver, self)
+            yield unit
+            await unit.write_events()
         if unit.published:
             self.wake()
 

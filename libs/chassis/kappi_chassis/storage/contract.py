@@ -222,10 +222,14 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
         """Begins a multipart upload; returns the store's id of it. The key may have an object, now or later.
 
-        Raises StorageRefused for an impossible key or content type.
+        part_size_bytes: the size of each part but the last, if it is known: a store may then join them
+        without copying. It does not bind the parts. Raises StorageRefused for an impossible key or content
+        type.
         """
         ...
 

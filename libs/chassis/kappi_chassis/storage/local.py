@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from kappi_chassis.storage.blocking_pool import BlockingPool
 from kappi_chassis.storage.content_type import header_content_type
@@ -25,6 +25,7 @@ from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObje
 from kappi_chassis.storage.local_folders import translated_os_errors
 from kappi_chassis.storage.local_listing import keys_under, objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
+from kappi_chassis.storage.local_signing import PartBinding
 from kappi_chassis.storage.local_space import LocalSpace, SpaceReservation
 from kappi_chassis.storage.local_tombstones import ObjectDeleted, Tombstones
 from kappi_chassis.storage.rechunk import rechunk
@@ -158,10 +159,14 @@ class LocalObjectStore:
         finally:
             room.release()
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
         """See `ObjectStore.create_multipart`."""
         kept = _checked_content_type(content_type)
-        return await self.blocking(lambda: self._multiparts.create(key, content_type=kept))
+        return await self.blocking(
+            lambda: self._multiparts.create(key, content_type=kept, part_size_bytes=part_size_bytes)
+        )
 
     async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
         """See `ObjectStore.list_parts`."""
@@ -221,9 +226,13 @@ class LocalObjectStore:
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
-        await self.blocking(lambda: self._tombstones.add_prefix(prefix))
-        keys = await self.blocking(lambda: [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)])
-        return await self._delete(keys)
+        return await self.blocking(lambda: self._delete_page(prefix))
+
+    def _delete_page(self, prefix: str) -> DeleteReport:
+        self._tombstones.add_prefix(prefix)
+        keys = [*islice(keys_under(self._tree.objects, prefix), MAX_BATCH)]
+        failed = self._tree.delete(keys)
+        return DeleteReport(deleted=len(keys) - len(failed), failed=failed)
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
         """See `ObjectStore.abort_multipart_uploads`."""
@@ -287,9 +296,11 @@ class LocalObjectStore:
             lambda: self._writer(key, content_type, self._space.reserve(size_bytes, use="upload"))
         )
 
-    async def part_writer(self, key: str, *, size_bytes: int) -> ObjectWriter:
-        """As `writer`, for a part of an object."""
-        return await self.blocking(lambda: self._part_writer(key, size_bytes))
+    async def part_writer(
+        self, key: str, part: PartBinding, *, hashed_by: Literal["sha256", "md5"]
+    ) -> ObjectWriter:
+        """As `writer`, for a part of an object. Raises MultipartMissing, too."""
+        return await self.blocking(lambda: self._part_writer(key, part, hashed_by))
 
     async def expect_multipart(self, key: str, *, upload_id: str) -> None:
         """Raises MultipartMissing when no such upload of that key is under way."""
@@ -314,9 +325,14 @@ class LocalObjectStore:
     def _writer(self, key: str, content_type: str, room: SpaceReservation) -> ObjectWriter:
         return ObjectWriter(self._tree, key, content_type=_checked_content_type(content_type), room=room)
 
-    def _part_writer(self, key: str, size_bytes: int) -> ObjectWriter:
-        room = self._space.reserve(size_bytes, use="upload")
-        return ObjectWriter(self._tree, key, content_type=_PART_CONTENT_TYPE, room=room, hashed_by="md5")
+    def _part_writer(self, key: str, part: PartBinding, hashed_by: Literal["sha256", "md5"]) -> ObjectWriter:
+        room = self._space.reserve(part.size_bytes, use="upload")
+        slot = self._multiparts.slot(
+            key, upload_id=part.upload_id, number=part.number, size_bytes=part.size_bytes
+        )
+        return ObjectWriter(
+            self._tree, key, content_type=_PART_CONTENT_TYPE, room=room, hashed_by=hashed_by, slot=slot
+        )
 
 
 def _translated(call: Callable[[], T]) -> T:

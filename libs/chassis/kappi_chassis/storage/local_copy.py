@@ -16,9 +16,14 @@ _CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno
 
 
 def append(
-    source: BinaryIO, length: int, *, whole: BinaryIO, given_up: Callable[[], bool] = lambda: False
+    source: BinaryIO,
+    length: int,
+    *,
+    whole: BinaryIO,
+    start: int = 0,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Copies the first `length` bytes of `source` to the current position of `whole`.
+    """Copies `length` bytes of `source` from `start` to the current position of `whole`.
 
     Neither file may have buffered bytes. given_up: whether the result is no longer wanted; called before each
     step. Raises StorageUnavailable when `source` is shorter, and when the copy was given up.
@@ -28,7 +33,7 @@ def append(
         if given_up():
             raise StorageUnavailable("the copy was given up")
         step = min(length - done, _STEP_BYTES)
-        copied = _copy(source.fileno(), whole.fileno(), offset=done, length=step)
+        copied = _copy(source.fileno(), whole.fileno(), offset=start + done, length=step)
         if not copied:
             raise StorageUnavailable("a file is shorter than it was")
         done += copied

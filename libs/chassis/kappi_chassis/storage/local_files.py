@@ -37,6 +37,7 @@ from kappi_chassis.storage.local_metadata import (
 )
 from kappi_chassis.storage.local_migration import needs_migration
 from kappi_chassis.storage.local_paths import FILES_FOLDER
+from kappi_chassis.storage.local_slots import PartSlot
 from kappi_chassis.storage.local_space import SpaceReservation
 
 
@@ -71,25 +72,27 @@ class ObjectWriter:
         content_type: str,
         room: SpaceReservation,
         hashed_by: Literal["sha256", "md5"] = "sha256",
+        slot: PartSlot | None = None,
     ) -> None:
-        """Opens a new file. hashed_by: the digest of the ETag. A part's is its MD5, as clients expect from
-        S3.
+        """Opens a new file. hashed_by: the digest of the ETag. MD5 is for a part whose sender declares it.
 
-        room: for what will be written; `discard` releases it.
+        room: for what will be written; `discard` releases it. slot: the place of a part's bytes, if it has
+        one; its file is then empty.
         """
         self._tree = tree
         self._key = key
         self._content_type = content_type
         self._room = room
+        self._slot = slot
         tree.check(key)
         self._file, self._temporary = tree.temporary_file()
         self._digest = hashlib.new(hashed_by, usedforsecurity=False)
         self.size_bytes = 0
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Writes a chunk. Raises StorageFull."""
         self._room.spend(len(chunk))
-        self._file.write(chunk)
+        (self._slot or self._file).write(chunk)
         self._digest.update(chunk)
         self.size_bytes += len(chunk)
 
@@ -119,6 +122,8 @@ class ObjectWriter:
     def discard(self) -> None:
         """Removes what was written; harmless after publishing."""
         self._room.release()
+        if self._slot is not None:
+            self._slot.release()
         with contextlib.suppress(OSError):  # closing writes the buffer, for which there may be no room
             self._file.close()
         self._temporary.unlink(missing_ok=True)
@@ -131,6 +136,8 @@ class ObjectWriter:
             etag=etag_of(digest),
             sha256=digest if self._digest.name == "sha256" else None,
         )
+        if self._slot is not None:
+            self._slot.sync()
         finish(self._file, metadata)
         modified = os.fstat(self._file.fileno()).st_mtime
         self._file.close()

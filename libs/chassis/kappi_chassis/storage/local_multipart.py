@@ -1,9 +1,11 @@
 """Multipart uploads as folders: the blocking part of the local store.
 
-`multiparts/<id>/` contains `upload` (its key and type), a file like an object's for each part, and during
-completion `plan` and `whole`. Completing appends part after part to `whole` and removes each as soon as it is
-durable there, so the disk holds at most one part twice. `plan` lists the parts of `whole`, so that after a
-crash the next caller continues. File systems that share blocks copy nothing.
+`multiparts/<id>/` contains `upload` (its key, type and size of parts), a file for each part, and `placed`
+with the bytes of those parts that were written in their place (`local_slots`); their files are empty. During
+completion it has a `plan`, which lists the parts, so that after a crash the next caller continues.
+
+If the parts are those of `placed`, it becomes the object; the few parts with a file of their own are copied
+to their place. Otherwise part after part is appended to `whole` and removed as soon as it is durable there.
 
 Parts are placed under a shared lock; completing and aborting take an exclusive one (flock: it ends with its
 process). Only completing waits for the lock: it has threads of its own, whereas other waiting calls would
@@ -40,6 +42,7 @@ from kappi_chassis.storage.local_files import ObjectTree
 from kappi_chassis.storage.local_folders import sync_folder
 from kappi_chassis.storage.local_metadata import Metadata, finish, read_metadata
 from kappi_chassis.storage.local_paths import MULTIPARTS_FOLDER
+from kappi_chassis.storage.local_slots import PLACED, PartSlot, claim_slot
 
 _UPLOAD: Final = "upload"
 _PLAN: Final = "plan"
@@ -51,6 +54,7 @@ _is_part = re.compile(r"[0-9]{5}").fullmatch
 class _Upload(msgspec.Struct, frozen=True):
     key: str
     content_type: str
+    part_size_bytes: int | None = None
 
 
 class MultipartTree:
@@ -69,14 +73,14 @@ class MultipartTree:
                 if folder.stat().st_mtime < stale_before.timestamp():
                     self._drop(folder)
 
-    def create(self, key: str, *, content_type: str) -> str:
-        """Begins an upload. Returns its id."""
+    def create(self, key: str, *, content_type: str, part_size_bytes: int | None = None) -> str:
+        """Begins an upload. Returns its id. part_size_bytes: of each part but the last, if it is known."""
         self._objects.check(key)
         upload_id = secrets.token_hex(16)
         self._root.mkdir(parents=True, exist_ok=True)
         self._objects.incoming.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._objects.incoming))
-        _write_durably(folder / _UPLOAD, _Upload(key=key, content_type=content_type))
+        _write_durably(folder / _UPLOAD, _Upload(key, content_type, part_size_bytes))
         folder.rename(self._root / upload_id)
         sync_folder(self._root)
         return upload_id
@@ -84,6 +88,26 @@ class MultipartTree:
     def check(self, key: str, upload_id: str) -> None:
         """Raises MultipartMissing when there is no such upload of that key."""
         self._described(key, upload_id)
+
+    def slot(self, key: str, *, upload_id: str, number: int, size_bytes: int) -> PartSlot | None:
+        """Returns the place of a part for its writer, if it has one that is free. Raises MultipartMissing."""
+        folder, upload = self._described(key, upload_id)
+        if upload.part_size_bytes is None:
+            return None
+
+        def is_open() -> bool:
+            return not (folder / _PLAN).exists() and (folder / _UPLOAD).exists()
+
+        try:
+            return claim_slot(
+                folder,
+                number=number,
+                size_bytes=size_bytes,
+                part_size_bytes=upload.part_size_bytes,
+                is_open=is_open,
+            )
+        except FileNotFoundError as error:
+            raise MultipartMissing from error
 
     def place_part(self, finished: Path, key: str, *, upload_id: str, number: int) -> None:
         """Makes a finished file part `number`, in place of an earlier one.
@@ -122,13 +146,21 @@ class MultipartTree:
                 plan = _plan(folder, parts)
             elif _named(plan) != _named(parts):
                 raise StorageRefused("the upload is being completed from other parts")
-            (folder / _WHOLE).touch()
-            sync_folder(folder)
-            with (folder / _WHOLE).open("r+b", buffering=0) as whole:
-                size_bytes = _join(folder, plan, whole=whole)
+            in_place = _is_in_place(folder, plan, part_size_bytes=upload.part_size_bytes)
+            whole_path = folder / (PLACED if in_place else _WHOLE)
+            if not in_place:
+                whole_path.touch()
+                sync_folder(folder)
+            with whole_path.open("r+b", buffering=0) as whole:
+                fcntl.flock(whole, fcntl.LOCK_EX)  # until the last writer in its place sees the plan
+                if in_place:
+                    size_bytes = _fill_places(folder, plan, whole=whole)
+                else:
+                    size_bytes = _join(folder, plan, whole=whole, part_size_bytes=upload.part_size_bytes)
+                os.utime(whole.fileno())  # the object is as old as its completion
                 finish(whole, Metadata(upload.content_type, size_bytes, _etag(plan), None))
-            self._objects.place(folder / _WHOLE, key, replace=False)
-            self._remove(folder)
+                self._objects.place(whole_path, key, replace=False)
+                self._remove(folder)
         return self._objects.head(key)
 
     def abort(self, key: str, *, upload_id: str) -> bool:
@@ -248,14 +280,43 @@ def _named(parts: Sequence[StoredPart]) -> list[tuple[int, str]]:
     return sorted((part.number, part.etag) for part in parts)
 
 
-def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
+def _is_in_place(folder: Path, plan: Sequence[StoredPart], *, part_size_bytes: int | None) -> bool:
+    """Whether the places of the parts, one after the other, are the object."""
+    if part_size_bytes is None or not (folder / PLACED).exists():
+        return False
+    numbers = [part.number for part in plan]
+    return numbers == [*range(1, len(plan) + 1)] and all(
+        part.size_bytes == part_size_bytes for part in plan[:-1]
+    )
+
+
+def _fill_places(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
+    """Copies the parts with a file of their own to their place. Returns the size of the whole."""
+    offset = 0
+    for part in plan:
+        path = folder / f"{part.number:05d}"
+        # A missing file was copied by an earlier attempt.
+        if path.exists() and path.stat().st_size:
+            with path.open("rb", buffering=0) as source:
+                whole.seek(offset)
+                append(source, part.size_bytes, whole=whole)
+            os.fsync(whole.fileno())
+            path.unlink()
+        offset += part.size_bytes
+    if os.fstat(whole.fileno()).st_size < offset:
+        raise MultipartMissing  # the bytes of a part are gone, though its file is there
+    whole.truncate(offset)
+    return offset
+
+
+def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO, part_size_bytes: int | None) -> int:
     """Appends the parts of the plan that `whole` lacks, from where an earlier attempt stopped. Returns its
     size.
     """
     offset = 0
     for part in plan:
-        path = folder / f"{part.number:05d}"
         try:
+            path, start = _bytes_of(folder, part, part_size_bytes=part_size_bytes)
             source = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             offset += part.size_bytes
@@ -265,12 +326,20 @@ def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
         with source:
             whole.truncate(offset)
             whole.seek(offset)
-            append(source, part.size_bytes, whole=whole)
+            append(source, part.size_bytes, whole=whole, start=start)
         os.fsync(whole.fileno())
-        path.unlink()
+        (folder / f"{part.number:05d}").unlink()
         offset += part.size_bytes
     whole.truncate(offset)
     return offset
+
+
+def _bytes_of(folder: Path, part: StoredPart, *, part_size_bytes: int | None) -> tuple[Path, int]:
+    """Returns the file with the bytes of a part, and their offset. Raises FileNotFoundError."""
+    own = folder / f"{part.number:05d}"
+    if part_size_bytes is None or own.stat().st_size:
+        return own, 0
+    return folder / PLACED, (part.number - 1) * part_size_bytes
 
 
 def _etag(plan: Sequence[StoredPart]) -> str:

@@ -1,19 +1,20 @@
-"""The local store over HTTP: a pure ASGI app that answers the URLs of `LocalUrlSigner`.
+"""The local store over HTTP: an ASGI app that answers the URLs of `LocalUrlSigner`.
 
 It behaves as S3 for the requests that Kappi issues: same headers, status codes and error codes. It logs
-nothing. Its server must keep access logs off, because a signed URL is a credential.
+nothing. Its server is `HttpServer`, whose sockets it uses for large bodies (`direct_bytes`), and which keeps
+no access log: a signed URL is a credential.
 """
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import format_datetime
-from functools import partial
+from typing import Literal
 
+from kappi_chassis.http.direct_bytes import DIRECT, Direct
 from kappi_chassis.storage.contract import (
     ContentBinding,
     MultipartMissing,
@@ -49,6 +50,7 @@ from kappi_chassis.storage.local_responses import (
     send_refusal,
     send_whole,
 )
+from kappi_chassis.storage.local_sending import send_file
 from kappi_chassis.storage.local_signing import (
     STORE_PATH,
     LocalUrlVerifier,
@@ -61,8 +63,8 @@ from kappi_chassis.storage.local_tombstones import ObjectDeleted
 from kappi_chassis.storage.local_uploads import UploadsUnderWay
 
 _MD5_BYTES = 16
-# For each of hundreds of readers this much may wait in memory, and as much in the connection.
-_READ_CHUNK_BYTES = 256 << 10
+_SMALL_BYTES = 256 << 10
+"""The length up to which one read costs less than the kernel's way from file to socket."""
 
 
 def local_store_app(
@@ -96,35 +98,23 @@ class _LocalStoreApp:
         self._uploads = UploadsUnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
         if scope["type"] != "http":
             raise ValueError(f"The store speaks HTTP only, not {scope['type']}")
-        body = UploadBody(receive)
+        body = UploadBody(scope)
         try:
             try:
-                await self._answer(scope, receive, body=body, send=send)
+                await self._answer(scope, body=body, send=send)
             except Refused as refused:
                 if await body.drained():
                     await send_refusal(send, refused)
                 else:
                     await send_last_refusal(send, refused, linger=body.linger)
         except Abandoned:
-            return
+            scope[DIRECT].cut()
+        finally:
+            body.close()
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._store.ready()
-        except StorageUnavailable as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _answer(self, scope: Scope, receive: Receive, *, body: UploadBody, send: Send) -> None:
+    async def _answer(self, scope: Scope, *, body: UploadBody, send: Send) -> None:
         method: str = scope["method"]
         if method == "OPTIONS":
             await send_whole(send, 204, PREFLIGHT)
@@ -141,9 +131,8 @@ class _LocalStoreApp:
                 with self._uploads.alone(claims.key, body=body):
                     await self._put(claims.key, claims.binding, headers=headers, body=body, send=send)
             else:
-                await self._get(
-                    claims, headers=headers, with_body=method == "GET", receive=receive, send=send
-                )
+                direct = scope[DIRECT] if method == "GET" else None
+                await self._get(claims, headers=headers, direct=direct, send=send)
         except ObjectMissing as error:
             raise Refused(404, "NoSuchKey", "There is no such object.") from error
         except MultipartMissing as error:
@@ -186,8 +175,7 @@ class _LocalStoreApp:
             key, content_type=binding.content_type, size_bytes=binding.size_bytes
         )
         try:
-            async for chunk in body.chunks(size_bytes=binding.size_bytes):
-                await self._store.blocking(partial(writer.write, chunk))
+            await body.pass_to(writer.write, blocking=self._store.blocking)
             if binding.sha256 is not None and writer.digest() != binding.sha256:
                 raise Refused(400, "BadDigest", "The SHA-256 of the content is not the one signed.")
             head = await self._store.publish_upload(writer, key)
@@ -204,12 +192,14 @@ class _LocalStoreApp:
         _check_length(headers, part.size_bytes)
         content_md5 = _content_md5(headers)
         # As above, checked before as well as after.
-        await self._store.refuse_deleted(key)
+        # First, so that the answer is the same before and after an ended upload's objects are purged.
         await self._store.expect_multipart(key, upload_id=part.upload_id)
-        writer = await self._store.part_writer(key, size_bytes=part.size_bytes)
+        await self._store.refuse_deleted(key)
+        # MD5 takes more than twice as long as SHA-256, so it is computed only for a sender that declares it.
+        hashed_by: Literal["sha256", "md5"] = "sha256" if content_md5 is None else "md5"
+        writer = await self._store.part_writer(key, part, hashed_by=hashed_by)
         try:
-            async for chunk in body.chunks(size_bytes=part.size_bytes):
-                await self._store.blocking(partial(writer.write, chunk))
+            await body.pass_to(writer.write, blocking=self._store.blocking)
             if content_md5 is not None and writer.digest() != content_md5:
                 raise Refused(400, "BadDigest", "The MD5 of the part is not the one in Content-MD5.")
             etag = await self._store.publish_part(writer, key, upload_id=part.upload_id, number=part.number)
@@ -218,14 +208,9 @@ class _LocalStoreApp:
         await send_whole(send, 200, [*CORS, (b"etag", _quoted(etag))])
 
     async def _get(
-        self,
-        claims: SignedClaims,
-        *,
-        headers: dict[str, str],
-        with_body: bool,
-        receive: Receive,
-        send: Send,
+        self, claims: SignedClaims, *, headers: dict[str, str], direct: Direct | None, send: Send
     ) -> None:
+        """Answers GET, or HEAD if `direct` is None."""
         opened = await self._store.open(claims.key)
         try:
             head = opened.head
@@ -239,38 +224,20 @@ class _LocalStoreApp:
             length = last - first + 1
             answer.append((b"content-type", (claims.content_type or head.content_type).encode()))
             answer.append((b"content-length", str(length).encode()))
+            small = direct is not None and length <= _SMALL_BYTES
+            body = await self._read(opened, offset=first, length=length) if small else b""
             await send({"type": "http.response.start", "status": status, "headers": answer})
-            if with_body:
-                await self._send_bytes(opened, offset=first, length=length, receive=receive, send=send)
-            await send({"type": "http.response.body", "body": b""})
+            if direct is not None and not small:
+                await send_file(opened, offset=first, length=length, to=direct, blocking=self._store.blocking)
+            await send({"type": "http.response.body", "body": body})
         finally:
             opened.close()
 
-    async def _send_bytes(
-        self, opened: OpenObject, *, offset: int, length: int, receive: Receive, send: Send
-    ) -> None:
-        # The server discards what is sent to a client that left, so this task watches for the disconnect.
-        departure = asyncio.ensure_future(_departure(receive))
-        try:
-            while length:
-                chunk = await self._store.read_open(
-                    opened, offset=offset, length=min(length, _READ_CHUNK_BYTES)
-                )
-                if departure.done() or not chunk:
-                    raise Abandoned
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                offset += len(chunk)
-                length -= len(chunk)
-        except StorageUnavailable as error:
-            raise Abandoned from error  # too late for a status: the server cuts the connection
-        finally:
-            departure.cancel()
-            await asyncio.wait([departure])
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _read(self, opened: OpenObject, *, offset: int, length: int) -> bytes:
+        body = await self._store.read_open(opened, offset=offset, length=length)
+        if len(body) < length:
+            raise StorageUnavailable("a file is shorter than it was")
+        return body
 
 
 def _check_upload_headers(headers: dict[str, str], binding: ContentBinding) -> None:

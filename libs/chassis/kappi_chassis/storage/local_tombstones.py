@@ -2,7 +2,8 @@
 
 The URL of a deleted object may be valid for minutes, and a create-only upload succeeds once the object is
 gone. `tombstones/<begin>` has a line for each key and each prefix deleted in the period that began then.
-Lines are only appended, by any process; each process reads what is new. A file is removed when the period
+Lines are only appended, by any process; each process reads what is new. Threads that wait for each other
+are written together, because each fsync takes a millisecond or more. A file is removed when the period
 after its own is over, so a deletion is kept for at least one period and at most two.
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -53,6 +55,15 @@ class _Period:
         return key in self.keys or any(key[:length] in self.prefixes for length in self.prefix_lengths)
 
 
+@dataclass(slots=True)
+class _Addition:
+    """Lines of one thread. error: why they could not be written."""
+
+    lines: Sequence[_Line]
+    is_done: bool = False
+    error: Exception | None = None
+
+
 class Tombstones:
     """The tombstones of one folder. kept_for: at least; no signed upload may be valid for longer.
     now: UTC.
@@ -64,6 +75,7 @@ class Tombstones:
         self._now = now
         self._lock = Lock()
         self._periods: dict[int, _Period] = {}
+        self._waiting: deque[_Addition] = deque()
 
     def add_keys(self, keys: Collection[str]) -> None:
         """Records keys before they are deleted: later uploads are refused, and earlier ones are deleted."""
@@ -84,18 +96,32 @@ class Tombstones:
             self._sweep()
 
     def _add(self, lines: Sequence[_Line]) -> None:
-        begin = int(self._now().timestamp()) // self._period_s * self._period_s
+        addition = _Addition(lines)
+        self._waiting.append(addition)
+        with self._lock:
+            if not addition.is_done:  # by the thread that had the lock
+                self._write_waiting()
+        if addition.error is not None:
+            raise addition.error
+
+    def _write_waiting(self) -> None:
+        additions = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        error: Exception | None = None
         try:
-            with self._lock:
-                self._read()
-                known = self._periods.get(begin, _Period())
-                fresh = [line for line in lines if not known.has(*line)]
-                if fresh:
-                    self._append(self._folder / str(begin), fresh)
-        except OSError as error:
+            self._write([line for each in additions for line in each.lines])
+        except Exception as caught:  # noqa: BLE001 - each of the threads raises it
             # Deleting frees room on a full disk, so it must not need any.
-            if error.errno not in _FULL:
-                raise
+            is_full = isinstance(caught, OSError) and caught.errno in _FULL
+            error = None if is_full else caught
+        for each in additions:
+            each.is_done, each.error = True, error
+
+    def _write(self, lines: Sequence[_Line]) -> None:
+        begin = int(self._now().timestamp()) // self._period_s * self._period_s
+        self._read()
+        known = self._periods.get(begin, _Period())
+        if fresh := [line for line in dict.fromkeys(lines) if not known.has(*line)]:
+            self._append(self._folder / str(begin), fresh)
 
     def _append(self, path: Path, lines: Sequence[_Line]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -63,9 +63,13 @@ class MeasuredStore:
         with _measured("copy"):
             return await self._store.copy(source, target)
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
         with _measured("create_multipart"):
-            return await self._store.create_multipart(key, content_type=content_type)
+            return await self._store.create_multipart(
+                key, content_type=content_type, part_size_bytes=part_size_bytes
+            )
 
     async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
         with _measured("list_parts"):

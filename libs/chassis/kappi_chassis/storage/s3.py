@@ -224,8 +224,10 @@ class S3ObjectStore:
             Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
         )
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
-        """See `ObjectStore.create_multipart`."""
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
+        """See `ObjectStore.create_multipart`. S3 has no use for the size of the parts."""
         _check_content_type(content_type)
         return await self._multiparts.create(key, content_type=content_type)
 

@@ -16,6 +16,9 @@ from kappi_testkit.servers.kafka import KafkaServer
 
 pytestmark = pytest.mark.integration
 
+HOUR_S = 3_600.0
+DEADLINE_S = 60.0
+
 
 async def _produce(bootstrap: str, topic: str, *values: bytes) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
@@ -25,6 +28,13 @@ async def _produce(bootstrap: str, topic: str, *values: bytes) -> None:
             await producer.send_and_wait(topic, value, key=b"one", headers=[("ce_id", value)])
     finally:
         await producer.stop()
+
+
+async def _until_a_fetch_waits(broker: EmbeddedBroker) -> None:
+    def waits() -> None:
+        assert broker.waiting_fetches == 1
+
+    await eventually(waits)
 
 
 def _consumer(bootstrap: str, topic: str, *, group: str) -> AIOKafkaConsumer:
@@ -113,6 +123,69 @@ async def test_a_topic_has_the_partitions_it_was_made_with(
         assert len(await producer.partitions_for(topic)) == 7
     finally:
         await producer.stop()
+
+
+async def test_a_waiting_fetch_gets_a_record_that_arrives_meanwhile(
+    topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kappi_chassis.embedded.broker_proxy._FIRST_WAIT_S", HOUR_S)
+    topic = f"{topic_prefix}MediaReady"
+    with EmbeddedBroker() as broker:
+        broker.create_topic(topic, partitions=3)
+        consumer = AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=broker.bootstrap,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=round(HOUR_S * 1e3),
+        )
+        await consumer.start()
+        try:
+            for value in (b"1", b"2"):
+                waiting = asyncio.create_task(consumer.getone())
+                await _until_a_fetch_waits(broker)
+                await _produce(broker.bootstrap, topic, value)
+                async with asyncio.timeout(DEADLINE_S):
+                    assert (await waiting).value == value
+        finally:
+            await consumer.stop()
+
+
+async def test_a_waiting_fetch_holds_back_no_other_answer(
+    topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kappi_chassis.embedded.broker_proxy._FIRST_WAIT_S", HOUR_S)
+    topic = f"{topic_prefix}MediaReady"
+    with EmbeddedBroker() as broker:
+        broker.create_topic(topic, partitions=1)
+        consumer = AIOKafkaConsumer(
+            topic, bootstrap_servers=broker.bootstrap, fetch_max_wait_ms=round(HOUR_S * 1e3)
+        )
+        await consumer.start()
+        try:
+            await _until_a_fetch_waits(broker)
+            async with asyncio.timeout(DEADLINE_S):
+                ends = await consumer.end_offsets([TopicPartition(topic, 0)])
+            assert ends == {TopicPartition(topic, 0): 0}
+        finally:
+            await consumer.stop()
+
+
+async def test_bytes_that_are_not_kafkas_end_only_their_connection(
+    embedded_broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    host, _, port = embedded_broker.bootstrap.rpartition(":")
+    for noise in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff" * 64,
+        b"\0\0\0\x02\0\0",
+        b"\0\0\0\x0c\0\x01\0\x0b" + bytes(8),
+    ):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(noise)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b""
+        writer.close()
+    await _produce(embedded_broker.bootstrap, f"{topic_prefix}MediaReady", b"works")
 
 
 async def test_an_interrupted_broker_keeps_its_records(topic_prefix: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from kappi_chassis.http import protocol
 from kappi_chassis.http.connections import ConnectionLimits, Connections
+from kappi_chassis.http.direct_bytes import DIRECT
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.protocol import MAX_HEAD_BYTES, BoundedHttpProtocol, cutting
 from kappi_chassis.observability.access_log import AccessLog
@@ -80,7 +81,7 @@ async def test_a_head_just_below_the_limit_is_accepted(port: int) -> None:
 
 
 async def test_the_request_id_of_a_refusal_is_in_the_log(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kappi_chassis.http.protocol.access_log", AccessLog())
+    monkeypatch.setattr("kappi_chassis.http.refusals.access_log", AccessLog())
     with capture_logs() as logged:
         answer = await answer_to(port, b"this is no HTTP\r\n\r\n")
     (line,) = logged
@@ -332,3 +333,124 @@ async def test_an_app_is_not_called_after_its_answer() -> None:
         assert (await answer_to(port, b"GET / HTTP/1.1\r\n\r\n")).endswith(b"ok")
         await asyncio.sleep(0)
     assert calls == []
+
+
+async def test_an_app_reads_a_body_from_the_socket_and_the_next_request_follows() -> None:
+    taken = asyncio.Event()
+
+    async def taking(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        taken.set()
+        whole = body.received
+        while body.left:
+            await body.socket.readable()
+            piece = body.socket.socket.recv(body.left)
+            whole += piece
+            body.left -= len(piece)
+        body.finish(0)
+        if body.socket is not None:
+            body.socket.close()
+        length = (b"content-length", str(len(whole)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": whole})
+
+    async with serving(taking) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\n"
+        for first, rest in ((b"abc", b"def"), (b"", b"ghijkl"), (b"mnopqr", b"")):
+            writer.write(head + first)
+            await taken.wait()
+            taken.clear()
+            writer.write(rest)
+            async with asyncio.timeout(DEADLINE_S):
+                await reader.readuntil(b"\r\n\r\n")
+                assert await reader.readexactly(6) == first + rest
+        writer.close()
+
+
+async def test_the_connection_drops_what_an_app_left_of_a_body() -> None:
+    taken = asyncio.Event()
+
+    async def taking(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        taken.set()
+        await body.socket.readable()
+        body.finish(body.left - len(body.socket.socket.recv(1)))
+        body.socket.close()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with serving(taking) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(DEADLINE_S):
+            for rest in (b"cdef", b"cdef"):
+                writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\n")
+                await taken.wait()
+                taken.clear()
+                writer.write(b"ab")
+                await reader.readuntil(b"\r\n\r\n")
+                assert await reader.readexactly(2) == b"ok"
+                writer.write(rest)
+        writer.close()
+
+
+async def test_the_connection_ends_after_a_body_that_was_not_read() -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"no"})
+        body.socket.close()
+
+    async with serving(refusing) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc")
+        async with asyncio.timeout(DEADLINE_S):
+            answer = await reader.read()
+        assert b"connection: close" in answer
+        assert answer.endswith(b"no")
+        writer.close()
+
+
+async def test_an_app_that_waits_for_bytes_notices_that_its_connection_was_cut() -> None:
+    noticed = asyncio.Event()
+
+    async def cutting_itself(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope[DIRECT].take_body()
+        waiting = asyncio.ensure_future(body.socket.readable())
+        scope[DIRECT].cut()
+        await waiting
+        with suppress(ConnectionError):
+            assert body.socket.socket.recv(1) == b""
+        body.socket.close()
+        noticed.set()
+
+    async with serving(cutting_itself) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc")
+        async with asyncio.timeout(DEADLINE_S):
+            await noticed.wait()
+        writer.close()
+
+
+@pytest.mark.parametrize("what", ["body", "answer"])
+async def test_an_app_cannot_take_the_socket_of_a_client_that_is_gone(what: str) -> None:
+    """The number of its descriptor may belong to another connection by then."""
+    gone, refused = asyncio.Event(), asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["kappi.when_lost"](gone.set)
+        await gone.wait()
+        if what == "body":
+            with pytest.raises(ConnectionResetError):
+                scope[DIRECT].take_body()
+        else:
+            with pytest.raises(ConnectionResetError):
+                await scope[DIRECT].take_answer(6)
+        refused.set()
+
+    async with serving(late) as port, asyncio.timeout(DEADLINE_S):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT / HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc")
+        await writer.drain()
+        writer.close()
+        await refused.wait()

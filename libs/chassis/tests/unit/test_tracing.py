@@ -69,6 +69,48 @@ async def test_spans_of_one_trace_reach_the_collector(collected: Collector, trac
     assert {span.service for span in by_name.values()} == {"test"}
 
 
+def test_work_for_several_causes_is_a_span_of_each(collected: Collector, tracer: OtlpTracer) -> None:
+    other = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    causes = [EXPORTED, f"00-{other}-00f067aa0ba902b7-01"]
+
+    def work() -> None:
+        with tracing.work_caused_by_all(
+            causes, "process X", kind="consumer", attributes=lambda index: {"index": index}
+        ) as traceparents:
+            with tracing.step("for all"):
+                pass
+            with tracing.continued(traceparents[1]), tracing.step("for one"):
+                pass
+            raise ValueError("a statement failed")
+
+    with pytest.raises(ValueError, match="a statement"):
+        work()
+    tracer.close()
+    first = {span.name: span for span in collected.of_trace(TRACE)}
+    second = {span.name: span for span in collected.of_trace(other)}
+    assert set(first) == {"process X", "for all"}
+    assert set(second) == {"process X", "for one"}
+    assert [each["process X"].attributes["index"] for each in (first, second)] == [0, 1]
+    assert all(each["process X"].failed for each in (first, second))
+    assert first["for all"].parent_id == first["process X"].span_id
+    assert second["for one"].parent_id == second["process X"].span_id
+    assert (first["process X"].linked, second["process X"].linked) == ((), (TRACE,))
+
+
+def test_without_a_tracer_work_for_several_causes_has_their_traces() -> None:
+    with tracing.work_caused_by_all(
+        [EXPORTED, None], "process X", kind="consumer", attributes=_never
+    ) as each:
+        assert each == [EXPORTED, None]
+        with tracing.continued(each[0]):
+            assert context.trace_id() == TRACE
+    assert context.traceparent.get() is None
+
+
+def _never(_: int) -> tracing.Attributes:
+    raise AssertionError("attributes cost time, and nothing is exported")
+
+
 def test_work_that_joins_another_trace_is_linked_both_ways(collected: Collector, tracer: OtlpTracer) -> None:
     with tracing.work_caused_by(None, "request"):
         request = context.trace_id()

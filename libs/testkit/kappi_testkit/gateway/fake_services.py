@@ -61,11 +61,13 @@ class FakeService:
         request = await self._read(scope, receive)
         self.seen.append(request)
         reply = await self.answer(request) if self.answer is not None else Reply()
-        headers = list(reply.headers)
-        if reply.status not in (204, 304):
-            headers.append((b"content-length", str(len(reply.body)).encode()))
+        headers, body = list(reply.headers), reply.body
+        if reply.status in (204, 304):
+            body = b""
+        else:
+            headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.body", "body": body})
 
     def always(self, reply: Reply) -> None:
         async def answer(_: Seen) -> Reply:

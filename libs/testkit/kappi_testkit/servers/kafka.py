@@ -88,6 +88,10 @@ class KafkaServer:
     def bootstrap(self) -> str:
         return f"{LOOPBACK}:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def start(self) -> None:
         """Formats the storage on first use and starts. Blocks for 2 to 5 s. Raises ChildNotReady."""
         if not self._properties.exists():

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
+import uvloop
 from kappi_chassis.disk import DiskSpace
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
+from kappi_chassis.http.server import HttpServer
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_server import local_store_app
 from kappi_chassis.storage.local_signing import LocalUrlSigner
@@ -46,7 +47,7 @@ class ServedLocalStore:
 
 @contextmanager
 def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Iterator[ServedLocalStore]:
-    """Serves a store on `root` by uvicorn in a thread while the context lasts.
+    """Serves a store on `root` in a thread while the context lasts.
 
     space: None for more than any test needs, on any disk.
     """
@@ -56,15 +57,17 @@ def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Itera
     port = free_port()
     base_url = f"http://{LOOPBACK}:{port}/store/"
     app = local_store_app(store, signer_secret=secret.encode(), clock=lambda: datetime.now(UTC))
-    config = uvicorn.Config(
-        app,
-        host=LOOPBACK,
-        port=port,
-        access_log=False,
-        log_level="warning",
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="local-store-server")
+    server = HttpServer(app, host=LOOPBACK, port=port)
+
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            loops.append(runner.get_loop())
+            runner.run(store.ready())
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=serve, name="local-store-server")
     thread.start()
     try:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -75,6 +78,7 @@ def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Itera
         signer = LocalUrlSigner(base_url=base_url, secret=secret.encode())
         yield ServedLocalStore(root, store, signer, base_url, secret)
     finally:
-        server.should_exit = True
+        for loop in loops:
+            loop.call_soon_threadsafe(server.stop)  # a loop that waits is woken by nothing else
         thread.join()
         asyncio.run(store.close())

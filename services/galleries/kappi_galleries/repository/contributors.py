@@ -124,7 +124,3 @@ class ContributorRows:
             .where(contributors.c.id == contributor_id)
             .values(name=None, key_hash=None, removed_at=removed_at, version=version)
         )
-
-    async def forget_all(self, gallery_id: GalleryId) -> None:
-        """Delete the contributors of a gallery that is deleted."""
-        await self._connection.execute(delete(contributors).where(contributors.c.gallery_id == gallery_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, TypedDict
@@ -10,12 +10,12 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import Column, ColumnElement, CursorResult, Row, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, CursorResult, Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.galleries import DETAILS, Gallery, GalleryId
-from kappi_galleries.models import galleries, gallery_items, standing_takedowns, used_codes
+from kappi_galleries.models import galleries, standing_takedowns, used_codes
 
 # `password_protected` is computed; the other fields are columns.
 _STORED: Final = tuple(field.name for field in fields(Gallery) if field.name != "password_protected")
@@ -262,21 +262,6 @@ class GalleryRows:
         )
         return await self._lock(galleries.c.id == decided.scalar_subquery())
 
-    async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
-        """Returns the named galleries and the gallery in which an item counts, tombstones included, locked as
-        above.
-
-        The locks are taken in the order of the ids, so that two transactions never wait for each other.
-        """
-        counted_in = select(gallery_items.c.gallery_id).where(gallery_items.c.media_id == media_id)
-        found = await self._connection.execute(
-            select(*_columns)
-            .where(or_(galleries.c.id.in_(named), galleries.c.id == counted_in.scalar_subquery()))
-            .order_by(galleries.c.id)
-            .with_for_update()
-        )
-        return [Gallery(**row._mapping) for row in found]
-
     async def lock_some_of_owner(self, owner_id: UUID, *, limit: int) -> list[Gallery]:
         """Returns up to `limit` living galleries of an account, locked as above."""
         found = await self._connection.execute(
@@ -311,35 +296,6 @@ class GalleryRows:
             update(galleries)
             .where(galleries.c.id == gallery.id)
             .values(**{name: getattr(gallery, name) for name in _CHANGEABLE}, **(secrets or {}))
-        )
-
-    async def tombstone(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
-        """Turn a locked gallery into a tombstone: its content and its items' rows are deleted.
-
-        The rows of moved items stay (see `is_kept`).
-        """
-        await self._connection.execute(
-            update(galleries)
-            .where(galleries.c.id == gallery_id)
-            .values(
-                **{name: None for name, default in DETAILS.items() if default is None},
-                password_hash=None,
-                takedown_id=None,
-                takedown_reason=None,
-                item_count=0,
-                size_bytes=0,
-                updated_at=deleted_at,
-                deleted_at=deleted_at,
-                version=version,
-            )
-        )
-        await self._connection.execute(
-            delete(standing_takedowns).where(standing_takedowns.c.gallery_id == gallery_id)
-        )
-        await self._connection.execute(
-            delete(gallery_items).where(
-                gallery_items.c.gallery_id == gallery_id, gallery_items.c.moved.is_(False)
-            )
         )
 
     async def _lock(self, condition: Any) -> Gallery | None:

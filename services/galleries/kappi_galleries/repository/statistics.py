@@ -2,60 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from kappi_contracts.events import ItemCount as CountedItem
-from kappi_contracts.events import KindCount, MediaAccessed, TraitCount
+from kappi_contracts.events import MediaAccessed
 from sqlalchemy import delete, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.statistics import DailyCount, ItemCount
-from kappi_galleries.models import access_item_days, buried_statistics
+from kappi_galleries.models import buried_statistics
 
 BURIED_AT_ONCE: Final = 500
 """Rows of each table that the deletion of a gallery removes itself."""
+BURIED_TOGETHER: Final = 10_000
+"""As BURIED_AT_ONCE, for all galleries that a transaction deletes."""
 
 # Rows are added in the order of their keys, so that two transactions never wait for each other. They are
-# summed, so that an event may name the same key twice.
-_ADD_KINDS = text("""
+# summed, so that events may name the same key twice.
+_ADD_KINDS: Final = """
 INSERT INTO access_days AS d (gallery_id, day, kind, count)
-SELECT :gallery_id, :day, e.kind, sum(e.count)
-FROM unnest(CAST(:kinds AS text[]), CAST(:counts AS bigint[])) AS e (kind, count)
-GROUP BY e.kind ORDER BY e.kind
+SELECT gallery_id, day, kind, sum(count)
+FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[]) AS e (gallery_id, day, kind, count)
+GROUP BY gallery_id, day, kind ORDER BY gallery_id, day, kind
 ON CONFLICT (gallery_id, day, kind) DO UPDATE SET count = d.count + excluded.count
-""")
-_ADD_TRAITS = text("""
+"""
+_ADD_TRAITS: Final = """
 INSERT INTO access_trait_days AS d (gallery_id, day, trait, value, count)
-SELECT :gallery_id, :day, e.trait, e.value, sum(e.count)
-FROM unnest(CAST(:traits AS text[]), CAST(:values AS text[]), CAST(:counts AS bigint[]))
-  AS e (trait, value, count)
-GROUP BY e.trait, e.value ORDER BY e.trait, e.value
+SELECT gallery_id, day, trait, value, sum(count)
+FROM unnest($1::uuid[], $2::date[], $3::text[], $4::text[], $5::bigint[])
+  AS e (gallery_id, day, trait, value, count)
+GROUP BY gallery_id, day, trait, value ORDER BY gallery_id, day, trait, value
 ON CONFLICT (gallery_id, day, trait, value) DO UPDATE SET count = d.count + excluded.count
-""")
+"""
 # A deleted item counts nothing any more, whatever the order of its events.
-_ADD_ITEMS = text("""
+_ADD_ITEMS: Final = """
 INSERT INTO access_item_days AS d (gallery_id, day, media_id, kind, count)
-SELECT :gallery_id, :day, e.media_id, e.kind, sum(e.count)
-FROM unnest(CAST(:media_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:counts AS bigint[]))
-  AS e (media_id, kind, count)
+SELECT gallery_id, day, media_id, kind, sum(count)
+FROM unnest($1::uuid[], $2::date[], $3::uuid[], $4::text[], $5::bigint[])
+  AS e (gallery_id, day, media_id, kind, count)
 WHERE NOT EXISTS (SELECT FROM gallery_items i WHERE i.media_id = e.media_id AND i.state = 'deleted')
-GROUP BY e.media_id, e.kind ORDER BY e.media_id, e.kind
+GROUP BY gallery_id, day, media_id, kind ORDER BY gallery_id, day, media_id, kind
 ON CONFLICT (gallery_id, day, media_id, kind) DO UPDATE SET count = d.count + excluded.count
-""")
+"""
 # Events of all galleries update these rows, so this is the last statement of its transaction.
-_ADD_TOTALS = text("""
+_ADD_TOTALS: Final = """
 INSERT INTO access_total_days AS d (day, trait, value, count)
-SELECT :day, e.trait, e.value, sum(e.count)
-FROM unnest(CAST(:traits AS text[]), CAST(:values AS text[]), CAST(:counts AS bigint[]))
-  AS e (trait, value, count)
-GROUP BY e.trait, e.value ORDER BY e.trait, e.value
+SELECT day, trait, value, sum(count)
+FROM unnest($1::date[], $2::text[], $3::text[], $4::bigint[]) AS e (day, trait, value, count)
+GROUP BY day, trait, value ORDER BY day, trait, value
 ON CONFLICT (day, trait, value) DO UPDATE SET count = d.count + excluded.count
-""")
+"""
 _OF_GALLERY = """
 SELECT day, 'kind' AS trait, kind AS value, count FROM access_days
 WHERE gallery_id = $1 AND day BETWEEN $2 AND $3
@@ -96,44 +95,67 @@ _CLEAR = {
     )
     for table in _OF_A_GALLERY
 }
+# The same order as above: of the tables, and of the rows of each.
+_CLEAR_MANY: Final = tuple(
+    f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
+    "SELECT found.ctid FROM unnest($1::uuid[]) AS g (id) CROSS JOIN LATERAL ("
+    f"SELECT ctid FROM {table} WHERE gallery_id = g.id LIMIT $2) AS found LIMIT $3))"
+    for table in _OF_A_GALLERY
+)
+_LEAVE_TO_TICK: Final = f"""
+INSERT INTO buried_statistics (gallery_id) SELECT id FROM unnest($1::uuid[]) AS g (id)
+WHERE {" OR ".join(f"EXISTS (SELECT FROM {table} WHERE gallery_id = g.id)" for table in _OF_A_GALLERY)}
+ORDER BY id ON CONFLICT DO NOTHING
+"""  # noqa: S608 - the names above
+
+
+async def tombstone_statistics(driver: Any, gallery_ids: Sequence[UUID]) -> None:
+    """Remove the counters of deleted galleries, which are locked; where there are many, most of them are left
+    to a tick.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    for statement in _CLEAR_MANY:
+        await driver.execute(statement, gallery_ids, BURIED_AT_ONCE, BURIED_TOGETHER)
+    await driver.execute(_LEAVE_TO_TICK, gallery_ids)
+
+
+async def forget_items(driver: Any, media_ids: Sequence[UUID]) -> None:
+    """Remove the counters of deleted items; the counters of their galleries stay.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    await driver.execute("DELETE FROM access_item_days WHERE media_id = ANY($1::uuid[])", media_ids)
+
+
+async def add_accesses(driver: Any, events: Iterable[MediaAccessed]) -> None:
+    """Add the counts of events, with one statement for each table that they concern.
+
+    driver: an asyncpg connection in a transaction, which also holds the locks of the events' galleries.
+    """
+    kinds, traits, items = [], [], []
+    for event in events:
+        whose = event.gallery_id, event.day
+        kinds += [(*whose, each.kind, each.count) for each in event.kinds]
+        traits += [(*whose, each.trait, each.value, each.count) for each in event.traits]
+        items += [(*whose, each.media_id, each.kind, each.count) for each in event.items]
+    totals = [(day, "kind", kind, count) for _, day, kind, count in kinds]
+    totals += [row[1:] for row in traits]
+    for statement, rows in (
+        (_ADD_KINDS, kinds),
+        (_ADD_TRAITS, traits),
+        (_ADD_ITEMS, items),
+        (_ADD_TOTALS, totals),
+    ):
+        if rows:
+            await driver.execute(statement, *map(list, zip(*rows, strict=True)))
 
 
 class StatisticsRows:
-    """Counters within one transaction, which also holds the lock of the counted gallery."""
+    """Removal of old counters within one transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-
-    async def add(self, event: MediaAccessed) -> None:
-        """Add the counts of an event, with one statement for each table that they concern."""
-        whose = {"gallery_id": event.gallery_id, "day": event.day}
-        if event.kinds:
-            await self._connection.execute(_ADD_KINDS, {**whose, **_kinds(event.kinds)})
-        if event.traits:
-            await self._connection.execute(_ADD_TRAITS, {**whose, **_traits(event.traits)})
-        if event.items:
-            await self._connection.execute(_ADD_ITEMS, {**whose, **_items(event.items)})
-        totals = [("kind", kind.kind, kind.count) for kind in event.kinds]
-        totals += [(trait.trait, trait.value, trait.count) for trait in event.traits]
-        if totals:
-            traits, values, counts = (list(column) for column in zip(*totals, strict=True))
-            await self._connection.execute(
-                _ADD_TOTALS, {"day": event.day, "traits": traits, "values": values, "counts": counts}
-            )
-
-    async def forget_item(self, media_id: UUID) -> None:
-        """Remove the counters of a deleted item; the counters of its gallery stay."""
-        await self._connection.execute(
-            delete(access_item_days).where(access_item_days.c.media_id == media_id)
-        )
-
-    async def tombstone(self, gallery_id: UUID) -> None:
-        """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
-        if await self._clear(gallery_id, limit=BURIED_AT_ONCE) < BURIED_AT_ONCE:
-            return
-        await self._connection.execute(
-            insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
-        )
 
     async def clear_tombstoned(self, *, limit: int) -> bool:
         """Remove up to `limit` rows of each table of one deleted gallery.
@@ -188,19 +210,3 @@ class StatisticsQueries:
         """Returns the counts over all galleries, in the order of days."""
         records = await self._database.hot.fetch(_OF_ALL, first, last)
         return [DailyCount._make(record) for record in records]
-
-
-def _kinds(counts: Sequence[KindCount | CountedItem]) -> dict[str, object]:
-    return {"kinds": [each.kind for each in counts], "counts": [each.count for each in counts]}
-
-
-def _traits(counts: Sequence[TraitCount]) -> dict[str, object]:
-    return {
-        "traits": [each.trait for each in counts],
-        "values": [each.value for each in counts],
-        "counts": [each.count for each in counts],
-    }
-
-
-def _items(counts: Sequence[CountedItem]) -> dict[str, object]:
-    return {"media_ids": [each.media_id for each in counts], **_kinds(counts)}

@@ -24,7 +24,7 @@ from kappi_galleries.domain.galleries import (
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, MediaNotFound
 from kappi_galleries.media_client import ReadyItems
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
-from kappi_galleries.repository.items import ItemRows
+from kappi_galleries.repository.items import find_item
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
 from kappi_galleries.use_cases.code_allocation import with_new_code
 from kappi_galleries.use_cases.store_change import store_change
@@ -143,7 +143,7 @@ async def _has_left(unit: UnitOfWork, cover: _Cover, gallery_id: UUID) -> bool:
     """Whether an event says that the item was deleted or moved after the media service was asked. An event
     that comes later removes the cover.
     """
-    known = await ItemRows(unit.connection).find(MediaId(cover.media_id))
+    known = await find_item(unit.connection, MediaId(cover.media_id))
     if known is None or known.sequence <= cover.version:
         return False
     return known.state == "deleted" or known.gallery_id != gallery_id

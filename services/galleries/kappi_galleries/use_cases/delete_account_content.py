@@ -18,7 +18,7 @@ from kappi_galleries.repository.authors import tombstone_author
 from kappi_galleries.repository.comments import take_some_of_author
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.posts import PostRows
-from kappi_galleries.use_cases.delete_gallery import tombstone_gallery
+from kappi_galleries.use_cases.delete_gallery import Doomed, tombstone_galleries
 from kappi_galleries.use_cases.posts import tombstone_post
 
 PAGE = 100
@@ -67,8 +67,8 @@ class DeleteAccountContent:
     async def _delete_page(self, unit: UnitOfWork, account_id: UUID) -> int:
         now = self._clock()
         galleries = await GalleryRows(unit.connection).lock_some_of_owner(account_id, limit=self._page)
-        for gallery in galleries:
-            await tombstone_gallery(unit, gallery, reason="account_deleted", now=now)
+        for gallery in galleries:  # one by one, because a statement has a time limit and no limit of items
+            await tombstone_galleries(unit, [Doomed(gallery)], reason="account_deleted", now=now)
         return len(galleries)
 
     async def _delete_posts(self, account_id: UUID) -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
-from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.db import driver_of
+from kappi_chassis.outbox import BatchUnit, Outbox, UnitOfWork
 from kappi_contracts.events import GalleryDeleted
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.galleries import Gallery
-from kappi_galleries.repository.contributors import ContributorRows
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.repository.statistics import StatisticsRows
+from kappi_galleries.repository.tombstones import tombstone
 from kappi_galleries.use_cases.access import Manager, lock_managed_or_gone
+
+Reason = Literal["requested", "expired", "account_deleted"]
+
+
+class Doomed(NamedTuple):
+    """A gallery that is deleted. traceparent: of the event that led to it; None for the current work."""
+
+    gallery: Gallery
+    traceparent: str | None = None
 
 
 class DeleteGallery:
@@ -36,28 +46,20 @@ class DeleteGallery:
             gallery = await lock_managed_or_gone(GalleryRows(unit.connection), gallery_id, manager)
             if gallery.deleted_at is not None:
                 return
-            await tombstone_gallery(unit, gallery, reason="requested", now=now)
+            await tombstone_galleries(unit, [Doomed(gallery)], reason="requested", now=now)
         metrics.DELETED.labels("requested").inc()
 
 
-async def tombstone_gallery(
-    unit: UnitOfWork,
-    gallery: Gallery,
-    *,
-    reason: Literal["requested", "expired", "account_deleted"],
-    now: datetime,
+async def tombstone_galleries(
+    unit: UnitOfWork | BatchUnit, doomed: Sequence[Doomed], *, reason: Reason, now: datetime
 ) -> None:
-    """Turn a gallery that is locked in this transaction into a tombstone, and publish the deletion."""
-    version = gallery.version + 1
-    await GalleryRows(unit.connection).tombstone(gallery.id, deleted_at=now, version=version)
-    await ContributorRows(unit.connection).forget_all(gallery.id)
-    await StatisticsRows(unit.connection).tombstone(gallery.id)
-    await unit.publish(
-        GalleryDeleted(
-            gallery_id=gallery.id,
-            owner_id=gallery.owner_id,
-            reason=reason,
-            deleted_at=now,
-        ),
-        sequence=version,
-    )
+    """Turn different living galleries, locked in this transaction, into tombstones, and publish the
+    deletions.
+    """
+    driver = unit.driver if isinstance(unit, BatchUnit) else await driver_of(unit.connection)
+    await tombstone(driver, [each.gallery.id for each in doomed], deleted_at=now)
+    for gallery, traceparent in doomed:
+        event = GalleryDeleted(
+            gallery_id=gallery.id, owner_id=gallery.owner_id, reason=reason, deleted_at=now
+        )
+        await unit.publish(event, sequence=gallery.version + 1, traceparent=traceparent)

@@ -1,21 +1,24 @@
 """Keeps the counters of galleries exact, whatever the order of the events about their items, and removes a
 cover whose item left.
+
+Many events of one gallery change its row once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from uuid import UUID
 
-from kappi_chassis.outbox import UnitOfWork
+from kappi_chassis.outbox import BatchUnit
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.galleries import (
     CountedItem,
+    CounterChange,
     Gallery,
     GalleryId,
     MediaId,
@@ -24,101 +27,179 @@ from kappi_galleries.domain.galleries import (
     is_kept,
     newest,
 )
-from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.events import updated
 from kappi_galleries.repository.items import ItemRows
-from kappi_galleries.repository.statistics import StatisticsRows
-from kappi_galleries.use_cases.store_change import store_change
+from kappi_galleries.repository.statistics import forget_items
 
 
-async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """The state of an item that an event reports. traceparent: of the event."""
+
+    media_id: MediaId
+    item: CountedItem
+    at: datetime
+    from_gallery_id: GalleryId | None = None
+    traceparent: str | None = None
+
+    @property
+    def named(self) -> set[GalleryId]:
+        """The galleries that the event names."""
+        return {self.item.gallery_id, self.from_gallery_id or self.item.gallery_id}
+
+
+async def count_ready(unit: BatchUnit, envelopes: Sequence[Envelope[MediaReady]]) -> None:
     """The effect of `MediaReady`."""
-    event = envelope.data
-    item = CountedItem(
-        gallery_id=GalleryId(event.gallery_id),
-        sequence=envelope.sequence,
-        state="ready",
-        size_bytes=event.size_bytes,
-        contributor_id=event.contributor_id,
-    )
-    await _apply(unit, item, media_id=event.media_id, at=event.ready_at)
-
-
-async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
-    """The effect of `MediaMoved`."""
-    event = envelope.data
-    item = CountedItem(
-        gallery_id=GalleryId(event.gallery_id),
-        sequence=envelope.sequence,
-        state="ready",
-        size_bytes=event.size_bytes,
-        moved=True,
-    )
     await _apply(
-        unit, item, media_id=event.media_id, at=event.moved_at, from_gallery_id=event.from_gallery_id
+        unit,
+        [
+            _Report(
+                media_id=MediaId(each.data.media_id),
+                item=CountedItem(
+                    gallery_id=GalleryId(each.data.gallery_id),
+                    sequence=each.sequence,
+                    state="ready",
+                    size_bytes=each.data.size_bytes,
+                    contributor_id=each.data.contributor_id,
+                ),
+                at=each.data.ready_at,
+                traceparent=each.traceparent,
+            )
+            for each in envelopes
+        ],
     )
 
 
-async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> None:
+async def count_moved(unit: BatchUnit, envelopes: Sequence[Envelope[MediaMoved]]) -> None:
+    """The effect of `MediaMoved`."""
+    await _apply(
+        unit,
+        [
+            _Report(
+                media_id=MediaId(each.data.media_id),
+                item=CountedItem(
+                    gallery_id=GalleryId(each.data.gallery_id),
+                    sequence=each.sequence,
+                    state="ready",
+                    size_bytes=each.data.size_bytes,
+                    moved=True,
+                ),
+                at=each.data.moved_at,
+                from_gallery_id=GalleryId(each.data.from_gallery_id),
+                traceparent=each.traceparent,
+            )
+            for each in envelopes
+        ],
+    )
+
+
+async def count_deleted(unit: BatchUnit, envelopes: Sequence[Envelope[MediaDeleted]]) -> None:
     """The effect of `MediaDeleted`."""
-    event = envelope.data
-    tombstone = CountedItem(
-        gallery_id=GalleryId(event.gallery_id), sequence=envelope.sequence, state="deleted", size_bytes=0
+    await _apply(
+        unit,
+        [
+            _Report(
+                media_id=MediaId(each.data.media_id),
+                item=CountedItem(
+                    gallery_id=GalleryId(each.data.gallery_id),
+                    sequence=each.sequence,
+                    state="deleted",
+                    size_bytes=0,
+                ),
+                at=each.data.deleted_at,
+                traceparent=each.traceparent,
+            )
+            for each in envelopes
+        ],
     )
-    await _apply(unit, tombstone, media_id=event.media_id, at=event.deleted_at)
-    # This runs under the gallery's lock, so that an access that is being counted in this gallery is seen. An
-    # access that is being counted in a gallery that the item was moved from may stay; that gallery lists
-    # accesses of moved items anyway.
-    await StatisticsRows(unit.connection).forget_item(event.media_id)
+    # This runs under the galleries' locks, so that an access that is being counted in them is seen. An access
+    # that is being counted in a gallery that an item was moved from may stay; that gallery lists accesses of
+    # moved items anyway.
+    await forget_items(unit.driver, [each.data.media_id for each in envelopes])
 
 
-async def _apply(
-    unit: UnitOfWork,
-    news: CountedItem,
-    *,
-    media_id: UUID,
-    at: datetime,
-    from_gallery_id: UUID | None = None,
-) -> None:
-    items = ItemRows(unit.connection)
-    # Two events about one item may name different galleries, so the item is locked. The galleries' locks
-    # delay their deletion.
-    await items.lock(MediaId(media_id))
-    named = {news.gallery_id, from_gallery_id or news.gallery_id}
-    galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named=named)
-    if named - {gallery.id for gallery in galleries}:
-        # This database went back in time behind the creation of the gallery (ADR-0064).
-        metrics.ITEM_EVENTS.labels("gallery_unknown").inc()
-        return
-    alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}
-    known = await items.find(MediaId(media_id))
-    after = newest(known, news)
-    await settle(unit, galleries, known=known, after=after, media_id=MediaId(media_id), at=at)
-    if known is not None and known.sequence == after.sequence:
-        metrics.ITEM_EVENTS.labels("outdated").inc()
-    else:
-        metrics.ITEM_EVENTS.labels("counted" if news.gallery_id in alive else "gallery_gone").inc()
+@dataclass(slots=True)
+class Settlement:
+    """What follows from new states of locked items, to be written at once.
 
-
-async def settle(
-    unit: UnitOfWork,
-    galleries: Sequence[Gallery],
-    *,
-    known: CountedItem | None,
-    after: CountedItem,
-    media_id: MediaId,
-    at: datetime,
-) -> None:
-    """Store the new state of a locked item, and what follows for counters and covers. galleries: all that
-    count it before or after, locked.
+    galleries: all that count the items before or after, locked. items: the known states.
     """
-    items = ItemRows(unit.connection)
-    alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}
-    if after != known and is_kept(after, gallery_alive=after.gallery_id in alive):
-        await items.write(after, media_id=media_id)
-        for gallery_id, change in count(known, after).items():
-            if gallery_id in alive:
-                await items.add(change, gallery_id=gallery_id)
-    for gallery in galleries:
-        if gallery.id in alive and is_cover_lost(gallery, media_id, after):
-            bare = replace(gallery, cover_media_id=None)
-            await store_change(unit, bare, now=max(at, gallery.updated_at))
+
+    galleries: dict[GalleryId, Gallery]
+    items: dict[MediaId, CountedItem]
+    _written: set[MediaId] = field(default_factory=set)
+    _changes: defaultdict[GalleryId, CounterChange] = field(
+        default_factory=lambda: defaultdict(CounterChange)
+    )
+    _without_cover: dict[GalleryId, str | None] = field(default_factory=dict)
+
+    def is_alive(self, gallery_id: GalleryId) -> bool:
+        gallery = self.galleries.get(gallery_id)
+        return gallery is not None and gallery.deleted_at is None
+
+    def note(
+        self,
+        media_id: MediaId,
+        after: CountedItem,
+        *,
+        named: Collection[GalleryId],
+        at: datetime,
+        traceparent: str | None = None,
+    ) -> None:
+        """Notes the state of an item after an event. named: the galleries that the event names."""
+        known = self.items.get(media_id)
+        if after != known and is_kept(after, gallery_alive=self.is_alive(after.gallery_id)):
+            self.items[media_id] = after
+            self._written.add(media_id)
+            for gallery_id, change in count(known, after).items():
+                if self.is_alive(gallery_id):
+                    self._changes[gallery_id] += change
+        for gallery_id in {*named, known.gallery_id} if known is not None else {*named}:
+            gallery = self.galleries[gallery_id]
+            if gallery.deleted_at is None and is_cover_lost(gallery, media_id, after):
+                self.galleries[gallery_id] = replace(
+                    gallery,
+                    cover_media_id=None,
+                    version=gallery.version + 1,
+                    updated_at=max(at, gallery.updated_at),
+                )
+                self._without_cover[gallery_id] = traceparent
+
+    async def write(self, unit: BatchUnit) -> None:
+        """Stores states, counters and covers, and publishes the galleries without their covers."""
+        rows = ItemRows(unit.driver)
+        if self._written:
+            await rows.write({media_id: self.items[media_id] for media_id in self._written})
+        if changes := {id_: change for id_, change in self._changes.items() if change != CounterChange()}:
+            await rows.add(changes)
+        if self._without_cover:
+            await rows.drop_covers([self.galleries[gallery_id] for gallery_id in self._without_cover])
+        for gallery_id, traceparent in self._without_cover.items():
+            gallery = self.galleries[gallery_id]
+            await unit.publish(updated(gallery), sequence=gallery.version, traceparent=traceparent)
+
+
+async def _apply(unit: BatchUnit, reports: Sequence[_Report]) -> None:
+    rows, media_ids = ItemRows(unit.driver), {each.media_id for each in reports}
+    # Two events about one item may name different galleries, so the items are locked. The galleries' locks
+    # delay their deletion.
+    await rows.lock(media_ids)
+    named = {gallery_id for each in reports for gallery_id in each.named}
+    galleries = await rows.lock_galleries(media_ids, named=named)
+    settlement = Settlement(galleries, await rows.find(media_ids))
+    outcomes = [_weigh(settlement, each) for each in reports]
+    await settlement.write(unit)
+    for outcome, number in Counter(outcomes).items():
+        metrics.ITEM_EVENTS.labels(outcome).inc(number)
+
+
+def _weigh(settlement: Settlement, report: _Report) -> str:
+    if report.named - settlement.galleries.keys():
+        # This database went back in time behind the creation of the gallery (ADR-0064).
+        return "gallery_unknown"
+    known = settlement.items.get(report.media_id)
+    after = newest(known, report.item)
+    settlement.note(report.media_id, after, named=report.named, at=report.at, traceparent=report.traceparent)
+    if known is not None and known.sequence == after.sequence:
+        return "outdated"
+    return "counted" if settlement.is_alive(report.item.gallery_id) else "gallery_gone"

@@ -23,7 +23,7 @@ from kappi_galleries.domain.posts import PostId
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.posts import PostRows
 from kappi_galleries.repository.reconcile import GalleryRow, ReconcileQueries
-from kappi_galleries.use_cases.delete_gallery import tombstone_gallery
+from kappi_galleries.use_cases.delete_gallery import Doomed, tombstone_galleries
 from kappi_galleries.use_cases.posts import tombstone_post
 from kappi_galleries.use_cases.store_change import store_change
 
@@ -76,7 +76,7 @@ class ReconcileGalleries:
                 )
                 await unit.publish(gone, sequence=held.version + 1)
             elif gallery.deleted_at is None and held.deleted:
-                await tombstone_gallery(unit, gallery, reason="requested", now=now)
+                await tombstone_galleries(unit, [Doomed(gallery)], reason="requested", now=now)
             elif gallery.deleted_at is not None and not held.deleted:
                 again = GalleryDeleted(
                     gallery_id=gallery_id,

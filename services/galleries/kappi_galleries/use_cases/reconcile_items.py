@@ -15,10 +15,9 @@ from kappi_chassis.reconcile.peer import Peer
 from kappi_contracts.reconciliation import ReadyItem
 
 from kappi_galleries.domain.galleries import CountedItem, GalleryId, MediaId
-from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.repository.reconcile import COUNTED_PAGE, ReconcileQueries
-from kappi_galleries.use_cases.item_counters import settle
+from kappi_galleries.use_cases.item_counters import Settlement
 
 
 class ReconcileItems:
@@ -61,20 +60,22 @@ class ReconcileItems:
     async def repair(self, difference: Difference) -> bool:
         """See `Check.repair`."""
         media_id = MediaId(UUID(difference.subject))
-        async with self._outbox.begin() as unit:
-            before = await ItemRows(unit.connection).find(media_id)
+        async with self._outbox.begin_batch() as unit:
+            before = (await ItemRows(unit.driver).find([media_id])).get(media_id)
         item = await self._find(media_id)
         after = _state(before, item)
         if after is None or after == before:
             return False
-        async with self._outbox.begin() as unit:
-            items = ItemRows(unit.connection)
-            await items.lock(media_id)
-            galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named={after.gallery_id})
-            is_known = after.gallery_id in {gallery.id for gallery in galleries}
-            if not is_known or await items.find(media_id) != before:
+        async with self._outbox.begin_batch() as unit:
+            rows = ItemRows(unit.driver)
+            await rows.lock([media_id])
+            galleries = await rows.lock_galleries([media_id], named=[after.gallery_id])
+            known = await rows.find([media_id])
+            if after.gallery_id not in galleries or known.get(media_id) != before:
                 return False  # an event changed it meanwhile, or the gallery is unknown
-            await settle(unit, galleries, known=before, after=after, media_id=media_id, at=self._clock())
+            settlement = Settlement(galleries, known)
+            settlement.note(media_id, after, named=[after.gallery_id], at=self._clock())
+            await settlement.write(unit)
         return True
 
     async def _find(self, media_id: UUID) -> ReadyItem | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -9,14 +11,15 @@ from uuid import UUID
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.day_range import DayRange
-from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.outbox import BatchUnit, Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaAccessed
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.statistics import ItemCount, Sums, by_day, for_owner
-from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
-from kappi_galleries.repository.statistics import StatisticsQueries, StatisticsRows
+from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.repository.statistics import StatisticsQueries, StatisticsRows, add_accesses
+from kappi_galleries.repository.tombstones import lock_galleries
 from kappi_galleries.use_cases.access import Manager, read_managed
 
 RETENTION: Final = timedelta(days=730)
@@ -34,18 +37,21 @@ class Shown:
     items: list[ItemCount]
 
 
-async def count_accesses(unit: UnitOfWork, envelope: Envelope[MediaAccessed]) -> None:
+async def count_accesses(unit: BatchUnit, envelopes: Sequence[Envelope[MediaAccessed]]) -> None:
     """The effect of `MediaAccessed`. Order does not matter, because counts are added."""
-    # The gallery's lock waits for the gallery's deletion, after which nothing is counted for it.
-    gallery = await GalleryRows(unit.connection).lock(envelope.data.gallery_id)
-    if gallery is None:
-        metrics.ACCESS_EVENTS.labels("gallery_unknown").inc()
-        return
-    if gallery.deleted_at is not None:
-        metrics.ACCESS_EVENTS.labels("gallery_gone").inc()
-        return
-    await StatisticsRows(unit.connection).add(envelope.data)
-    metrics.ACCESS_EVENTS.labels("counted").inc()
+    # The galleries' locks wait for their deletion, after which nothing is counted for them.
+    galleries = await lock_galleries(unit.driver, [each.data.gallery_id for each in envelopes])
+    events: defaultdict[str, list[MediaAccessed]] = defaultdict(list)
+    for envelope in envelopes:
+        gallery = galleries.get(envelope.data.gallery_id)
+        if gallery is None:
+            outcome = "gallery_unknown"
+        else:
+            outcome = "counted" if gallery.deleted_at is None else "gallery_gone"
+        events[outcome].append(envelope.data)
+    await add_accesses(unit.driver, events["counted"])
+    for outcome, each in events.items():
+        metrics.ACCESS_EVENTS.labels(outcome).inc(len(each))
 
 
 class ShowGalleryStatistics:

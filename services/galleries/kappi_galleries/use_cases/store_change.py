@@ -1,4 +1,6 @@
-"""The one place that writes a changed gallery and publishes `GalleryUpdated`."""
+"""The one place that writes a changed gallery and publishes `GalleryUpdated`, but for covers that leave with
+their items (`item_counters`).
+"""
 
 from __future__ import annotations
 

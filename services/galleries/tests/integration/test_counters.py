@@ -15,9 +15,11 @@ import pytest
 from kappi_chassis.bus import Record
 from kappi_chassis.clock import new_id
 from kappi_contracts.events import Event, MediaDeleted, MediaReady
+from kappi_galleries import metrics
 
 pytestmark = pytest.mark.integration
 
+OUTCOMES = ("counted", "outdated", "gallery_gone", "gallery_unknown")
 THEN = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -149,6 +151,45 @@ async def test_counters_are_exact_under_duplicates_disorder_and_concurrency(
 
     assert await counters() == (expected_items, expected_bytes)
     assert not dead_letters.letters
+
+
+async def test_a_batch_counts_as_its_events_would_one_by_one(
+    processor: Any, record: Any, gallery: Any, counters: Any, http: Any, database: Any
+) -> None:
+    """Two galleries, an event twice, an outdated and an unknown one, and items of a deleted gallery."""
+    gone = (await http("POST", "/v1/galleries")).json
+    await http("DELETE", f"/v1/galleries/{gone['id']}", key=gone["access_key"])
+    other = (await http("POST", "/v1/galleries")).json
+    items = [uuid4() for _ in range(3)]
+    fates = {name: metrics.ITEM_EVENTS.labels(name) for name in OUTCOMES}
+    before = {name: counter._value.get() for name, counter in fates.items()}
+    first = record(ready(gallery, items[0], size_bytes=1), sequence=2)
+    batch = [
+        first,
+        record(ready(other, items[1], size_bytes=10), sequence=2),
+        record(ready(gallery, items[2], size_bytes=100), sequence=2),
+        first,
+        record(ready(gallery, items[0], size_bytes=7), sequence=1),
+        record(ready(gallery, items[2], size_bytes=200), sequence=3),
+        record(ready(gone, uuid4()), sequence=2),
+        record(ready({"id": str(uuid4())}, uuid4()), sequence=2),
+    ]
+    assert all(await processor.process_together(batch))
+    assert await counters() == (2, 201)
+    assert await database.hot.fetchrow(
+        "SELECT item_count, size_bytes FROM galleries WHERE id = $1", UUID(other["id"])
+    ) == (1, 10)
+    assert {name: counter._value.get() - before[name] for name, counter in fates.items()} == {
+        "counted": 4,
+        "outdated": 1,
+        "gallery_gone": 1,
+        "gallery_unknown": 1,
+    }
+
+    deletions = [record(deleted(gallery, items[0]), sequence=4), record(deleted(other, items[1]), sequence=4)]
+    assert all(await processor.process_together([*deletions, deletions[0]]))
+    assert await counters() == (1, 200)
+    assert await database.hot.fetchval("SELECT sum(item_count) FROM galleries") == 1
 
 
 async def test_an_item_of_a_deleted_gallery_leaves_no_row(

@@ -172,6 +172,31 @@ async def test_a_deleted_item_is_the_cover_no_more(http: Any, tell: Any, clock: 
     assert (await _name(http, gallery, media_id)).json["code"] == "media_not_found"
 
 
+async def test_covers_that_are_lost_in_one_batch_are_published_once_each(
+    http: Any, processor: Any, record: Any, clock: Any, published: Any, database: Any
+) -> None:
+    galleries = [await _created(http) for _ in range(2)]
+    covers = [new_id() for _ in galleries]
+    pairs = list(zip(covers, galleries, strict=True))
+    others = [(new_id(), galleries[0]) for _ in range(2)]
+    arrivals = [record(_ready(item, home, clock.now)) for item, home in (*pairs, *others)]
+    assert all(await processor.process_together(arrivals))
+    for cover, gallery in pairs:
+        assert (await _name(http, gallery, cover)).status == 200
+    before = len(await published())
+
+    clock.pass_by(timedelta(seconds=5))
+    departures = [record(_deleted(item, home, clock.now), sequence=2) for item, home in (*pairs, *others)]
+    assert all(await processor.process_together(departures))
+
+    news = (await published())[before:]
+    assert [(topic, sequence) for topic, sequence, _ in news] == [("GalleryUpdated", 3)] * 2
+    assert {data["gallery_id"] for _, _, data in news} == {gallery["id"] for gallery in galleries}
+    for gallery in galleries:
+        assert await _cover(http, gallery) is None
+    assert await database.hot.fetchval("SELECT sum(item_count) FROM galleries") == 0
+
+
 async def test_a_moved_item_is_the_cover_of_its_old_gallery_no_more(
     http: Any, account: Any, tell: Any, clock: Any, ready: Any
 ) -> None:

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from kappi_contracts.events import GalleryExpired
+from kappi_galleries.repository import tombstones
+from kappi_galleries.use_cases.expire_galleries import MOST_ITEMS
 
 pytestmark = pytest.mark.integration
 
@@ -135,3 +137,59 @@ async def test_a_claim_about_an_unknown_gallery_has_no_effect(
     stray = record(expired({**gallery, "id": str(uuid4())}, as_of=clock.now))
     await processor.process(stray)
     assert dead_letters.letters == []
+
+
+async def test_claims_in_one_batch_have_the_effects_that_they_have_alone(
+    processor: Any, record: Any, http: Any, clock: Any, published: Any
+) -> None:
+    first, second, kept = [(await http("POST", "/v1/galleries", body={"title": "A"})).json for _ in "123"]
+    before = len(await published())
+    as_of = clock.now + MONTH
+    twice = record(expired(first, as_of=as_of))
+    unknown = record(expired({**first, "id": str(uuid4())}, as_of=as_of))
+    again = record(expired(second, as_of=as_of + timedelta(hours=1)), sequence=2)
+    rest = [record(expired(second, as_of=as_of)), record(expired(kept, as_of=as_of - timedelta(hours=1)))]
+
+    assert await processor.process_together([twice, unknown, twice, *rest, again]) == [True] * 6
+
+    deleted = (await published())[before:]
+    assert [(topic, event["gallery_id"], sequence) for topic, sequence, event in deleted] == [
+        ("GalleryDeleted", first["id"], 2),
+        ("GalleryDeleted", second["id"], 2),
+    ]
+    assert [await _read(http, each) for each in (first, second, kept)] == [404, 404, 200]
+
+
+async def test_galleries_of_too_many_items_are_left_for_one_by_one(
+    processor: Any, record: Any, http: Any, clock: Any, published: Any, database: Any
+) -> None:
+    two = [(await http("POST", "/v1/galleries")).json for _ in "12"]
+    await database.hot.execute("UPDATE galleries SET item_count = $1", MOST_ITEMS // 2 + 1)
+    claims = [record(expired(each, as_of=clock.now + MONTH)) for each in two]
+
+    assert await processor.process_together(claims) == [False, False]
+
+    assert [await _read(http, each) for each in two] == [200, 200]
+    for each in claims:
+        await processor.process(each)
+    assert [await _read(http, each) for each in two] == [404, 404]
+
+
+async def test_a_batch_that_crashes_before_its_commit_is_repeated_whole(
+    processor: Any, record: Any, http: Any, clock: Any, published: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = [(await http("POST", "/v1/galleries")).json for _ in "12"]
+    claims = [record(expired(each, as_of=clock.now + MONTH)) for each in two]
+
+    async def crash(*_: Any) -> None:
+        raise OSError("crashed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tombstones, "tombstone_statistics", crash)
+        assert await processor.process_together(claims) == [False, False]
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"] * 2
+
+    assert await processor.process_together(claims) == [True, True]
+    # It is delivered again, because the offset was not committed.
+    assert await processor.process_together(claims) == [True, True]
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"] * 2 + ["GalleryDeleted"] * 2

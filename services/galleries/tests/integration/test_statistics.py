@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from kappi_chassis.db import driver_of
 from kappi_contracts.events import (
     AccountDeleted,
     ItemCount,
@@ -20,7 +21,7 @@ from kappi_contracts.events import (
     TraitCount,
 )
 from kappi_galleries.api import statistics as statistics_api
-from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows
+from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows, tombstone_statistics
 from sqlalchemy import event
 
 pytestmark = pytest.mark.integration
@@ -163,6 +164,32 @@ async def test_events_of_many_galleries_meet_at_the_totals_and_none_is_lost(
     assert not {gallery["id"] for gallery in galleries} & set(answer.body.decode().split('"'))
 
 
+async def test_a_batch_counts_as_its_events_would_one_by_one(
+    processor: Any, record: Any, http: Any, gallery: Any, account: Any, database: Any
+) -> None:
+    other, gone = [(await http("POST", "/v1/galleries")).json for _ in range(2)]
+    await http("DELETE", f"/v1/galleries/{gone['id']}", key=gone["access_key"])
+    item, yesterday = uuid4(), TODAY - timedelta(days=1)
+    events = (
+        accessed(gallery, day=yesterday, views=2),
+        accessed(gallery, day=yesterday, views=3, downloads={item: 1}),
+        accessed(gallery, views=5, downloads={item: 4}),
+        accessed(other, views=7, language="fr"),
+        accessed(gone, views=11),
+        accessed({"id": str(uuid4())}, views=13),
+    )
+    batch = [record(each, sequence=number) for number, each in enumerate(events, start=1)]
+    assert all(await processor.process_together([*batch, batch[0]]))
+
+    found = await stats(http, gallery)
+    assert [(day["day"], day["count"]) for day in found["days"]] == [("2026-04-30", 6), ("2026-05-01", 9)]
+    assert [(each["media_id"], each["count"]) for each in found["items"]] == [(str(item), 5)]
+    assert (await stats(http, other))["totals"]["count"] == 7
+    answer = await http("GET", "/v1/admin/stats", token=account.token_with(role="admin"))
+    assert answer.json["totals"]["kinds"] == {"view": 17, "download": 5}
+    assert await database.hot.fetchval("SELECT count(DISTINCT gallery_id) FROM access_days") == 2
+
+
 async def test_an_unknown_gallery_has_no_counts(processor: Any, record: Any, dead_letters: Any) -> None:
     await processor.process(record(accessed({"id": str(uuid4())})))
     assert dead_letters.letters == []
@@ -253,20 +280,21 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
     await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
     orders: list[list[str]] = []
     async with database.transaction() as connection:
-        rows = StatisticsRows(connection)
+        driver = await driver_of(connection)
+        taken: list[str] = []
+
+        def note(statement: str) -> None:
+            taken.extend(re.findall(r"DELETE FROM (\w+)", statement))
+
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *asked: note(asked[2]))
+        driver.add_query_logger(lambda asked: note(asked.query))
         for act in (
-            rows.forget(before=TODAY - timedelta(days=9), limit=9),
-            rows.tombstone(UUID(gallery["id"])),
+            StatisticsRows(connection).forget(before=TODAY - timedelta(days=9), limit=9),
+            tombstone_statistics(driver, [UUID(gallery["id"])]),
         ):
-            taken: list[str] = []
-
-            def note(_: Any, __: Any, statement: str, *___: Any, into: list[str] = taken) -> None:
-                into.extend(re.findall(r"DELETE FROM (\w+)", statement))
-
-            event.listen(connection.sync_connection, "before_cursor_execute", note)
             await act
-            event.remove(connection.sync_connection, "before_cursor_execute", note)
-            orders.append(taken)
+            orders.append([*taken])
+            taken.clear()
     forgotten, letters = orders
     assert set(letters) == set(TABLES)
     assert [table for table in forgotten if table in TABLES] == letters

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from uuid import UUID
 
-from aiohttp import ClientResponse
 from kappi_contracts.grants import ACCESS_HEADER, COUNTED_HEADER
 
 from kappi_gateway.auth.credentials import Credentials
@@ -13,7 +12,9 @@ from kappi_gateway.errors import GalleryNotFound, UpstreamTimeout, UpstreamUnava
 from kappi_gateway.http.headers import ROLE, TO_STATISTICS, passing
 from kappi_gateway.http.request import Request
 from kappi_gateway.routes import Service
-from kappi_gateway.upstream import Upstreams, traced, whole
+from kappi_gateway.upstream import Answer, Upstreams, traced, whole
+
+_COUNTED, _ACCESS = COUNTED_HEADER.encode(), ACCESS_HEADER.encode()
 
 
 class AccessCounts:
@@ -23,16 +24,16 @@ class AccessCounts:
         self._upstreams = upstreams
         self._credentials = credentials
 
-    async def take(self, answer: ClientResponse, request: Request) -> None:
+    async def take(self, answer: Answer, request: Request) -> None:
         """Counts what the headers of the media service's answer name.
 
         Raises GalleryNotFound when the cap is reached; UpstreamUnavailable, UpstreamTimeout.
         """
-        if (count := answer.headers.get(COUNTED_HEADER)) is not None:
-            await self._count(count, request)
-        if (access := answer.headers.get(ACCESS_HEADER)) is not None:
+        if (count := answer.header(_COUNTED)) is not None:
+            await self._count(count.decode(), request)
+        if (access := answer.header(_ACCESS)) is not None:
             with suppress(UpstreamUnavailable, UpstreamTimeout):  # statistics never refuse an answer
-                await self._record(access, request)
+                await self._record(access.decode(), request)
 
     async def _count(self, target: str, request: Request) -> None:
         """Counts one access, unless a manager of the gallery asks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
@@ -58,6 +59,7 @@ _SIGNATURE = b"signature="
 _CODE = re.compile(r"[a-z0-9]{1,64}")
 
 
+@lru_cache(maxsize=4096)
 def normal_code(raw: bytes) -> str | None:
     """Returns a short code in its normal form: trimmed, lower-case. None for text that cannot be a code.
 

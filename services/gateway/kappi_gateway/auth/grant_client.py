@@ -7,13 +7,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from aiohttp import ClientResponse
 
 from kappi_gateway import metrics
 from kappi_gateway.auth.grant_cache import GallerySummary, KeptGrant
 from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
 from kappi_gateway.routes import Service
-from kappi_gateway.upstream import Upstreams, decoded, traced, whole
+from kappi_gateway.upstream import Answer, Upstreams, decoded, traced, whole
 
 MARGIN_S = 10.0
 """A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
@@ -73,6 +72,5 @@ class GrantClient:
         )
 
 
-def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:
-    lowered = ((name.lower(), value) for name, value in response.raw_headers)
-    return tuple((name, value) for name, value in lowered if name in _REFUSAL_HEADERS)
+def _refusal_headers(response: Answer) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(pair for pair in response.headers if pair[0] in _REFUSAL_HEADERS)

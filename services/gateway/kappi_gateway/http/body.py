@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from kappi_chassis.http.edge import Message, Receive
-from kappi_chassis.problems import BadRequest, PayloadTooLarge, Problem
+from kappi_chassis.problems import BadRequest, PayloadTooLarge
 
 from kappi_gateway.errors import RequestTimeout
 from kappi_gateway.http.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
@@ -31,8 +31,7 @@ class RequestBody:
     """The body that a client sends. After `open`, iterate over its pieces or call `read_whole`.
 
     length: declared length in bytes, None if chunked. limit_bytes: None for no limit. rate: minimum rate of
-    the client; time in which the gateway does not read does not count. slow: see `Slow`. `failure`: the
-    reason why the iteration ended early, None if it did not.
+    the client; time in which the gateway does not read does not count. slow: see `Slow`.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class RequestBody:
         self._head = b""
         self.length = length
         self.whole: bytes | None = None
-        self.failure: ClientLeft | Problem | None = None
 
     async def open(self, on_end: Callable[[], None]) -> None:
         """Reads the first piece, often the whole body. on_end: called when the body is complete.
@@ -80,16 +78,12 @@ class RequestBody:
         total, more = len(self._head), True
         if self._head:
             yield self._head
-        try:
-            while more:
-                piece, more = await self._next()
-                total += len(piece)
-                self._check(total)
-                if piece:
-                    yield piece
-        except (ClientLeft, Problem) as failure:
-            self.failure = failure
-            raise
+        while more:
+            piece, more = await self._next()
+            total += len(piece)
+            self._check(total)
+            if piece:
+                yield piece
         if self._on_end is not None:
             self._on_end()
 

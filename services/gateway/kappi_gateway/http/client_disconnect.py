@@ -5,40 +5,26 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-from kappi_chassis.http.edge import Receive
+from kappi_chassis.http.edge import Scope
 
 from kappi_gateway import metrics
-
-WATCH_AFTER_S = 0.01
-"""Seconds before watching starts.
-
-Watching costs a task, and most answers take less, so they never pay for it.
-"""
 
 
 class ClientDisconnect:
     """Cancels the running task within the context when the client leaves; the context then ends normally.
 
-    Arm it after the request's body has been read, because only one task may call `receive` at a time.
+    Arm it after the request's body has been read: a client that leaves before is noticed by reading.
     """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
+    def __init__(self, scope: Scope) -> None:
+        self._when_lost = scope["kappi.when_lost"]
         self._working: asyncio.Task[object] | None = None
         self.happened = False
 
     def arm(self) -> None:
-        if self._timer is None and self._working is not None:
-            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+        self._when_lost(self._leave)
 
-    def _start(self) -> None:
-        self._watcher = asyncio.create_task(self._watch(), name="departure")
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self) -> None:
         if self._working is not None:
             self.happened = True
             self._working.cancel()
@@ -51,10 +37,6 @@ class ClientDisconnect:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         working, self._working = self._working, None
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
         if not self.happened or working is None:
             return False
         metrics.CLIENTS_LEFT.inc()

@@ -105,6 +105,7 @@ _NOT_OURS_TO_SHOW = frozenset(
     }
 )
 _DROPPED = _CONNECTION_ONLY | _NOT_OURS_TO_SHOW
+_DROPPED_WITH_LENGTH = _DROPPED | {CONTENT_LENGTH}
 _ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})
 
 
@@ -144,9 +145,5 @@ def answering(raw: RawHeaders, *, without_length: bool) -> list[tuple[bytes, byt
 
     without_length: for 204 and 304, whose Content-Length describes a body that is not sent.
     """
-    passed: list[tuple[bytes, bytes]] = []
-    for name, value in raw:
-        lowered = name.lower()
-        if lowered not in _DROPPED and not (without_length and lowered == CONTENT_LENGTH):
-            passed.append((lowered, value))
-    return passed
+    dropped = _DROPPED_WITH_LENGTH if without_length else _DROPPED
+    return [(lowered, value) for name, value in raw if (lowered := name.lower()) not in dropped]

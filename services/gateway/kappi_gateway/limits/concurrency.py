@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 from kappi_chassis.problems import TooManyRequests
 
@@ -34,19 +33,39 @@ class ConcurrencyLimit:
         """Holds a place for an address. Entering the context raises the refusal."""
         return self.held_by(limit_key(address))
 
-    @contextmanager
-    def held_by(self, key: str) -> Iterator[None]:
-        """Holds a place for an account or any other key. Raises the refusal."""
+    def held_by(self, key: str) -> AbstractContextManager[None]:
+        """Holds a place for an account or any other key. Entering the context raises the refusal."""
+        return _Place(self, key)
+
+    def take(self, key: str) -> None:
+        """Raises the refusal."""
         running = self._running.get(key, 0)
         if running >= self._at_once:
             metrics.LIMITED.labels(self._name).inc()
             raise self._refusal("Let one of them end first.", retry_after_s=RETRY_AFTER_S)
         self._running[key] = running + 1
         self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
+
+    def give_back(self, key: str) -> None:
+        self.running -= 1
+        left = self._running[key] - 1
+        if left:
+            self._running[key] = left
+        else:
+            del self._running[key]
+
+
+class _Place:
+    """A place within a context. Every request has one, and a generator would cost twice as much."""
+
+    __slots__ = ("_key", "_limit")
+
+    def __init__(self, limit: ConcurrencyLimit, key: str) -> None:
+        self._limit = limit
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._limit.take(self._key)
+
+    def __exit__(self, *_: object) -> None:
+        self._limit.give_back(self._key)

@@ -40,7 +40,7 @@ class LiveEndpoint:
         refuse_unknown_parameters(request.scope["query_string"], known=())
         request.scope[LASTS] = True
         try:
-            with self._places.held(request.address), ClientDisconnect(request.receive) as disconnect:
+            with self._places.held(request.address), ClientDisconnect(request.scope) as disconnect:
                 disconnect.arm()
                 granted = await self._granted(request)
         except GrantRefused as refused:

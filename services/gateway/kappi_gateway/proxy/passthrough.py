@@ -12,7 +12,9 @@ from datetime import timedelta
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
+from kappi_chassis.http.direct_bytes import DIRECT
 from kappi_chassis.http.edge import LASTS, PACED, App, Receive, Scope, Send
+from kappi_chassis.http.splice import LEAST_BYTES
 from kappi_chassis.observability import context
 from kappi_chassis.problems import MethodNotAllowed, NotFound
 
@@ -25,8 +27,9 @@ from kappi_gateway.limits.concurrency import ConcurrencyLimit
 from kappi_gateway.limits.minimum_rate import MinimumRate
 from kappi_gateway.limits.transfers import Transfers
 from kappi_gateway.proxy.response_stream import stream_response
+from kappi_gateway.proxy.spliced import SplicedBody
 from kappi_gateway.routes import Service
-from kappi_gateway.upstream import Upstreams
+from kappi_gateway.upstream import Answer, Body, Upstreams
 
 _WITH_BODY = frozenset({"PUT", "POST"})
 _DOTS = frozenset({b".", b".."})
@@ -81,37 +84,43 @@ class Passthrough:
             body = declared_body(
                 scope["headers"], receive, limit_bytes=self._route.body_limit_bytes, rate=rate
             )
-        with ClientDisconnect(receive) as disconnect:
+        with ClientDisconnect(scope) as disconnect:
             if body is None:
                 disconnect.arm()
+                response = await self._ask(scope, None)
+            elif (length := self._spliced_length(body)) is not None:
+                spliced = SplicedBody(scope[DIRECT], length=length, rate=rate, on_end=disconnect.arm)
+                try:
+                    response = await self._ask(scope, spliced)
+                finally:
+                    await spliced.leave()
             else:
                 await body.open(disconnect.arm)
-            await self._exchange(scope, send, body=body, rate=rate)
+                response = await self._ask(scope, body if body.whole is None else body.whole)
+            await self._answer(response, scope, send, rate)
 
-    async def _exchange(
-        self, scope: Scope, send: Send, *, body: RequestBody | None, rate: MinimumRate
-    ) -> None:
+    def _spliced_length(self, body: RequestBody) -> int | None:
+        """Returns the length of a body that is better spliced than copied, None for others."""
+        long = self._route.large and body.length is not None and body.length >= LEAST_BYTES
+        return body.length if long and self._upstreams.can_splice(self._route.service) else None
+
+    async def _ask(self, scope: Scope, body: Body) -> Answer:
         headers = passing(scope["headers"], self._route.passing)
         headers.append(("x-request-id", context.request_id.get()))
         headers += self._route.introduces(scope)
-        if body is not None and body.length is not None:
-            headers.append(("content-length", str(body.length)))
-        elif body is None and scope["method"] in _WITH_BODY:
-            headers.append(("content-length", "0"))
         target = scope["raw_path"].decode("ascii")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
-        response = await self._upstreams.send(
-            self._route.service,
-            scope["method"],
-            target,
-            headers=headers,
-            body=body if body is None or body.whole is None else body.whole,
+        return await self._upstreams.send(
+            self._route.service, scope["method"], target, headers=headers, body=body
         )
+
+    async def _answer(self, response: Answer, scope: Scope, send: Send, rate: MinimumRate) -> None:
         try:
             await stream_response(
                 response,
                 send,
+                direct=scope[DIRECT] if self._route.large else None,
                 service=self._route.service,
                 head_only=scope["method"] == "HEAD",
                 rate=rate,

@@ -9,8 +9,8 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
-from aiohttp import ClientError, ClientResponse
 from kappi_chassis.base_url import BASE_URL
+from kappi_chassis.http.direct_bytes import DIRECT
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
@@ -31,11 +31,12 @@ from kappi_gateway.limits.minimum_rate import MinimumRate
 from kappi_gateway.limits.rate import RateLimit
 from kappi_gateway.proxy.response_stream import stream_response
 from kappi_gateway.routes import Carries, Credential, Limit, Route, Service
-from kappi_gateway.upstream import Upstreams
+from kappi_gateway.upstream import Answer, Lost, Silent, Upstreams
 
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _SPACE = b"%20"
 _BASE_URL = BASE_URL.decode()
+_SIGNED = SIGNED.encode()
 _DOTS = frozenset({b".", b".."})
 PASSED_HEADERS = {Service.IDENTITY: WITH_TOKEN, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
 """The headers of a client that reach each service."""
@@ -124,10 +125,12 @@ class ProxyRoute:
 
     async def __call__(self, request: Request) -> None:
         """Raises Problem before the answer has begun."""
+        if self._route.lasts:
+            request.scope[LASTS] = True
         body = self._declared(request)
         target = self._target(request)
         try:
-            with ClientDisconnect(request.receive) as disconnect:
+            with ClientDisconnect(request.scope) as disconnect:
                 if body is None:
                     disconnect.arm()
                 granted = await self._credentials.obtain(self._route, request)
@@ -139,17 +142,15 @@ class ProxyRoute:
                     await body.open(disconnect.arm)
                     if reads_body:
                         granted = await self._credentials.of_named_gallery(request, await body.read_whole())
-                with self._place(request), self._place_of_account(payer):
+                if self._places is None:
+                    await self._exchange(request, target, granted=granted, body=body, payer=payer)
+                    return
+                with self._places.held(request.address), self._place_of_account(payer):
                     await self._exchange(request, target, granted=granted, body=body, payer=payer)
         except GrantRefused as refused:
             await send_refusal(request, refused)
         except ClientLeft:
             return
-
-    def _place(self, request: Request) -> AbstractContextManager[None]:
-        if self._route.lasts:
-            request.scope[LASTS] = True
-        return nullcontext() if self._places is None else self._places.held(request.address)
 
     def _place_of_account(self, payer: str | None) -> AbstractContextManager[None]:
         """Holds a place of the account.
@@ -199,6 +200,7 @@ class ProxyRoute:
             await stream_response(
                 response,
                 request.send,
+                direct=request.scope[DIRECT] if self._route.lasts else None,
                 service=self._route.service,
                 head_only=request.method == "HEAD",
                 rate=self._reading,
@@ -213,8 +215,8 @@ class ProxyRoute:
         *,
         granted: Granted,
         body: RequestBody | None,
-        refusal: ClientResponse,
-    ) -> ClientResponse:
+        refusal: Answer,
+    ) -> Answer:
         """Repeats a request once whose cached grant was refused: it was too old, or its key was rotated.
 
         Grants are internal, so a client never gets an answer about a refused one.
@@ -242,8 +244,8 @@ class ProxyRoute:
         *,
         granted: Granted,
         body: RequestBody | None,
-        missing: ClientResponse,
-    ) -> ClientResponse:
+        missing: Answer,
+    ) -> Answer:
         """Repeats a request on a thing that was not found, if it may have been moved to another gallery.
 
         The gateway caches the gallery of a thing. Raises UpstreamUnavailable if the thing was moved and the
@@ -261,7 +263,7 @@ class ProxyRoute:
 
     async def _send(
         self, request: Request, target: str, granted: Granted | None, body: RequestBody | None
-    ) -> ClientResponse:
+    ) -> Answer:
         headers = passing(request.headers, self._passing)
         headers.append(("x-request-id", context.request_id.get()))
         headers.append(("traceparent", context.traceparent.get() or ""))
@@ -273,8 +275,6 @@ class ProxyRoute:
             headers.append((GRANT_HEADER, granted.grant.token))
         if self._route.is_counted and (role := await self._credentials.role_of(request)) is not None:
             headers.append((ROLE, role))
-        if body is not None and body.length is not None:
-            headers.append(("content-length", str(body.length)))
         payload = body if body is None or body.whole is None else body.whole
         # A HEAD is sent as a GET whose body is dropped, except for archives, where that would be gigabytes.
         method = request.method if self._route.lasts else self._route.method
@@ -322,18 +322,18 @@ def safe_query(query: bytes) -> str:
     return "".join(chr(byte) if byte in _PRINTABLE_ASCII else f"%{byte:02X}" for byte in query)
 
 
-async def _settle(limit: RateLimit, payer: str, response: ClientResponse) -> None:
+async def _settle(limit: RateLimit, payer: str, response: Answer) -> None:
     refused = response.status == ValidationFailed.status
     code = await _problem_code(response) if refused else ""
-    signed = int(response.headers.get(SIGNED, 1))
+    signed = int(response.header(_SIGNED) or 1)
     limit.settle(payer, status=response.status, code=code, things=signed)
 
 
-async def _says_grant_invalid(response: ClientResponse) -> bool:
+async def _says_grant_invalid(response: Answer) -> bool:
     return await _problem_code(response) == "grant_invalid"
 
 
-async def _problem_code(response: ClientResponse) -> str:
+async def _problem_code(response: Answer) -> str:
     """Returns the problem's code, an empty string if there is no problem document.
 
     Raises UpstreamUnavailable when it breaks off.
@@ -342,5 +342,5 @@ async def _problem_code(response: ClientResponse) -> str:
         return msgspec.json.decode(await response.read(), type=_ProblemCode).code
     except msgspec.MsgspecError:
         return ""
-    except (ClientError, TimeoutError) as error:
+    except (Lost, Silent) as error:
         raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -115,6 +115,25 @@ async def test_a_change_drops_the_grants_of_its_gallery(
 
     await eventually(published_and_dropped, deadline_s=30)
     assert cache.find(kept) is not None
+
+
+@pytest.mark.parametrize("change", [updated, deleted, contributor_removed])
+async def test_a_change_drops_grants_at_every_gateway(
+    producer: Producer, connection: KafkaConnection, change: Callable[[UUID], Event]
+) -> None:
+    """A gateway may drop more: with each new connection to its feed it drops everything."""
+    changed = uuid4()
+    caches = [GrantCache(size=100, monotonic=time.monotonic) for _ in range(3)]
+    async with AsyncExitStack() as gateways:
+        for cache in caches:
+            await gateways.enter_async_context(following(connection, cache, live_streams()))
+        gone = [await keep(cache, changed) for cache in caches]
+
+        async def published_and_dropped() -> None:
+            await send(producer, change(changed))
+            assert [cache.find(key) for cache, key in zip(caches, gone, strict=True)] == [None] * 3
+
+        await eventually(published_and_dropped, deadline_s=30)
 
 
 async def test_the_end_of_an_account_drops_its_grants(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +18,9 @@ _NAMES = (
     *("disabled_at", "disabled_reason", "dropped"),
 )
 _columns = tuple(webhooks.c[name] for name in _NAMES)
-_LISTENS = """
-SELECT EXISTS (
-  SELECT FROM webhooks WHERE account_id = $1 AND disabled_at IS NULL AND events @> ARRAY[$2::text])
+_LISTENING = """
+SELECT DISTINCT account_id FROM webhooks
+WHERE account_id = ANY($1::uuid[]) AND disabled_at IS NULL AND events @> ARRAY[$2::text]
 """
 # Taking a notice postpones it, so that another mailer takes it if this one dies.
 _TAKE_NOTICE = """
@@ -62,9 +62,10 @@ class WebhookQueries:
             row = (await connection.execute(select(*_columns).where(_own(webhook_id, account_id)))).first()
         return None if row is None else _webhook(row)
 
-    async def listens(self, account_id: UUID, event: WebhookEvent) -> bool:
-        """Returns whether any webhook of the account is called about such events."""
-        return bool(await self._database.hot.fetchval(_LISTENS, account_id, event))
+    async def listening(self, account_ids: Collection[UUID], event: WebhookEvent) -> Collection[UUID]:
+        """Returns those of the accounts of which any webhook is called about such events."""
+        rows = await self._database.hot.fetch(_LISTENING, list(account_ids), event)
+        return {row["account_id"] for row in rows}
 
     async def take_notice(self, *, now: datetime, retry_in: timedelta) -> DisabledNotice | None:
         """Returns the notice that has waited longest. It is offered again after `retry_in`."""

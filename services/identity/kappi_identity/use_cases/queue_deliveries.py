@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from kappi_chassis.bus.future_events import CLOCK_SKEW
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.inbox import record
+from kappi_chassis.inbox import once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import CommentAdded, Event, GalleryDeleted, MediaDeleted, MediaReady
@@ -41,8 +43,9 @@ class Message:
 class QueueDeliveries:
     """Handles an event that webhooks are called about; each event has its effect once.
 
-    An event of an account without such a webhook costs one read. kept: deliveries of one webhook; older ones
-    are removed, so that what an account causes at once cannot fill the database.
+    Events of accounts without such a webhook cost one read together. kept: deliveries of one webhook; older
+    ones are removed, so that what an account causes at once cannot fill the database. wanted: wakes what
+    delivers.
     """
 
     def __init__(
@@ -52,39 +55,44 @@ class QueueDeliveries:
         outbox: Outbox,
         consumer: str,
         kept: int,
+        wanted: asyncio.Event,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self._queries = queries
-        self._outbox = outbox
-        self._consumer = consumer
+        self._queue_once = once(outbox, consumer=consumer, effect=self._queue, then=wanted.set)
         self._kept = kept
         self._clock = clock
         self._new_id = new_id
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns False for a duplicate."""
-        message = message_of(envelope.data)
-        if message.account_id is None:
-            return True
-        if not await self._queries.listens(message.account_id, message.event):
-            return True
-        async with self._outbox.begin() as unit:
-            if not await record(unit.connection, consumer=self._consumer, event_id=envelope.id):
-                return False
-            await self._queue(unit, message.account_id, message, sequence=envelope.sequence)
-        return True
+        (is_new,) = await self.handle_all([envelope])
+        return is_new
 
-    async def _queue(self, unit: UnitOfWork, account_id: UUID, message: Message, *, sequence: int) -> None:
-        rows = WebhookRows(unit.connection)
-        found = await rows.lock_listening(account_id, message.event, made_before=message.at + REPLAYED_AFTER)
+    async def handle_all(self, envelopes: Sequence[Envelope[Any]]) -> Sequence[bool]:
+        """Returns for each event False if it is a duplicate. Source: BatchHandler."""
+        messages = [message_of(each.data) for each in envelopes]
+        accounts = {each.account_id for each in messages if each.account_id is not None}
+        listening = await self._queries.listening(accounts, messages[0].event) if accounts else frozenset()
+        wanted = [each.account_id in listening for each in messages]
+        queued = list(compress(envelopes, wanted))
+        news = iter(await self._queue_once.handle_all(queued) if queued else ())
+        return [next(news) if is_wanted else True for is_wanted in wanted]
+
+    async def _queue(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        message, rows = message_of(envelope.data), WebhookRows(unit.connection)
+        assert message.account_id is not None
+        found = await rows.lock_listening(
+            message.account_id, message.event, made_before=message.at + REPLAYED_AFTER
+        )
         if not found:
             return
         deliveries = DeliveryRows(unit.connection)
         await deliveries.queue(
             [(webhook_id, DeliveryId(self._new_id())) for webhook_id in found],
             event=message.event,
-            body=_body(message, sequence=sequence),
+            body=_body(message, sequence=envelope.sequence),
             now=self._clock(),
         )
         dropped = await deliveries.keep_newest(found, kept=self._kept)

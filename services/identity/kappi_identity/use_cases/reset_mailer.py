@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
 from kappi_chassis.clock import Clock
 from kappi_chassis.db import Database
+from kappi_chassis.idle_pause import IdlePause
 from kappi_chassis.observability.logs import get_logger
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,25 +40,34 @@ class ResetMailer:
         transport: MailTransport,
         make_mail: MailMaker,
         token_lifetime: timedelta,
+        wanted: asyncio.Event,
         clock: Clock,
     ) -> None:
+        """wanted: set when there is a request."""
         self._queries = queries
         self._database = database
         self._transport = transport
         self._make_mail = make_mail
         self._token_lifetime = token_lifetime
+        self._wanted = wanted
         self._clock = clock
 
     async def run(self) -> None:
         """Handle requests until cancelled."""
+        pause = IdlePause(POLL_S)
         while True:
+            self._wanted.clear()
             try:
                 busy = await self.work_off_one()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
                 _log.warning("reset_mail.interrupted", error_type=type(error).__name__)
                 busy = False
-            if not busy:
-                await asyncio.sleep(POLL_S)
+            if busy:
+                pause.reset()
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.after(found=False)):
+                    await self._wanted.wait()
 
     async def work_off_one(self) -> bool:
         """Handle one request. Returns False when none is due."""

@@ -6,6 +6,7 @@ another task, and creates the token there, so that only its hash is ever stored.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from kappi_chassis.clock import Clock, NewId
@@ -41,9 +42,18 @@ class RequestPasswordReset:
     """Has a token mailed if there is such an account."""
 
     def __init__(
-        self, queries: ResetQueries, *, throttle: Throttle, limits: ResetLimits, clock: Clock, new_id: NewId
+        self,
+        queries: ResetQueries,
+        *,
+        throttle: Throttle,
+        limits: ResetLimits,
+        wanted: asyncio.Event,
+        clock: Clock,
+        new_id: NewId,
     ) -> None:
+        """wanted: wakes the mailer."""
         self._queries = queries
+        self._wanted = wanted
         self._throttle = throttle
         self._limits = limits
         self._clock = clock
@@ -62,6 +72,7 @@ class RequestPasswordReset:
         subject = normal_form(email)
         if await self._throttle.take(self._limits.per_account, subject):
             await self._queries.request(self._new_id(), email_normalised=subject, now=self._clock())
+            self._wanted.set()
 
 
 class ResetPassword:

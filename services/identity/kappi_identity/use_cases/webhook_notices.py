@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncpg
 from kappi_chassis.clock import Clock
+from kappi_chassis.idle_pause import IdlePause
 from kappi_chassis.observability.logs import get_logger
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +19,7 @@ from kappi_identity.repository.webhooks import WebhookQueries
 RETRY_IN: Final = timedelta(minutes=5)
 GIVE_UP_AFTER: Final = timedelta(days=1)
 POLL_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 60.0
 
 _log = get_logger(__name__)
 
@@ -43,6 +45,7 @@ class WebhookNotices:
 
     async def run(self) -> None:
         """Send notices until cancelled."""
+        pause = IdlePause(POLL_S, longest_s=LONGEST_PAUSE_S)
         while True:
             try:
                 busy = await self.send_one()
@@ -50,7 +53,9 @@ class WebhookNotices:
                 _log.warning("webhook_notice.interrupted", error_type=type(error).__name__)
                 busy = False
             if not busy:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(pause.after(found=False))
+            else:
+                pause.reset()
 
     async def send_one(self) -> bool:
         """Send one notice. Returns False when none is due."""

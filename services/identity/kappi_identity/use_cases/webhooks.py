@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -149,8 +150,10 @@ class DeleteWebhook:
 class ResendDelivery:
     """Queues a delivery again, whatever became of it."""
 
-    def __init__(self, *, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, *, outbox: Outbox, wanted: asyncio.Event, clock: Clock) -> None:
+        """wanted: wakes the deliveries."""
         self._outbox = outbox
+        self._wanted = wanted
         self._clock = clock
 
     async def __call__(
@@ -181,4 +184,6 @@ class ResendDelivery:
             await rows.due_now(webhook.id, now=now)
             return render(delivery)
 
-        return await answer_once(self._outbox, call, act)
+        answer = await answer_once(self._outbox, call, act)
+        self._wanted.set()
+        return answer

@@ -318,7 +318,7 @@ def make_processor(
     """Returns `make_processor(webhook_deliveries_kept=3, …)`: the consumer under other settings."""
 
     def make(**changed: Any) -> Processor:
-        handlers = build_handlers(deps, make_settings(**changed))
+        handlers = build_handlers(deps, make_settings(**changed), wanted=deps.wanted)
         return Processor(group=GROUP, handlers=handlers, dead_letters=dead_letters, clock=deps.clock)
 
     return make

@@ -161,6 +161,23 @@ async def test_a_clock_that_is_behind_loses_no_event(
     assert await send_due() == 1
 
 
+async def test_a_batch_of_many_accounts_tells_each_of_its_own(
+    sign_up: Any, hook: Any, processor: Any, record: Any, clock: Any, send_due: Any, receivers: Any
+) -> None:
+    """Events of accounts without a webhook, and of none, are among them, and one event comes twice."""
+    ada, bob, eve = [await sign_up(f"{name}@example.com") for name in ("ada", "bob", "eve")]
+    await hook(ada, events=["media.ready"], url=HERE)
+    await hook(bob, events=["media.ready"], url=THERE)
+    owners = [ada.id, eve.id, bob.id, None, ada.id, bob.id]
+    records = [record(ready(owner, clock.now), sequence=number) for number, owner in enumerate(owners, 1)]
+    assert await processor.process_together([*records, records[0]]) == [True] * 7
+    assert await processor.process_together(records) == [True] * 6
+    for _ in owners:
+        await send_due()
+    told = [(call.url, json.loads(call.body)["data"]["sequence"]) for call in receivers.calls]
+    assert sorted(told) == [(HERE, 1), (HERE, 5), (THERE, 3), (THERE, 6)]
+
+
 async def test_events_take_effect_once_and_in_any_order(
     sign_up: Any,
     hook: Any,

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from kappi_chassis.db import Database
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.models import due_links
 
+# In order of the ids, so that two transactions never wait for each other.
+_RECORD: Final = """
+INSERT INTO due_links (link_id, media_id, expires_at, sequence)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[])
+  AS e (link_id, media_id, expires_at, sequence)
+ORDER BY link_id ON CONFLICT DO NOTHING RETURNING link_id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class DueLink:
-    """A link that a tick claimed. sequence: the newest known version of the link."""
+    """A link, as it becomes known and as a tick claims it. sequence: the newest known version of the link."""
 
     link_id: UUID
     media_id: UUID
@@ -23,15 +33,19 @@ class DueLink:
     sequence: int
 
 
-async def record_due_link(
-    connection: AsyncConnection, *, link_id: UUID, media_id: UUID, expires_at: datetime, sequence: int
-) -> bool:
-    """Store the deadline of a link. Returns False when the link is known, claimed or not."""
-    statement = insert(due_links).values(
-        link_id=link_id, media_id=media_id, expires_at=expires_at, sequence=sequence
+async def record_due_links(database: Database, links: Sequence[DueLink]) -> Sequence[bool]:
+    """Store the deadlines of links, in one statement. Returns for each False when the link is known, claimed
+    or not.
+    """
+    columns = zip(
+        *((each.link_id, each.media_id, each.expires_at, each.sequence) for each in links), strict=True
     )
-    result = await connection.execute(statement.on_conflict_do_nothing())
-    return bool(result.rowcount)
+    new = {row[0] for row in await database.hot.fetch(_RECORD, *map(list, columns))}
+    news = []
+    for each in links:
+        news.append(each.link_id in new)
+        new.discard(each.link_id)
+    return news
 
 
 async def expire_due_links(

@@ -2,51 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from kappi_chassis.observability.context import traceparent
-from sqlalchemy import Row, case, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from kappi_chassis.db import Database
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.domain import GalleryScope, Lease, PostScope, Scope
 from kappi_janitor.models import purges
 
+# In order of the prefixes, so that two transactions never wait for each other.
+_REQUEST: Final = """
+INSERT INTO purges (id, prefix, gallery_id, media_id, post_id, requested_at, not_before, traceparent)
+SELECT id, prefix, gallery_id, media_id, post_id, $1, not_before, traceparent
+FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::text[])
+  AS e (id, prefix, gallery_id, media_id, post_id, not_before, traceparent)
+ORDER BY prefix
+ON CONFLICT (prefix) DO UPDATE SET
+  requested_at = excluded.requested_at, not_before = excluded.not_before, traceparent = excluded.traceparent,
+  attempts = 0, last_error = NULL, lease_id = NULL, leased_until = NULL, swept_at = NULL, done_at = NULL
+"""
+_NOTE_PROGRESS: Final = """
+UPDATE purges SET objects = objects + $3,
+  leased_until = CASE WHEN lease_id = $2 THEN $4 ELSE leased_until END
+WHERE id = $1 RETURNING lease_id = $2
+"""
+_LOCK: Final = "SELECT FROM purges WHERE id = ANY($1::uuid[]) ORDER BY prefix FOR UPDATE"
+_FINISH_SWEEPS: Final = """
+UPDATE purges p SET
+  swept_at = e.began_at, not_before = coalesce(e.again_at, p.not_before),
+  done_at = CASE WHEN e.again_at IS NULL THEN e.began_at END,
+  attempts = 0, last_error = NULL, objects = 0, lease_id = NULL, leased_until = NULL
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
+  AS e (id, lease_id, began_at, again_at)
+WHERE p.id = e.id AND p.lease_id = e.lease_id RETURNING p.id, old.objects, old.swept_at
+"""
+_NEXT_OF_POSTS: Final = """
+UPDATE purges SET published = published + 1 WHERE id = ANY($1::uuid[]) RETURNING id, published
+"""
+_EXPEDITE_ITEMS: Final = """
+UPDATE purges SET not_before = $2 WHERE id IN (
+  SELECT id FROM purges WHERE media_id = ANY($1::uuid[]) AND done_at IS NULL AND not_before > $2
+  ORDER BY prefix FOR UPDATE)
+"""
 
-async def request_purge(
-    connection: AsyncConnection, *, purge_id: UUID, scope: Scope, now: datetime, not_before: datetime
-) -> None:
-    """Add a prefix to the ledger. A prefix that is in the ledger starts again, because its owner deleted it
-    again.
 
-    not_before: when the first sweep is due. Later sweeps are counted from `now`.
+@dataclass(frozen=True, slots=True)
+class PurgeRequest:
+    """A prefix whose owner deleted it. not_before: when the first sweep is due. traceparent: of the event."""
+
+    id: UUID
+    scope: Scope
+    not_before: datetime
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep that left nothing. again_at: when the next one is due; None for never. traceparent: of the
+    sweep.
     """
-    statement = insert(purges).values(
-        id=purge_id,
-        prefix=scope.prefix,
-        requested_at=now,
-        not_before=not_before,
-        traceparent=traceparent.get(),
-        **_columns(scope),
-    )
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[purges.c.prefix],
-            set_={
-                "requested_at": statement.excluded.requested_at,
-                "not_before": statement.excluded.not_before,
-                "traceparent": statement.excluded.traceparent,
-                "attempts": 0,
-                "last_error": None,
-                "lease_id": None,
-                "leased_until": None,
-                "swept_at": None,
-                "done_at": None,
-            },
-        )
-    )
+
+    lease: Lease
+    began_at: datetime
+    again_at: datetime | None
+    traceparent: str | None = None
+
+
+Objects = Mapping[UUID, int]
+"""Numbers of removed objects by purge."""
+
+
+async def request_purge(driver: Any, requests: Sequence[PurgeRequest], *, now: datetime) -> None:
+    """Add prefixes to the ledger, in one statement. One that is in the ledger starts again, because its owner
+    deleted it again. Later sweeps than the first are counted from `now`.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    last = {each.scope.prefix: each for each in requests}
+    columns = zip(*(_values(each) for each in last.values()), strict=True)
+    await driver.execute(_REQUEST, now, *map(list, columns))
 
 
 async def lease_purges(
@@ -81,57 +120,29 @@ async def lease_purges(
         )
     )
     return [
-        Lease(lease_id, row.id, _scope(row), row.requested_at, row.attempts, row.traceparent) for row in rows
+        Lease(lease_id, row.id, until, _scope(row), row.requested_at, row.attempts, row.traceparent)
+        for row in rows
     ]
 
 
-async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: int, until: datetime) -> bool:
+async def note_progress(database: Database, lease: Lease, *, objects: int, until: datetime) -> bool:
     """Add the removed objects to the count, even without the lease. Returns False when the lease was lost."""
-    row = (
-        await connection.execute(
-            update(purges)
-            .where(purges.c.id == lease.purge_id)
-            .values(
-                objects=purges.c.objects + objects,
-                leased_until=case((purges.c.lease_id == lease.id, until), else_=purges.c.leased_until),
-            )
-            .returning(purges.c.lease_id)
-        )
-    ).one_or_none()
-    return row is not None and row.lease_id == lease.id
+    return bool(await database.hot.fetchval(_NOTE_PROGRESS, lease.purge_id, lease.id, objects, until))
 
 
-async def finish_sweep(
-    connection: AsyncConnection, lease: Lease, *, began_at: datetime, again_at: datetime | None
-) -> int | None:
-    """Record that a sweep left nothing. again_at: when the next sweep is due; None for never.
+async def finish_sweeps(driver: Any, sweeps: Sequence[Sweep]) -> Objects:
+    """Record sweeps of different purges that left nothing.
 
-    Returns the number of objects to publish; None when the lease was lost, or a later sweep found none.
+    Returns the numbers of objects to publish by purge, without purges whose lease was lost and later sweeps
+    that found none. driver: an asyncpg connection in a transaction.
     """
-    row = (
-        await connection.execute(
-            select(purges.c.objects, purges.c.swept_at)
-            .where(purges.c.id == lease.purge_id, purges.c.lease_id == lease.id)
-            .with_for_update()
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    await connection.execute(
-        update(purges)
-        .where(purges.c.id == lease.purge_id)
-        .values(
-            swept_at=began_at,
-            not_before=again_at or purges.c.not_before,
-            done_at=None if again_at else began_at,
-            attempts=0,
-            last_error=None,
-            objects=0,
-            lease_id=None,
-            leased_until=None,
-        )
+    ids = [each.lease.purge_id for each in sweeps]
+    await driver.execute(_LOCK, ids)
+    leases, began, again = zip(
+        *((each.lease.id, each.began_at, each.again_at) for each in sweeps), strict=True
     )
-    return row.objects if row.swept_at is None or row.objects else None
+    rows = await driver.fetch(_FINISH_SWEEPS, ids, leases, began, again)
+    return {row["id"]: row["objects"] for row in rows if row["swept_at"] is None or row["objects"]}
 
 
 async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: datetime, error: str) -> None:
@@ -149,23 +160,27 @@ async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: dat
     )
 
 
-async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
-    """Make every unfinished purge that is due by `at` due now. Returns their number."""
-    result = await connection.execute(
-        update(purges)
+async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime, limit: int) -> int:
+    """Make up to `limit` unfinished purges that are due by `at` due now, the first due first. Returns their
+    number.
+    """
+    due = (
+        select(purges.c.id)
         .where(purges.c.done_at.is_(None), purges.c.not_before > now, purges.c.not_before <= at)
-        .values(not_before=now)
+        .order_by(purges.c.not_before)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    result = await connection.execute(
+        update(purges).where(purges.c.id.in_(select(due.c.id))).values(not_before=now)
     )
     return result.rowcount
 
 
-async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
-    """Make the purges of the folders that an item left, in all galleries, due now."""
-    await connection.execute(
-        update(purges)
-        .where(purges.c.media_id == media_id, purges.c.done_at.is_(None), purges.c.not_before > now)
-        .values(not_before=now)
-    )
+async def expedite_items(driver: Any, media_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Make the purges of the folders that items left, in all galleries, due now. driver: as above."""
+    await driver.execute(_EXPEDITE_ITEMS, media_ids, now)
 
 
 async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
@@ -177,23 +192,18 @@ async def count_failing(connection: AsyncConnection, *, limit: int) -> int:
     return number
 
 
-async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:
-    """Returns the sequence of the next event about the purge of a post."""
-    published: int = (
-        await connection.execute(
-            update(purges)
-            .where(purges.c.id == purge_id)
-            .values(published=purges.c.published + 1)
-            .returning(purges.c.published)
-        )
-    ).scalar_one()
-    return published
+async def next_post_publications(driver: Any, purge_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Returns the sequences of the next events about purges of posts. driver: as above."""
+    return {row["id"]: row["published"] for row in await driver.fetch(_NEXT_OF_POSTS, purge_ids)}
 
 
-def _columns(scope: Scope) -> dict[str, UUID | None]:
+def _values(request: PurgeRequest) -> tuple[Any, ...]:
+    scope = request.scope
     if isinstance(scope, PostScope):
-        return {"post_id": scope.post_id}
-    return {"gallery_id": scope.gallery_id, "media_id": scope.media_id}
+        owner: tuple[UUID | None, ...] = (None, None, scope.post_id)
+    else:
+        owner = (scope.gallery_id, scope.media_id, None)
+    return (request.id, scope.prefix, *owner, request.not_before, request.traceparent)
 
 
 def _scope(row: Row[Any]) -> Scope:

@@ -143,6 +143,7 @@ class TickStream:
             async for event in stream.noack().events():
                 await self._handle(app, event.message)
                 event.ack()
+                app.add_future(app.commit_soon())
 
         app.on_partitions_assigned.connect(on_assigned)  # type: ignore[arg-type]  # Faust passes a set
         app.on_partitions_revoked.connect(on_revoked)

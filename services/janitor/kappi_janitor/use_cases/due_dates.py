@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kappi_chassis.db import Database
@@ -13,7 +14,7 @@ from kappi_janitor.repository import due_galleries, due_links
 
 
 class RecordDueDate:
-    """The handler of GalleryCreated and GalleryUpdated.
+    """The handler of GalleryCreated and GalleryUpdated. Many events are one statement.
 
     It needs no inbox: the gallery's sequence reveals a duplicate and an outdated event.
     """
@@ -23,20 +24,24 @@ class RecordDueDate:
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns False when the event is a duplicate or outdated, or when its gallery is deleted."""
-        event: GalleryCreated | GalleryUpdated = envelope.data
-        async with self._database.transaction() as connection:
-            news = await due_galleries.record_due_date(
-                connection,
-                gallery_id=event.gallery_id,
-                expires_at=event.expires_at,
-                sequence=envelope.sequence,
-            )
-        metrics.DUE_DATES.labels("recorded" if news else "outdated").inc()
+        (is_news,) = await self.handle_all([envelope])
+        return is_news
+
+    async def handle_all(
+        self, envelopes: Sequence[Envelope[GalleryCreated] | Envelope[GalleryUpdated]]
+    ) -> Sequence[bool]:
+        """Returns for each event what a call with it would return. Source: BatchHandler."""
+        dates = [
+            due_galleries.DueDate(each.data.gallery_id, each.data.expires_at, each.sequence)
+            for each in envelopes
+        ]
+        news = await due_galleries.record_due_dates(self._database, dates)
+        _count(metrics.DUE_DATES, news)
         return news
 
 
 class RecordDueLink:
-    """The handler of LinkCreated.
+    """The handler of LinkCreated. Many events are one statement.
 
     It needs no inbox: a link's deadline never moves, so the first event is enough. The row is kept after the
     claim, so that a late duplicate does not lead to a second claim.
@@ -47,14 +52,20 @@ class RecordDueLink:
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns False when the event is a duplicate."""
-        event: LinkCreated = envelope.data
-        async with self._database.transaction() as connection:
-            news = await due_links.record_due_link(
-                connection,
-                link_id=event.link_id,
-                media_id=event.media_id,
-                expires_at=event.expires_at,
-                sequence=envelope.sequence,
-            )
-        metrics.DUE_LINKS.labels("recorded" if news else "outdated").inc()
+        (is_news,) = await self.handle_all([envelope])
+        return is_news
+
+    async def handle_all(self, envelopes: Sequence[Envelope[LinkCreated]]) -> Sequence[bool]:
+        """Returns for each event what a call with it would return. Source: BatchHandler."""
+        links = [
+            due_links.DueLink(each.data.link_id, each.data.media_id, each.data.expires_at, each.sequence)
+            for each in envelopes
+        ]
+        news = await due_links.record_due_links(self._database, links)
+        _count(metrics.DUE_LINKS, news)
         return news
+
+
+def _count(counter: Any, news: Sequence[bool]) -> None:
+    counter.labels("recorded").inc(sum(news))
+    counter.labels("outdated").inc(len(news) - sum(news))

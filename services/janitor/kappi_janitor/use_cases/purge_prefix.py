@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
 from kappi_chassis.leased_work import LeasedWork
+from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import work_caused_by
-from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectStore
-from kappi_contracts.events import ObjectsPurged, PostPurged
 
 from kappi_janitor import metrics
-from kappi_janitor.domain import Lease, PostScope, next_sweep, retry_pause
-from kappi_janitor.repository import due_galleries, purges
+from kappi_janitor.domain import Lease, next_sweep, retry_pause
+from kappi_janitor.repository import purges
+from kappi_janitor.repository.purges import Sweep
 from kappi_janitor.use_cases.prefix_deletion import delete_prefix
+from kappi_janitor.use_cases.record_sweeps import RecordSweeps
 
 MAX_ERROR_CHARACTERS = 500
+LEASES_PER_PLACE = 32
+"""Purges leased for each one that is worked on, so that few statements lease and record many."""
 
 _log = get_logger(__name__)
 
@@ -49,29 +52,31 @@ class PurgePrefix:
     def __init__(
         self,
         database: Database,
-        outbox: Outbox,
         store: ObjectStore,
         *,
+        record: RecordSweeps,
         policy: PurgePolicy,
         clock: Clock,
     ) -> None:
         self._database = database
-        self._outbox = outbox
         self._store = store
+        self._record = record
         self._policy = policy
         self._clock = clock
+        self._places = asyncio.Semaphore(policy.concurrency)
 
     async def __call__(self, lease: Lease) -> None:
         """Purge the prefix. A failure of the store postpones the purge and is not raised."""
-        started = time.perf_counter()
         with work_caused_by(lease.traceparent, "purge", attributes={"kappi.attempt": lease.attempts + 1}):
             outcome = await self._attempt(lease)
         metrics.PURGE_SWEEPS.labels(outcome).inc()
-        metrics.PURGE_SECONDS.observe(time.perf_counter() - started)
 
     async def _attempt(self, lease: Lease) -> str:
         try:
-            await self._sweep(lease)
+            async with self._places:
+                with metrics.PURGE_SECONDS.time():
+                    sweep = await self._sweep(lease)
+            await self._record(sweep)
         except _LeaseLost:
             return "superseded"
         except Exception as error:  # noqa: BLE001 - one prefix that hits a bug must not stop the others
@@ -79,46 +84,22 @@ class PurgePrefix:
             return "failed"
         return "clean"
 
-    async def _sweep(self, lease: Lease) -> None:
+    async def _sweep(self, lease: Lease) -> Sweep:
         began_at = self._clock()
+        if began_at >= lease.until:  # it waited for a place, and another process may have taken it
+            raise _LeaseLost
 
         async def on_removed(objects: int) -> None:
-            async with self._database.transaction() as connection:
-                until = self._clock() + self._policy.lease
-                ours = await purges.note_progress(connection, lease, objects=objects, until=until)
+            until = self._clock() + self._policy.lease
+            ours = await purges.note_progress(self._database, lease, objects=objects, until=until)
             if not ours:  # after the commit, so that the count stays
                 raise _LeaseLost
 
         await delete_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
-        await self._record(lease, began_at)
-
-    async def _record(self, lease: Lease, began_at: datetime) -> None:
         again_at = next_sweep(
             requested_at=lease.requested_at, began_at=began_at, delays=self._policy.resweep_after
         )
-        async with self._outbox.begin() as unit:
-            objects = await purges.finish_sweep(unit.connection, lease, began_at=began_at, again_at=again_at)
-            if objects is None:
-                return
-            await self._publish(unit, lease, objects=objects)
-        _log.info("purge.done", prefix=lease.scope.prefix, objects=objects, look_again_at=again_at)
-
-    async def _publish(self, unit: UnitOfWork, lease: Lease, *, objects: int) -> None:
-        scope, now = lease.scope, self._clock()
-        if isinstance(scope, PostScope):
-            purged = PostPurged(post_id=scope.post_id, prefix=scope.prefix, objects=objects, purged_at=now)
-            sequence = await purges.next_post_publication(unit.connection, lease.purge_id)
-            await unit.publish(purged, sequence=sequence)
-            return
-        event = ObjectsPurged(
-            gallery_id=scope.gallery_id,
-            media_id=scope.media_id,
-            prefix=scope.prefix,
-            objects=objects,
-            purged_at=now,
-        )
-        sequence = await due_galleries.next_publication(unit.connection, scope.gallery_id)
-        await unit.publish(event, sequence=sequence)
+        return Sweep(lease, began_at, again_at, context.traceparent.get())
 
     async def _postpone(self, lease: Lease, error: Exception) -> None:
         pause = retry_pause(
@@ -164,8 +145,14 @@ class Purger:
         self._policy = policy
         self._clock = clock
         self._new_id = new_id
+        at_once = policy.concurrency * LEASES_PER_PLACE
         self._work = LeasedWork(
-            "purge", take=self.take, work=purge, at_once=policy.concurrency, poll=policy.poll
+            "purge",
+            take=self.take,
+            work=purge,
+            at_once=at_once,
+            page=at_once // 2,
+            poll=policy.poll,
         )
 
     def wake(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,9 +64,9 @@ class SweepDue:
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Returns True always: a tick that finds nothing due is no duplicate."""
         tick: JanitorTick = envelope.data
-        galleries = await _page_by_page(lambda: self._expire_galleries(tick, envelope.id))
+        galleries = await self._expire_all_galleries(tick, envelope.id)
         links = await _page_by_page(lambda: self._expire_links(tick))
-        expedited = await self._expedite_purges(tick)
+        expedited = await self._expedite_purges(tick.at)
         await self._prune()
         if self._then is not None:
             await self._then(tick.at)
@@ -80,10 +80,26 @@ class SweepDue:
         )
         return True
 
-    async def _expire_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
+    async def _expire_all_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
+        """Returns the number of claimed galleries. It passes over them again until a pass finds none, because
+        a page leaves out what another transaction has locked.
+        """
+        total = 0
+        while True:
+            claimed, after = 0, None
+            while page := await self._expire_galleries(tick, tick_id, after):
+                claimed += len(page)
+                after = max((each.expires_at, each.gallery_id) for each in page)
+            if not claimed:
+                return total
+            total += claimed
+
+    async def _expire_galleries(
+        self, tick: JanitorTick, tick_id: UUID, after: due_galleries.Position | None
+    ) -> Sequence[due_galleries.DueGallery]:
         async with self._outbox.begin() as unit:
             page = await due_galleries.expire_due(
-                unit.connection, at=tick.at, tick_id=tick_id, limit=self._policy.page
+                unit.connection, at=tick.at, tick_id=tick_id, limit=self._policy.page, after=after
             )
             for gallery in page:
                 expired = GalleryExpired(
@@ -94,7 +110,7 @@ class SweepDue:
                 )
                 await unit.publish(expired, sequence=gallery.published)
         metrics.GALLERIES_CLAIMED.inc(len(page))
-        return len(page)
+        return page
 
     async def _expire_links(self, tick: JanitorTick) -> int:
         async with self._outbox.begin() as unit:
@@ -113,10 +129,14 @@ class SweepDue:
         metrics.LINKS_CLAIMED.inc(len(page))
         return len(page)
 
-    async def _expedite_purges(self, tick: JanitorTick) -> int:
+    async def _expedite_purges(self, at: datetime) -> int:
         now = self._clock()
-        async with self._database.transaction() as connection:
-            expedited = await purges.expedite(connection, at=tick.at, now=now)
+
+        async def expedite_page() -> int:
+            async with self._database.transaction() as connection:
+                return await purges.expedite(connection, at=at, now=now, limit=self._policy.page)
+
+        expedited = await _page_by_page(expedite_page)
         self._wake_purger()
         return expedited
 

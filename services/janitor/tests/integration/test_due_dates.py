@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.clock import new_id
+from kappi_chassis.observability import metrics
 from kappi_contracts.events import GalleryCreated, GalleryDeleted, GalleryUpdated
 
 DAY = timedelta(days=1)
@@ -90,6 +91,44 @@ async def test_every_order_with_duplicates_ends_the_same(janitor: Any, order: tu
     assert (sequence, deleted) == (4, True)
     purges = await janitor.query("SELECT prefix FROM purges WHERE gallery_id = :id", id=gallery.id)
     assert [row.prefix for row in purges] == [f"galleries/{gallery.id}/"]
+
+
+async def test_a_batch_with_several_versions_keeps_the_newest(janitor: Any, gallery: Gallery) -> None:
+    """Each event counts as it would alone: those that are not newer than the ones before are outdated."""
+    other, gone = Gallery(janitor.clock()), Gallery(janitor.clock())
+    await janitor.hear(other.updated(None), sequence=5)
+    await janitor.hear(gone.deleted(), sequence=9)
+    fates = {fate: metrics.CONSUMER_RECORDS.labels("GalleryUpdated", fate) for fate in ("done", "duplicate")}
+    before = {fate: counter._value.get() for fate, counter in fates.items()}
+    await janitor.hear_all(
+        (gallery.updated(gallery.now + 60 * DAY), 2),
+        (other.updated(other.now + 60 * DAY), 4),
+        (gallery.updated(gallery.now + 90 * DAY), 4),
+        (gone.updated(gone.now + 60 * DAY), 10),
+        (gallery.updated(gallery.now + 70 * DAY), 3),
+        (gallery.updated(gallery.now + 90 * DAY), 4),
+        (other.updated(other.now + 70 * DAY), 6),
+    )
+    assert await state(janitor, gallery) == (gallery.now + 90 * DAY, 4, False)
+    assert await state(janitor, other) == (other.now + 70 * DAY, 6, False)
+    assert await state(janitor, gone) == (None, 9, True)
+    assert {fate: counter._value.get() - before[fate] for fate, counter in fates.items()} == {
+        "done": 3,
+        "duplicate": 4,
+    }
+
+
+async def test_a_batch_of_deletions_is_one_purge_and_one_tombstone_each(
+    janitor: Any, gallery: Gallery
+) -> None:
+    other = Gallery(janitor.clock())
+    await janitor.hear(gallery.created(), sequence=1)
+    await janitor.hear_all((gallery.deleted(), 2), (other.deleted(), 3), (gallery.deleted(), 2))
+    assert await state(janitor, gallery) == (gallery.now + 30 * DAY, 2, True)
+    assert await state(janitor, other) == (None, 3, True)
+    purges = await janitor.query("SELECT gallery_id FROM purges")
+    assert {row.gallery_id for row in purges} == {gallery.id, other.id}
+    assert len(purges) == 2
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_next_record_is_handled(

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 from alembic import command
+from asyncpg import CheckViolationError
 from kappi_chassis.clock import new_id
 from kappi_chassis.db.migrations import alembic_config
 from kappi_contracts.events import ObjectsPurged
 from kappi_contracts.keys import folder_prefix, gallery_prefix, media_prefix, post_prefix
 from kappi_janitor.domain import GalleryScope, check_purged_prefix
-from kappi_janitor.repository.purges import request_purge
-from sqlalchemy.exc import IntegrityError
+from kappi_janitor.repository.purges import PurgeRequest, request_purge
 
 GALLERY_ID, MEDIA_ID, POST_ID = (UUID(f"0196a7c0-0000-7000-8000-00000000000{each}") for each in "abc")
 GALLERY = gallery_prefix(GALLERY_ID)
@@ -24,8 +24,8 @@ ITEM = media_prefix(GALLERY_ID, MEDIA_ID)
 async def enter(janitor: Any, prefix: str) -> None:
     scope = GalleryScope(gallery_id=GALLERY_ID, media_id=None, prefix=prefix)
     now = janitor.clock()
-    async with janitor.deps.database.transaction() as connection:
-        await request_purge(connection, purge_id=new_id(), scope=scope, now=now, not_before=now)
+    async with janitor.deps.database.hot.transaction() as driver:
+        await request_purge(driver, [PurgeRequest(id=new_id(), scope=scope, not_before=now)], now=now)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_what_may_be_purged(janitor: Any, prefix: str) -> None:
 async def test_what_could_hold_other_things_may_not(janitor: Any, prefix: str) -> None:
     with pytest.raises(ValueError, match="not the prefix of"):
         check_purged_prefix(prefix)
-    with pytest.raises(IntegrityError, match="prefix_may_be_purged"):
+    with pytest.raises(CheckViolationError, match="prefix_may_be_purged"):
         await enter(janitor, prefix)
 
 

@@ -31,6 +31,7 @@ from kappi_contracts.keys import (
     post_picture_key,
     post_prefix,
 )
+from kappi_janitor.repository import due_galleries
 from kappi_janitor.use_cases import prefix_deletion, purge_prefix
 from kappi_testkit.background import Background
 from kappi_testkit.eventually import eventually
@@ -455,3 +456,63 @@ async def test_unfinished_uploads_in_parts_go_and_others_stay(
     assert await janitor.work() == 1
     with pytest.raises(MultipartMissing):
         await janitor.store.list_parts(doomed, upload_id=late)
+
+
+async def test_sweeps_that_end_together_are_published_as_each_alone(janitor: Any) -> None:
+    gallery_id, post_id, others = new_id(), new_id(), [new_id() for _ in range(20)]
+    for media_id in (items := [new_id() for _ in range(3)]):
+        await delete_media(janitor, gallery_id, media_id)
+    await delete_gallery(janitor, gallery_id)
+    for other in others:
+        await delete_gallery(janitor, other)
+    gone = PostDeleted(post_id=post_id, author_id=new_id(), reason="requested", deleted_at=janitor.clock())
+    await janitor.hear(gone)
+    async with Background() as running:
+        running.start(janitor.purger.run())
+
+        async def all_purged() -> None:
+            assert len(await janitor.published(ObjectsPurged)) == len(items) + 1 + len(others)
+            assert len(await janitor.published(PostPurged)) == 1
+
+        await eventually(all_purged)
+    told = await janitor.published(ObjectsPurged)
+    of_gallery = [each for each in told if each.event.gallery_id == gallery_id]
+    assert [each.sequence for each in of_gallery] == [1, 2, 3, 4]
+    assert {each.event.media_id for each in of_gallery} == {None, *items}
+    assert {each.event.gallery_id for each in told} == {gallery_id, *others}
+    assert [each.sequence for each in await janitor.published(PostPurged)] == [1]
+
+
+async def test_a_sweep_that_cannot_be_recorded_does_not_fail_those_that_end_with_it(
+    janitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    galleries = [new_id() for _ in range(5)]
+    for gallery_id in galleries:
+        await delete_gallery(janitor, gallery_id)
+    real = due_galleries.next_publications
+
+    async def trips(driver: Any, numbers: Any) -> Any:
+        if galleries[2] in numbers:
+            raise KeyError("a bug")
+        return await real(driver, numbers)
+
+    monkeypatch.setattr(due_galleries, "next_publications", trips)
+    leases = await janitor.purger.take(5)
+    await asyncio.gather(*(janitor.purge(lease) for lease in leases))
+
+    purged = await janitor.published(ObjectsPurged)
+    assert {each.event.gallery_id for each in purged} == {*galleries} - {galleries[2]}
+    (kept,) = await janitor.query("SELECT * FROM purges WHERE last_error IS NOT NULL")
+    assert (kept.gallery_id, kept.attempts, kept.swept_at) == (galleries[2], 1, None)
+
+
+async def test_a_purge_that_waited_longer_than_its_lease_is_left_to_others(janitor: Any) -> None:
+    gallery_id = new_id()
+    await janitor.fill(gallery_prefix(gallery_id), objects=1)
+    await delete_gallery(janitor, gallery_id)
+    (lease,) = await janitor.purger.take(1)
+    janitor.clock.pass_by(timedelta(seconds=31))
+    await janitor.purge(lease)
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 1
+    assert await janitor.work() == 1
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0

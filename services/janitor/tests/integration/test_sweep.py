@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +19,9 @@ from kappi_contracts.events import (
     JanitorTick,
     ObjectsPurged,
 )
-from kappi_janitor.repository import due_galleries
-from sqlalchemy import text
+from kappi_janitor.repository import due_galleries, purges
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -176,3 +178,56 @@ async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor:
     (row,) = await janitor.query("SELECT gallery_id FROM due_galleries")
     assert row.gallery_id == live
     assert len(await janitor.published(ObjectsPurged)) == 1
+
+
+_MANY_DATES = """
+INSERT INTO due_galleries (gallery_id, sequence, expires_at, claimed_by)
+SELECT gen_random_uuid(), 1, CAST(:now AS timestamptz) + n * interval '1 second',
+  CASE WHEN n <= 10000 THEN CAST(:tick AS uuid) END
+FROM generate_series(1, 20000) AS n
+"""
+_MANY_PURGES = """
+INSERT INTO purges (id, prefix, gallery_id, requested_at, not_before)
+SELECT gallery_id, 'galleries/' || gallery_id || '/', gallery_id, CAST(:now AS timestamptz), expires_at
+FROM due_galleries
+"""
+
+
+async def test_pages_of_due_dates_are_read_by_index(janitor: Any) -> None:
+    """Also a page after many that this tick has claimed and no service has deleted yet."""
+    now, tick_id = janitor.clock(), new_id()
+    async with janitor.deps.database.transaction() as connection:
+        await connection.execute(text(_MANY_DATES), {"now": now, "tick": tick_id})
+        await connection.execute(text(_MANY_PURGES), {"now": now})
+        await connection.execute(text("ANALYZE due_galleries, purges"))
+        plans = _Plans(connection)
+        middle = (now + timedelta(seconds=10_000), new_id())
+        await due_galleries.expire_due(connection, at=now + DAY, tick_id=tick_id, limit=3, after=middle)
+        await purges.expedite(connection, at=now + DAY, now=now, limit=3)
+        await purges.lease_purges(connection, lease_id=new_id(), now=now + DAY, until=now + DAY, limit=3)
+        galleries, *ledger = [await plans.of(each) for each in plans.statements()]
+    assert re.search(
+        r"Index Scan using ix_due_galleries_expires_at.*\n\s*Index Cond: .*expires_at <= .*ROW\(", galleries
+    )
+    assert len(ledger) == 2
+    assert all("Index Scan using ix_purges_not_before" in plan for plan in ledger)
+    assert "Seq Scan" not in "".join([galleries, *ledger])
+
+
+class _Plans:
+    """Notes the statements of a connection from now on, with their values."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._noted: list[tuple[str, Any]] = []
+        event.listen(connection.sync_connection, "before_cursor_execute", self._note)
+
+    def _note(self, *asked: Any) -> None:
+        self._noted.append((asked[2], asked[3]))
+
+    def statements(self) -> list[tuple[str, Any]]:
+        return [*self._noted]
+
+    async def of(self, statement: tuple[str, Any]) -> str:
+        found = await self._connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1])
+        return "\n".join(row[0] for row in found)

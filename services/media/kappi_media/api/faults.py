@@ -1,6 +1,6 @@
 """Describes every fault of a JSON body in words. The decoder stops at the first one and uses its own terms.
 
-It runs only for a refused body, so a good one costs no second pass.
+It runs only for a refused body of JSON, so a good one costs no second pass, and for every form.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ def _faults(value: Any, kind: Any, path: str) -> Iterator[FieldError]:
 
 
 def _of_fields(value: Mapping[str, Any], model: type[msgspec.Struct], path: str) -> Iterator[FieldError]:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
-    hints = _hints(model)
+    fields, hints = _fields(model), _hints(model)
     unknown = (name for name in value if name not in fields)
     yield from (unknown_field(_joined(path, name)) for name in islice(unknown, SHOWN_ERRORS))
     for name, field in fields.items():
@@ -155,6 +154,12 @@ def _limited(plain: Any, limits: Sequence[msgspec.Meta]) -> Any:
     for limit in limits:
         plain = Annotated[plain, limit]
     return plain
+
+
+@cache
+def _fields(model: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """Returns the fields by their names in JSON."""
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
 
 
 @cache

@@ -61,7 +61,7 @@ class GalleryItemsApi:
         grant = await self._gate.open_for(request, "manage", gallery_id=gallery_id)
         await self._view.contents(grant.gallery)
         page = await self._view.page(grant.gallery, after=sort_key_in(cursor), limit=limit)
-        found = await self._view.items([media_id for media_id, _ in page.versions])
+        found = await self._view.items(grant.gallery, [media_id for media_id, _ in page.versions])
         items: dict[UUID, Item] = {item.id: item for item in found}
         as_of, rules = self._urls.as_of(), await self._tier.of(grant)
         shown = [

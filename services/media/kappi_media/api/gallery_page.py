@@ -149,7 +149,7 @@ class GalleryPages:
         fragments = self._fragments[gallery.downloads_capped, gallery.location_free]
         shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
-            items = await self._view.items(missing)
+            items = await self._view.items(gallery, missing)
             variants = await self._view.variants(gallery, items)
             shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
         document = _Page(

@@ -15,13 +15,16 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_contracts.grants import PublicGallery
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.models.gallery import contents
 
+_NOTE_FACE = """
+UPDATE contents SET location_free = $2, closed = $3, face_version = $5,
+  contributions_closed = coalesce($4, contributions_closed)
+WHERE gallery_id = $1 AND face_version < $5
+"""
 _CLAIM = """
 WITH found AS MATERIALIZED (
   SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready' FOR KEY SHARE)
@@ -230,11 +233,5 @@ async def note_face(
     Nothing is recorded for a gallery that holds nothing yet: links read it, whose creation records it again,
     and uploads of contributors, whose grant tells it, too.
     """
-    face = {"location_free": location_free, "closed": closed, "face_version": version}
-    if contributions_closed is not None:
-        face["contributions_closed"] = contributions_closed
-    await connection.execute(
-        update(contents)
-        .where(contents.c.gallery_id == gallery_id, contents.c.face_version < version)
-        .values(face)
-    )
+    values = (gallery_id, location_free, closed, contributions_closed, version)
+    await connection.exec_driver_sql(_NOTE_FACE, values)

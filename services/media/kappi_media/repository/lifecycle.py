@@ -1,4 +1,4 @@
-"""Removes the rows of deleted galleries and abandoned uploads."""
+"""Removes the rows of abandoned uploads."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from uuid import UUID
 
 from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain.media import AccountId, Charge, GalleryId
+from kappi_media.domain.media import AccountId, Charge
 from kappi_media.models.base import outbox
-from kappi_media.models.gallery import access_log, contents, removed_contributors
-from kappi_media.models.item import deleted_media, items
+from kappi_media.models.gallery import contents
 from kappi_media.models.upload import uploads
-from kappi_media.repository.ownership import end_claim, held_by, release_all
-from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted
+from kappi_media.repository.ownership import release_all
+from kappi_media.repository.reservations import OpenReservation, give_back
 
 FIRST_SEQUENCE: Final = 1
 """The sequence of the event that ends an upload before it is completed."""
@@ -36,30 +34,6 @@ class AbandonedUpload:
     gallery_id: UUID
     was_pending: bool
     traceparent: str | None
-
-
-async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
-    """Leave a tombstone, also if there was no row, and remove every other row of the gallery.
-
-    The tombstone comes first: its lock waits for batches and completions under way, so that the following
-    statements see their rows, and it refuses later ones.
-    """
-    tombstone = upsert(contents).values(gallery_id=gallery_id, version=1, item_count=0, deleted_at=at)
-    closed = await connection.execute(
-        tombstone.on_conflict_do_update(
-            index_elements=[contents.c.gallery_id],
-            set_={"deleted_at": at, "item_count": 0, "version": contents.c.version + 1},
-            where=contents.c.deleted_at.is_(None),
-        ).returning(contents.c.owner_id)
-    )
-    owner_id = closed.scalar()
-    await end_claim(connection, gallery_id)
-    await leave_counted(connection, gallery_id, at=at)
-    held = await held_by(connection, gallery_id) if owner_id is not None else None
-    for table in (items, uploads, deleted_media, access_log, removed_contributors):
-        await connection.execute(delete(table).where(table.c.gallery_id == gallery_id))
-    if held is not None:
-        await release_all(connection, {owner_id: held})
 
 
 async def take_abandoned(

@@ -13,8 +13,9 @@ from kappi_media.domain.media import Upload, UploadId
 # kept.
 _RECORD = """
 UPDATE uploads u SET multipart_id = begun.made
-FROM unnest($1::uuid[], $2::text[], $3::text[]) AS begun (id, made, before)
-WHERE u.id = begun.id AND u.state = 'pending' AND u.multipart_id IS NOT DISTINCT FROM begun.before
+FROM unnest($2::uuid[], $3::text[], $4::text[]) AS begun (id, made, before)
+WHERE u.gallery_id = ANY($1) AND u.id = begun.id AND u.state = 'pending'
+  AND u.multipart_id IS NOT DISTINCT FROM begun.before
 RETURNING u.id
 """
 _STANDING = """
@@ -40,7 +41,11 @@ class MultipartQueries:
         """
         ids = [upload.id for upload in uploads]
         rows = await self._database.hot.fetch(
-            _RECORD, ids, [made[each] for each in ids], [upload.multipart_id for upload in uploads]
+            _RECORD,
+            list({upload.gallery_id for upload in uploads}),
+            ids,
+            [made[each] for each in ids],
+            [upload.multipart_id for upload in uploads],
         )
         standing = {UploadId(row["id"]): made[UploadId(row["id"])] for row in rows}
         others = [each for each in ids if each not in standing]

@@ -10,12 +10,12 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 from kappi_mediameta.probing import Probe
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.models.item import deleted_media, items
+from kappi_media.models.item import items
 from kappi_media.models.upload import upload_jobs
 from kappi_media.stored_renditions import KeptGridPicture
 
@@ -27,6 +27,7 @@ FROM items i LEFT JOIN contents c ON c.gallery_id = i.gallery_id LEFT JOIN uploa
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
 _VERIFIED = "UPDATE items SET sha256 = $2 WHERE id = $1 AND sha256 IS NULL AND status = 'processing'"
+_NEXT_OF_GONE = "UPDATE deleted_media SET version = version + 1 WHERE media_id = $1 RETURNING version"
 # `done` makes the effect happen once: an item leaves `processing` a single time.
 _READY = """
 WITH home AS MATERIALIZED (
@@ -199,12 +200,10 @@ async def item_exists(connection: AsyncConnection, media_id: MediaId) -> bool:
     return found.first() is not None
 
 
-async def next_sequence_of_gone(connection: AsyncConnection, media_id: MediaId) -> int:
-    """Returns the sequence of one more event about an item that was deleted, alone or with its gallery."""
-    sequence = await connection.scalar(
-        update(deleted_media)
-        .where(deleted_media.c.media_id == media_id)
-        .values(version=deleted_media.c.version + 1)
-        .returning(deleted_media.c.version)
-    )
-    return int(sequence) if sequence is not None else FIRST_SEQUENCE_AFTER_COMPLETION
+async def next_sequence_of_gone(driver: Any, media_id: MediaId) -> int:
+    """Returns the sequence of one more event about an item that was deleted, alone or with its gallery.
+
+    driver: an asyncpg connection in a transaction.
+    """
+    sequence: int | None = await driver.fetchval(_NEXT_OF_GONE, media_id)
+    return FIRST_SEQUENCE_AFTER_COMPLETION if sequence is None else sequence

@@ -7,9 +7,9 @@ A budget changes in the transaction that changes the upload. Rows of budgets are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import driver_of
@@ -25,8 +25,9 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS r (holder, files, bytes)
 """
 _LEAVE_COUNTED = """
 INSERT INTO ended_promises (address_id, gallery_id, files, bytes, ended_at)
-SELECT address_id, gallery_id, count(*), sum(size_bytes), $2 FROM uploads
-WHERE gallery_id = $1 AND state = 'pending' AND address_id IS NOT NULL GROUP BY address_id, gallery_id
+SELECT address_id, gallery_id, count(*), sum(size_bytes), ended_at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS e (gallery_id, ended_at) JOIN uploads USING (gallery_id)
+WHERE state = 'pending' AND address_id IS NOT NULL GROUP BY address_id, gallery_id, ended_at
 """
 _FREE = """
 WITH due AS (
@@ -63,9 +64,12 @@ async def give_back(connection: AsyncConnection, over: Sequence[OpenReservation]
     await (await driver_of(connection)).execute(_GIVE_BACK, holders, [1] * len(holders), sizes)
 
 
-async def leave_counted(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
-    """End the reservations of a deleted gallery. They count as long as signed URLs may be valid."""
-    await (await driver_of(connection)).execute(_LEAVE_COUNTED, gallery_id, at)
+async def leave_counted(driver: Any, ended_at: Mapping[GalleryId, datetime]) -> None:
+    """End the reservations of deleted galleries. They count as long as signed URLs may be valid.
+
+    ended_at: by gallery. driver: an asyncpg connection in a transaction.
+    """
+    await driver.execute(_LEAVE_COUNTED, list(ended_at), list(ended_at.values()))
 
 
 async def free_ended_of(

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import Database
+from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import UploadCompleted
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.shares import Party, Share
 
 # Older uploads have no address; then the gallery or the account has a key of its own.
 _ADD = """
-WITH item AS (
-  SELECT i.id, coalesce(c.owner_id, c.gallery_id) AS tenant, c.owner_id IS NULL AS anonymous
-  FROM items i JOIN contents c ON c.gallery_id = i.gallery_id
-  WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'),
+WITH new AS (
+  SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[])
+    AS n (media_id, gallery_id, object_key, content_type, size_bytes, completed_at, traceparent)),
+item AS (
+  SELECT n.*, coalesce(c.owner_id, c.gallery_id) AS tenant, c.owner_id IS NULL AS anonymous
+  FROM new n
+  JOIN items i ON i.id = n.media_id AND i.gallery_id = n.gallery_id AND i.status = 'processing'
+  JOIN contents c ON c.gallery_id = i.gallery_id),
 uploader AS (
-  UPDATE uploads SET uploader_address = NULL WHERE media_id = $1 AND uploader_address IS NOT NULL
-  RETURNING old.uploader_address AS address),
+  UPDATE uploads u SET uploader_address = NULL
+  WHERE u.media_id = ANY($1) AND u.uploader_address IS NOT NULL
+  RETURNING u.media_id, old.uploader_address AS address),
 added AS (
   INSERT INTO upload_jobs (
     media_id, gallery_id, object_key, content_type, size_bytes, completed_at, traceparent, tenant, anonymous,
     address)
-  SELECT id, $2, $3, $4, $5, $6, $7, tenant, anonymous,
-    coalesce((SELECT address FROM uploader), hashtextextended(tenant::text, 0))
-  FROM item ON CONFLICT DO NOTHING)
-SELECT EXISTS (SELECT FROM items WHERE id = $1)
+  SELECT media_id, gallery_id, object_key, content_type, size_bytes, completed_at, traceparent, tenant,
+    anonymous, coalesce(u.address, hashtextextended(tenant::text, 0))
+  FROM item LEFT JOIN uploader u USING (media_id)
+  ORDER BY media_id ON CONFLICT DO NOTHING)
+SELECT media_id FROM new WHERE NOT EXISTS (SELECT FROM items i WHERE i.id = new.media_id)
 """
 # The first job of each tenant and of each address comes before the second of any, counting those under way.
 # Of equal ones, the tenant with the least decoder time comes first; a tenant above its budget comes last. For
@@ -169,18 +176,22 @@ class UploadJobQueries:
         return found
 
 
-async def add_job(connection: AsyncConnection, event: UploadCompleted, *, traceparent: str | None) -> bool:
-    """Add a job for an item in processing. Other items, and items that have a job, get none.
+async def add_jobs(driver: Any, events: Sequence[Envelope[UploadCompleted]]) -> Collection[UUID]:
+    """Add a job for each item in processing. Other items, and items that have a job, get none.
 
-    Returns whether there is such an item.
+    Returns those of the items that do not exist. driver: an asyncpg connection in a transaction.
     """
-    values = (
-        event.media_id,
-        event.gallery_id,
-        event.object_key,
-        event.content_type,
-        event.size_bytes,
-        event.completed_at,
-        traceparent,
+    rows = (
+        (
+            each.data.media_id,
+            each.data.gallery_id,
+            each.data.object_key,
+            each.data.content_type,
+            each.data.size_bytes,
+            each.data.completed_at,
+            each.traceparent,
+        )
+        for each in events
     )
-    return bool((await connection.exec_driver_sql(_ADD, values)).scalar_one())
+    gone = await driver.fetch(_ADD, *map(list, zip(*rows, strict=True)))
+    return {row["media_id"] for row in gone}

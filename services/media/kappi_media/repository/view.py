@@ -21,7 +21,9 @@ _PAGE_OF_CONTRIBUTOR = _PAGE.replace("i.status", "i.contributor_id = $4 AND i.st
 _COUNT_OF_CONTRIBUTOR = """
 SELECT count(*) FROM items WHERE gallery_id = $1 AND contributor_id = $2 AND status <> 'rejected'
 """
-_ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
+_ITEMS = f"""
+SELECT {ITEM} FROM items i WHERE i.gallery_id = $1 AND i.id = ANY($2) AND i.status <> 'rejected'
+"""  # noqa: S608 - column names
 _HAS_ITEM_WITH = f"""
 SELECT true FROM items i WHERE i.gallery_id = $1 AND {SORT_KEY} = $2 AND i.status <> 'rejected'
 """  # noqa: S608 - as above
@@ -81,6 +83,8 @@ class ViewQueries:
         media_id: MediaId | None = await self._database.hot.fetchval(_FIRST_READY, gallery_id)
         return media_id
 
-    async def items(self, media_ids: Sequence[UUID]) -> list[Item]:
-        """Returns those of the items that still exist and are visible."""
-        return [Item._make(record) for record in await self._database.hot.fetch(_ITEMS, media_ids)]
+    async def items(self, gallery_id: GalleryId, media_ids: Sequence[UUID]) -> list[Item]:
+        """Returns those of the items that the gallery still has and that are visible."""
+        return [
+            Item._make(record) for record in await self._database.hot.fetch(_ITEMS, gallery_id, media_ids)
+        ]

@@ -9,11 +9,13 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+from kappi_chassis.idle_pause import IdlePause
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_media.repository.library_catch_up import CatchUpQueries
 
 EVERY_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 4.0
 CHUNK: Final = 100
 """The number of items that one transaction enters while it holds the gallery's lock."""
 GALLERIES: Final = 500
@@ -37,17 +39,24 @@ class CatchUpLibrary:
 
     async def run(self) -> None:
         """Run until cancelled."""
+        pause = IdlePause(EVERY_S, longest_s=LONGEST_PAUSE_S)
         while True:
+            much = False
             try:
-                await self()
+                much = await self()
             except _FAILURES as error:
                 _log.warning("library.catch_up_failed", error=str(error), retry_in_s=EVERY_S)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(pause.after(found=much))
 
-    async def __call__(self) -> None:
-        """Enter items until no gallery is behind, except those that another replica holds or that fail."""
+    async def __call__(self) -> bool:
+        """Enter items until no gallery is behind, except those that another replica holds or that fail.
+
+        Returns whether there was much to enter.
+        """
+        much = False
         while await self._go_round():
-            pass
+            much = True
+        return much
 
     async def _go_round(self) -> bool:
         """Returns True when something was entered and more is to be entered."""

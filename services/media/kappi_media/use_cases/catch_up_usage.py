@@ -6,11 +6,13 @@ import asyncio
 from typing import Final
 
 import asyncpg
+from kappi_chassis.idle_pause import IdlePause
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_media.repository.usage import UsageQueries
 
 EVERY_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 60.0
 
 _log = get_logger(__name__)
 
@@ -26,12 +28,13 @@ class CatchUpUsage:
 
     async def run(self) -> None:
         """Run until cancelled."""
+        pause = IdlePause(EVERY_S, longest_s=LONGEST_PAUSE_S)
         while True:
             try:
                 await self()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 _log.warning("usage.catch_up_failed", error=str(error), retry_in_s=EVERY_S)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(pause.after(found=False))
 
     async def __call__(self) -> None:
         """Count until no gallery is behind."""

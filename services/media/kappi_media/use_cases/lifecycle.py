@@ -4,17 +4,19 @@ were not completed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.outbox import BatchUnit, Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated, LinkExpired, MediaDeleted
 
 from kappi_media import metrics
 from kappi_media.domain.media import AccountId, GalleryId, LinkId
+from kappi_media.repository.closing import close_galleries
 from kappi_media.repository.contributions import end_closed
 from kappi_media.repository.gps_free import note_face
-from kappi_media.repository.lifecycle import FIRST_SEQUENCE, close_gallery, publish_all, take_abandoned
+from kappi_media.repository.lifecycle import FIRST_SEQUENCE, publish_all, take_abandoned
 from kappi_media.repository.links import remove_if_over
 from kappi_media.repository.ownership import adopt
 from kappi_media.use_cases.contributions import publish_ended
@@ -22,10 +24,12 @@ from kappi_media.use_cases.contributions import publish_ended
 SWEEP_BATCH = 500
 
 
-async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -> None:
-    """The inbox effect of GalleryDeleted: the gallery holds nothing and accepts nothing from now on."""
-    event = envelope.data
-    await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
+async def forget_galleries(unit: BatchUnit, envelopes: Sequence[Envelope[GalleryDeleted]]) -> None:
+    """The inbox effect of GalleryDeleted: the galleries hold nothing and accept nothing from now on. Raises
+    TooMuchTogether.
+    """
+    first = {GalleryId(each.data.gallery_id): each.data.deleted_at for each in reversed(envelopes)}
+    await close_galleries(unit.driver, first)
 
 
 class NoteChange:

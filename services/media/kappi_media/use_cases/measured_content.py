@@ -22,7 +22,8 @@ class MeasuredContent:
         self._at_most_bytes = at_most_bytes
         self._too_large = too_large
         self._digest = hashlib.sha256()
-        self._head = b""
+        self._ahead = bytearray()
+        self._ended = False
         self.size_bytes = 0
 
     @property
@@ -34,15 +35,19 @@ class MeasuredContent:
         """Returns the first bytes, from which the format is recognised. They are read ahead and are also part
         of `rest`.
         """
-        while len(self._head) < SNIFF_BYTES and (piece := await anext(self._pieces, None)) is not None:
-            self._measure(piece)
-            self._head += piece
-        return self._head
+        await self._read_ahead(SNIFF_BYTES)
+        return bytes(self._ahead[:SNIFF_BYTES])
+
+    async def whole(self, *, at_most_bytes: int) -> bytes | None:
+        """Returns the whole file, or None if it is larger. What is read ahead is also part of `rest`."""
+        await self._read_ahead(at_most_bytes + 1)
+        return bytes(self._ahead) if self._ended else None
 
     async def rest(self) -> AsyncGenerator[bytes, None]:
-        """Yields the whole file, its head included."""
-        if self._head:
-            yield self._head
+        """Yields the whole file, what was read ahead included."""
+        if self._ahead:
+            yield bytes(self._ahead)
+            self._ahead.clear()
         async for piece in self._pieces:
             self._measure(piece)
             yield piece
@@ -51,6 +56,15 @@ class MeasuredContent:
         """Read and discard the remaining bytes."""
         async for piece in self._pieces:
             self._measure(piece)
+
+    async def _read_ahead(self, size_bytes: int) -> None:
+        while len(self._ahead) < size_bytes and not self._ended:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                self._ended = True
+            else:
+                self._measure(piece)
+                self._ahead += piece
 
     def _measure(self, piece: bytes) -> None:
         self.size_bytes += len(piece)

@@ -270,7 +270,9 @@ class Multiparts:
     async def _create(self, upload: Upload) -> str:
         async with self._slots:
             return await self._store.create_multipart(
-                original_key(upload.gallery_id, upload.media_id), content_type=upload.content_type
+                original_key(upload.gallery_id, upload.media_id),
+                content_type=upload.content_type,
+                part_size_bytes=upload.part_size_bytes,
             )
 
     async def _record(self, uploads: Sequence[Upload], made: Mapping[UploadId, str]) -> dict[UploadId, str]:

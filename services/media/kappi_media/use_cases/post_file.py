@@ -1,8 +1,8 @@
 """Takes a small file through the API: reserves it, streams it into the store, completes it.
 
-The reservation comes first, so that after any failure a row names the object that may have been stored. It
-reserves the largest size that the file can have. The real size and the declaration are recorded once the
-whole file has arrived. Then it is completed as any other upload.
+The reservation comes first, so that after any failure a row names the object that may have been stored. For a
+file that is not read whole before, it reserves the largest size that the file can have; the real size and the
+declaration are recorded once the whole file has arrived. Then it is completed as any other upload.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ from kappi_media.use_cases.room import check_room, store_problem
 from kappi_media.use_cases.uploads import AbortUpload
 
 CREATED = 201
+READ_WHOLE_BYTES = 256 << 10
+"""A file up to this size is read whole before it is reserved, which saves settling the reservation."""
 CallOf = Callable[[bytes], IdempotentCall]
 """Returns the idempotent call for a fingerprint of its request."""
 
@@ -117,6 +119,10 @@ class _Inflow:
         self.head = self._content.head
         self.rest = self._content.rest
 
+    async def whole(self) -> bytes | None:
+        """Returns the file if it is small enough to be read whole."""
+        return await self._content.whole(at_most_bytes=READ_WHOLE_BYTES)
+
     async def received(self) -> _Received:
         """Read the remaining bytes and return the received file. Raises what the body's declaration
         raises.
@@ -175,13 +181,21 @@ class PostFile:
         fmt = sniff(head)
         if fmt is None or not is_supported(fmt):
             raise await _refusal(inflow, fmt)
-        await check_room(self._store, order.at_most_bytes)
-        upload = await self._reserve(order, fmt)
+        whole = await inflow.whole()
+        upload = self._upload(order, fmt)
+        declared, received = DeclaredUpload(upload, Description()), None
+        if whole is not None:
+            received = await inflow.received()
+            declared = _declared(upload, received, fmt=fmt)
+        await check_room(self._store, declared.upload.size_bytes)
+        await self._reserve(order, declared, posted=whole is None)
         kept = False
         try:
-            stored, received = await self._store_original(upload, inflow)
-            declared = _declared(upload, received, fmt=fmt)
-            settled = await self._settle(declared, received, call_of)
+            stored = await self._store_original(upload, inflow, whole=whole)
+            if received is None:
+                received = await inflow.received()
+                declared = _declared(upload, received, fmt=fmt)
+            settled = await self._settle(declared, received, call_of, reserved=whole is not None)
             if settled == upload.id:
                 # After a failure from here on, a repetition with the same key finds the upload and continues.
                 kept = call_of is not None
@@ -205,11 +219,12 @@ class PostFile:
             raise Unavailable("Send it again.", retry_after_s=1)
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
-    async def _reserve(self, order: FileOrder, fmt: MediaFormat) -> Upload:
+    def _upload(self, order: FileOrder, fmt: MediaFormat) -> Upload:
+        """Returns the upload of a file of which only the first bytes are known."""
         now, lifetime = self._clock(), self._lifetime
         if order.contributor is not None:
             lifetime = min(lifetime, self._contribution_limits.pending_lifetime)
-        upload = Upload(
+        return Upload(
             id=UploadId(self._new_id()),
             media_id=MediaId(self._new_id()),
             gallery_id=order.gallery_id,
@@ -222,13 +237,15 @@ class PostFile:
             expires_at=now + lifetime,
             created_at=now,
         )
+
+    async def _reserve(self, order: FileOrder, declared: DeclaredUpload, *, posted: bool) -> None:
         files = FilesToReserve(
-            [DeclaredUpload(upload, Description())],
+            [declared],
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
             order.address_id,
             self._budgets if order.owner_id is None else None,
-            posted=True,
+            posted=posted,
             contribution=contribution_of(order.contributor, self._contribution_limits),
         )
 
@@ -236,27 +253,31 @@ class PostFile:
             check_reserved(files, await self._uploads.reserve(files))
 
         await self._quota_reservation(files, reserve)
-        return upload
 
-    async def _store_original(self, upload: Upload, inflow: _Inflow) -> tuple[ObjectHead, _Received]:
-        key = original_key(upload.gallery_id, upload.media_id)
+    async def _store_original(self, upload: Upload, inflow: _Inflow, *, whole: bytes | None) -> ObjectHead:
+        key, content_type = original_key(upload.gallery_id, upload.media_id), upload.content_type
+        # No other request has this key. An object there is of an attempt of this request whose answer was
+        # lost.
         try:
+            if whole is not None:
+                return await self._store.put(key, whole, content_type=content_type)
             async with aclosing(inflow.rest()) as chunks:
-                # No other request has this key. An object there is of an attempt of this request whose answer
-                # was lost.
-                content_type = upload.content_type
-                stored = await self._store.put_stream(key, chunks, content_type=content_type, replace=True)
+                return await self._store.put_stream(key, chunks, content_type=content_type, replace=True)
         except StorageUnavailable as error:
             raise store_problem(error) from error
-        return stored, await inflow.received()
 
     async def _settle(
-        self, declared: DeclaredUpload, received: _Received, call_of: CallOf | None
+        self, declared: DeclaredUpload, received: _Received, call_of: CallOf | None, *, reserved: bool
     ) -> UploadId:
-        """Returns the upload to complete: another one if a request with the same key was faster."""
+        """Returns the upload to complete: another one if a request with the same key was faster.
+
+        reserved: as it is declared, so only the call has to be recorded.
+        """
+        if reserved and call_of is None:
+            return declared.upload.id
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
-            if not await settle(unit.connection, declared):
+            if not reserved and not await settle(unit.connection, declared):
                 raise GalleryNotFound
             return StoredAnswer(CREATED, msgspec.json.encode(declared.upload.id))
 

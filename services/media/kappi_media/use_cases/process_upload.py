@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +18,12 @@ from typing import Final
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
-from kappi_chassis.inbox import Effect
+from kappi_chassis.db import driver_of
+from kappi_chassis.inbox import BatchEffect
 from kappi_chassis.leased_work import LeasedWork
-from kappi_chassis.observability.context import traceparent
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.observability.tracing import Attributes, work_caused_by
-from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.outbox import BatchUnit, Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
@@ -53,7 +54,7 @@ from kappi_media.repository.processing import (
     item_exists,
     next_sequence_of_gone,
 )
-from kappi_media.repository.upload_jobs import LeasedUpload, Room, UploadJobQueries, add_job
+from kappi_media.repository.upload_jobs import LeasedUpload, Room, UploadJobQueries, add_jobs
 from kappi_media.scanning import ScanOriginal, ScanRefused
 from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
@@ -92,17 +93,22 @@ class _Made:
     grid: KeptGridPicture
 
 
-def queue_upload(clock: Clock) -> Effect:
+def queue_uploads(clock: Clock) -> BatchEffect:
     """The inbox effect of UploadCompleted: a job for the worker.
 
     If the item was deleted meanwhile, its deletion is published once more, because an attempt that died may
     have stored a rendition after the purge.
     """
 
-    async def effect(unit: UnitOfWork, envelope: Envelope[UploadCompleted]) -> None:
-        event = envelope.data
-        if not await add_job(unit.connection, event, traceparent=traceparent.get()):
-            await _tell_gone(unit, MediaId(event.media_id), GalleryId(event.gallery_id), clock)
+    async def effect(unit: BatchUnit, envelopes: Sequence[Envelope[UploadCompleted]]) -> None:
+        gone = await add_jobs(unit.driver, envelopes)
+        for each in envelopes:
+            media_id = MediaId(each.data.media_id)
+            if media_id in gone:
+                deleted = _deletion(media_id, GalleryId(each.data.gallery_id), clock)
+                sequence = await next_sequence_of_gone(unit.driver, media_id)
+                await unit.publish(deleted, sequence=sequence, traceparent=each.traceparent)
+                metrics.ITEMS_PROCESSED.labels("gone").inc()
 
     return effect
 
@@ -235,7 +241,10 @@ class ProcessUpload:
             if await item_exists(unit.connection, job.media_id):
                 metrics.ITEMS_PROCESSED.labels("repeated").inc()
             else:
-                await _tell_gone(unit, job.media_id, job.gallery_id, self._clock)
+                driver = await driver_of(unit.connection)
+                deleted = _deletion(job.media_id, job.gallery_id, self._clock)
+                await unit.publish(deleted, sequence=await next_sequence_of_gone(driver, job.media_id))
+                metrics.ITEMS_PROCESSED.labels("gone").inc()
 
 
 class UploadWorker:
@@ -350,7 +359,5 @@ def _meaning(error: Exception) -> tuple[str, int, timedelta]:
     return "failed", -1, LONGEST_FAULT_PAUSE
 
 
-async def _tell_gone(unit: UnitOfWork, media_id: MediaId, gallery_id: GalleryId, clock: Clock) -> None:
-    deleted = MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=clock())
-    await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))
-    metrics.ITEMS_PROCESSED.labels("gone").inc()
+def _deletion(media_id: MediaId, gallery_id: GalleryId, clock: Clock) -> MediaDeleted:
+    return MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=clock())

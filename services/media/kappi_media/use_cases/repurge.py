@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from kappi_chassis.db import driver_of
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
@@ -20,4 +21,5 @@ async def purge_again(outbox: Outbox, media_id: MediaId, gallery_id: GalleryId, 
     async with outbox.begin() as unit:
         if await item_exists(unit.connection, media_id):
             return
-        await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))
+        driver = await driver_of(unit.connection)
+        await unit.publish(deleted, sequence=await next_sequence_of_gone(driver, media_id))

@@ -13,6 +13,7 @@ from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
 from kappi_media.errors import GalleryNotFound
 from kappi_media.repository.view import ViewQueries
+from kappi_media.shared_reads import SharedReads
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 
@@ -35,15 +36,17 @@ class ViewGallery:
 
     def __init__(self, view: ViewQueries, *, copies: GpsFreeCopies, facts: FactsOnRead | None = None) -> None:
         self._view = view
+        self._contents = SharedReads(view.contents)
         self._facts = facts
         self._copies = copies
 
     async def contents(self, gallery: PublicGallery) -> GalleryContents:
         """Returns the version and the number of items of a gallery.
 
-        Raises GalleryNotFound when the gallery is deleted, whatever the grant says.
+        Concurrent callers share a read. Raises GalleryNotFound when the gallery is deleted, whatever the
+        grant says.
         """
-        contents = await self._view.contents(GalleryId(gallery.id))
+        contents = await self._contents(GalleryId(gallery.id))
         if contents.deleted:
             raise GalleryNotFound
         return contents
@@ -80,11 +83,12 @@ class ViewGallery:
         page, last = cut_page(found, limit=limit)
         return PageOfVersions([(item.id, item.version) for item in page], last.sort_key if last else None)
 
-    async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
-        """Returns items in no particular order; an item that was deleted meanwhile is left out."""
-        items = await self._view.items(list(media_ids))
+    async def items(self, gallery: PublicGallery, media_ids: Collection[UUID]) -> Sequence[Item]:
+        """Returns items of a gallery in no particular order; one that was deleted meanwhile is left out."""
+        gallery_id = GalleryId(gallery.id)
+        items = await self._view.items(gallery_id, list(media_ids))
         if self._facts is not None and await self._facts(items):
-            items = await self._view.items(list(media_ids))
+            items = await self._view.items(gallery_id, list(media_ids))
         return items
 
     async def variants(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, ServedVariant]:

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from kappi_chassis.clock import new_id, utc_now
-from kappi_chassis.db import Database
+from kappi_chassis.db import Database, driver_of
 from kappi_media.domain.library import Box, Circle, Filters, Order, Position, Span
 from kappi_media.domain.media import AccountId, Description, GalleryId, MediaId
+from kappi_media.repository.closing import close_galleries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import Estimate, LibraryQueries
 from kappi_media.repository.library_catch_up import CatchUpQueries
-from kappi_media.repository.lifecycle import close_gallery
 from kappi_media.repository.ownership import adopt
 from kappi_media.use_cases import search_library
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
@@ -274,7 +274,7 @@ class LibraryMachine(RuleBasedStateMachine):
         async def closed() -> None:
             async with self.side.database.transaction() as connection:
                 await connection.exec_driver_sql("UPDATE accounts SET used_bytes = used_bytes + 1000")
-                await close_gallery(connection, gallery_id, at=utc_now())
+                await close_galleries(await driver_of(connection), {gallery_id: utc_now()})
 
         self.side.run(closed())
         self.items = {item.id: item for item in self.items.values() if item.gallery_id != gallery_id}

@@ -9,6 +9,7 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, JanitorTick
+from kappi_media.repository.closing import MOST_ITEMS
 from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.media.harness import (
     Client,
@@ -230,3 +231,25 @@ async def test_a_sweep_goes_on_in_batches_and_side_by_side(
     assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 0
     told = [event.key for event in await published("MediaDeleted")]
     assert len(told) == len(set(told)) == 1_100
+
+
+async def test_galleries_of_too_many_items_are_left_for_one_by_one(
+    make_gallery: Callable[..., Gallery],
+    client: Client,
+    processor: Processor,
+    record: Any,
+    clock: Clock,
+    database: Database,
+) -> None:
+    two = [make_gallery(code=code) for code in "ab"]
+    for each in two:
+        await client.upload(each, JPEG)
+    await database.hot.execute("UPDATE contents SET item_count = $1", MOST_ITEMS // 2 + 1)
+    deletions = [record(deletion(each, clock)) for each in two]
+
+    assert await processor.process_together(deletions) == [False, False]
+
+    assert [(await rows_of(database, each))["items"] for each in two] == [1, 1]
+    for each in deletions:
+        await processor.process(each)
+    assert [await rows_of(database, each) for each in two] == [TOMBSTONE_ONLY] * 2

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import (
@@ -20,6 +21,7 @@ from kappi_contracts.events import (
     TierChanged,
 )
 from kappi_contracts.keys import original_key
+from kappi_testkit.events import RecordMaker
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_testkit.media.samples import encode, quadrants
@@ -143,6 +145,37 @@ async def test_bytes_are_reserved_used_and_released(
     for _ in range(2):
         await tell(deleted)
         assert await charged(database, owner_id) == (0, 0)
+
+
+async def test_galleries_deleted_in_one_batch_release_what_each_held(
+    client: Client,
+    gallery: Gallery,
+    make_gallery: Callable[..., Gallery],
+    owner_id: UUID,
+    database: Database,
+    processor: Processor,
+    record: RecordMaker,
+    clock: Clock,
+) -> None:
+    other_id = new_id()
+    first, second, kept = [make_gallery(owner_id=owner_id, expires_at=None, code=code) for code in "abc"]
+    others = make_gallery(owner_id=other_id, expires_at=None, code="d")
+    for each in (first, second, kept, others, gallery):
+        await client.upload(each, JPEG)
+        await client.sign(each, file())
+    deletions = [
+        record(GalleryDeleted(gallery_id=each.id, owner_id=None, reason="requested", deleted_at=clock()))
+        for each in (first, others, second, gallery)
+    ]
+
+    for _ in range(2):
+        assert await processor.process_together([*deletions, deletions[0]]) == [True] * 5
+        assert await charged(database, owner_id) == (SIZE, SIZE)
+        assert await charged(database, other_id) == (0, 0)
+    left = await database.hot.fetch("SELECT DISTINCT gallery_id FROM items JOIN uploads USING (gallery_id)")
+    assert [row["gallery_id"] for row in left] == [kept.id]
+    closed = await database.hot.fetch("SELECT gallery_id, version FROM contents WHERE deleted_at IS NOT NULL")
+    assert {row["gallery_id"] for row in closed} == {first.id, second.id, others.id, gallery.id}
 
 
 async def test_a_batch_beyond_the_quota_is_refused_as_a_whole(

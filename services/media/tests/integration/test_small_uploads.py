@@ -37,6 +37,7 @@ from PIL import Image
 JPEG = encode(quadrants(64, 48), "JPEG")
 PNG = encode(quadrants(64, 48), "PNG")
 LARGE = encode(Image.effect_noise((640, 480), 90).convert("RGB"), "JPEG", options={"quality": 97})
+READ_WHOLE, STREAMED = pytest.param(JPEG, id="read whole"), pytest.param(LARGE, id="streamed")
 BOUNDARY = "kappi7MA4YWxk"
 SAID = {"caption": "At the top", "tags": ["alps"], "location": "Chamonix", "attributes": {"day": 3}}
 
@@ -314,14 +315,20 @@ class _Leaving(FaultyStore):
         await anext(chunks)
         raise StorageUnavailable("gone for a test")
 
+    async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
+        raise StorageUnavailable("gone for a test")
+
 
 @pytest.fixture
 def leaving(store: FaultyStore, deps: Dependencies) -> None:
     object.__setattr__(deps, "store", _Leaving(store))
 
 
-async def test_a_store_that_goes_away_is_said_so(leaving: None, post: Post, database: Database) -> None:
-    answer = await post(form, LARGE)
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
+async def test_a_store_that_goes_away_is_said_so(
+    leaving: None, post: Post, content: bytes, database: Database
+) -> None:
+    answer = await post(form, content)
     assert (answer.status, answer.code) == (503, "store_unavailable")
     assert await nothing_is_left(database)
 
@@ -342,16 +349,18 @@ async def test_a_stored_file_is_not_read_again(
     assert [event.topic for event in await published()] == ["UploadCompleted"]
 
 
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
 async def test_a_database_that_fails_after_the_promise_leaves_nothing(
-    post: Post, outbox: Outbox, database: Database, monkeypatch: pytest.MonkeyPatch
+    post: Post, content: bytes, outbox: Outbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reservation is one statement: after any later failure it is given up."""
 
-    def fails() -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         raise asyncpg.CannotConnectNowError("starting up")
 
     monkeypatch.setattr(outbox, "begin", fails)
-    answer = await post(form, LARGE)
+    monkeypatch.setattr(CompletionQueries, "complete", fails)
+    answer = await post(form, content)
     assert (answer.status, answer.code) == (503, "unavailable")
     assert await nothing_is_left(database)
 
@@ -373,20 +382,26 @@ async def test_a_deleted_gallery_takes_nothing(
 
 
 @pytest.mark.parametrize("shape", [form, document])
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
 async def test_a_retry_gets_the_same_item(
-    post: Post, shape: Callable[..., bytes], published: Publications, database: Database, store: FaultyStore
+    post: Post,
+    content: bytes,
+    shape: Callable[..., bytes],
+    published: Publications,
+    database: Database,
+    store: FaultyStore,
 ) -> None:
     key = {"idempotency-key": "the-same-key"}
-    first = await post(shape, LARGE, headers=key)
-    again = await post(shape, LARGE, headers=key)
+    first = await post(shape, content, headers=key)
+    again = await post(shape, content, headers=key)
     assert (first.status, again.status) == (201, 201)
     assert first.json["id"] == again.json["id"]
     assert [event.topic for event in await published()] == ["UploadCompleted"]
     assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 1
 
-    other = await post(shape, LARGE + b"x", headers=key)
+    other = await post(shape, content + b"x", headers=key)
     assert (other.status, other.code) == (422, "idempotency_key_reused")
-    renamed = await post(shape, LARGE, filename="b.jpg", headers=key)
+    renamed = await post(shape, content, filename="b.jpg", headers=key)
     assert (renamed.status, renamed.code) == (422, "idempotency_key_reused")
     short = await post(shape, JPEG, headers={"idempotency-key": "short"})
     assert (short.status, short.code) == (400, "idempotency_key_invalid")
@@ -405,11 +420,12 @@ async def test_a_form_sent_again_may_have_another_boundary(post: Post, http: Htt
     assert again.json["id"] == first.json["id"]
 
 
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
 async def test_ten_at_once_with_one_key_are_one_item(
-    post: Post, published: Publications, database: Database
+    post: Post, content: bytes, published: Publications, database: Database
 ) -> None:
     answers = await asyncio.gather(
-        *(post(form, LARGE, headers={"idempotency-key": "the-same-key"}) for _ in range(10))
+        *(post(form, content, headers={"idempotency-key": "the-same-key"}) for _ in range(10))
     )
     assert {answer.status for answer in answers} == {201}
     assert len({answer.json["id"] for answer in answers}) == 1
@@ -417,8 +433,9 @@ async def test_ten_at_once_with_one_key_are_one_item(
     assert await database.hot.fetchval("SELECT count(*) FROM uploads WHERE state = 'pending'") == 0
 
 
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
 async def test_a_retry_goes_on_where_the_first_time_broke_off(
-    post: Post, published: Publications, monkeypatch: pytest.MonkeyPatch
+    post: Post, content: bytes, published: Publications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def break_off(*_: Any, **__: Any) -> None:
         raise StoreUnavailable
@@ -426,8 +443,8 @@ async def test_a_retry_goes_on_where_the_first_time_broke_off(
     key = {"idempotency-key": "the-same-key"}
     with monkeypatch.context() as broken:
         broken.setattr(CompletionQueries, "complete", break_off)
-        assert (await post(form, LARGE, headers=key)).code == "store_unavailable"
-    again = await post(form, LARGE, headers=key)
+        assert (await post(form, content, headers=key)).code == "store_unavailable"
+    again = await post(form, content, headers=key)
     assert again.status == 201
     assert [event.topic for event in await published()] == ["UploadCompleted"]
 
@@ -519,11 +536,12 @@ async def test_a_repetition_is_answered_though_the_account_is_full_by_now(
     assert (again.status, again.json["id"]) == (201, first.json["id"])
 
 
+@pytest.mark.parametrize("content", [READ_WHOLE, STREAMED])
 async def test_a_failure_releases_what_was_reserved(
-    post: Post, owned: Gallery, allow: Callable[..., Awaitable[None]], database: Database
+    post: Post, content: bytes, owned: Gallery, allow: Callable[..., Awaitable[None]], database: Database
 ) -> None:
     await allow(1 << 20)
-    assert (await post(form, LARGE, to=owned, sha256="0" * 64)).status == 422
+    assert (await post(form, content, to=owned, sha256="0" * 64)).status == 422
     assert await account(database, owned.owner_id) == (0, 0)
 
 
@@ -551,6 +569,24 @@ async def test_the_store_telling_of_it_too_early_changes_nothing(
     store.put_stream = put_and_tell  # type: ignore[method-assign]
     assert (await post(form, LARGE)).status == 201
     assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+
+async def test_the_store_may_complete_what_was_read_whole(
+    post: Post, store: FaultyStore, deps: Dependencies, published: Publications, gallery: Gallery
+) -> None:
+    put = store.put
+    arrivals = build_arrivals(deps)
+
+    async def put_and_tell(key: str, body: bytes, **more: Any) -> ObjectHead:
+        head = await put(key, body, **more)
+        outcomes = await arrivals([Arrival("kappi", gallery.id, UUID(key.split("/")[2]))], way="webhook")
+        assert dict(outcomes)["completed"] == 1
+        return head
+
+    store.put = put_and_tell  # type: ignore[method-assign]
+    answers = [await post(form, JPEG, headers=key) for key in ({}, {"idempotency-key": "the-same-key"})]
+    assert [answer.status for answer in answers] == [201, 201]
+    assert [event.topic for event in await published()] == ["UploadCompleted"] * 2
 
 
 async def test_more_than_are_taken_at_once_wait_their_turn(

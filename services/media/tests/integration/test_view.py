@@ -135,9 +135,9 @@ async def test_a_change_reads_only_the_item_that_changed(
     read: list[int] = []
     read_items = ViewQueries.items
 
-    async def counted(self: ViewQueries, media_ids: Any) -> Any:
+    async def counted(self: ViewQueries, gallery_id: Any, media_ids: Any) -> Any:
         read.append(len(media_ids))
-        return await read_items(self, media_ids)
+        return await read_items(self, gallery_id, media_ids)
 
     monkeypatch.setattr(ViewQueries, "items", counted)
     ids = await seed_items(database, gallery, 30)
@@ -162,9 +162,9 @@ async def test_an_item_deleted_while_its_page_is_read_is_left_out(
     ids = await seed_items(database, gallery, 3)
     read_items = ViewQueries.items
 
-    async def overtaken(self: ViewQueries, media_ids: Any) -> Any:
+    async def overtaken(self: ViewQueries, gallery_id: Any, media_ids: Any) -> Any:
         await http("DELETE", f"/v1/media/{ids[1]}", grant=gallery.grant())
-        return await read_items(self, media_ids)
+        return await read_items(self, gallery_id, media_ids)
 
     monkeypatch.setattr(ViewQueries, "items", overtaken)
     shown = (await client.view(gallery)).json["items"]

@@ -56,7 +56,9 @@ class Store:
         self.stuck: set[str] = set()
         self.aborted: list[str] = []
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(
+        self, key: str, *, content_type: str, part_size_bytes: int | None = None
+    ) -> str:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)

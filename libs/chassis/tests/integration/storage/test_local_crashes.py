@@ -77,6 +77,20 @@ def with_parts(root: Path) -> None:
         part.publish_to(lambda file, n=number: uploads.place_part(file, KEY, upload_id=upload_id, number=n))  # type: ignore[misc]
 
 
+def with_parts_in_place(root: Path) -> None:
+    """The first part was sent twice, so that it has a file of its own."""
+    tree = ObjectTree(root)
+    uploads = MultipartTree(root, tree)
+    upload_id = uploads.create(KEY, content_type=TYPE_AFTER, part_size_bytes=20_000)
+    for number, body in ((1, b"x" * 20_000), (2, AFTER[20_000:]), (1, AFTER[:20_000])):
+        room = LocalSpace(tree.objects, reserve_bytes=0).reserve(len(body), use="upload")
+        slot = uploads.slot(KEY, upload_id=upload_id, number=number, size_bytes=len(body))
+        part = ObjectWriter(tree, KEY, content_type="a/part", room=room, slot=slot)
+        part.write(body)
+        part.publish_to(lambda file, n=number: uploads.place_part(file, KEY, upload_id=upload_id, number=n))  # type: ignore[misc]
+        part.discard()
+
+
 def state(root: Path) -> str:
     tree = ObjectTree(root)
     try:
@@ -99,6 +113,7 @@ def state(root: Path) -> str:
         (with_an_object, replace, "before"),
         (with_a_source, copy, "before"),
         (with_parts, join, "absent"),
+        (with_parts_in_place, join, "absent"),
     ],
 )
 def test_killed_at_each_step(

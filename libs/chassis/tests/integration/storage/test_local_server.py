@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import logging
+import os
 import socket
 import uuid
 from collections.abc import Callable
@@ -333,12 +335,12 @@ async def test_a_reader_that_disconnects_frees_the_file(
 ) -> None:
     size_bytes = 64 << 20
     await served_local_store.store.put(key, bytes(size_bytes), content_type="video/mp4")
-    reads: list[int] = []
-    read_open = served_local_store.store.read_open
+    sent: list[int] = []
+    sendfile = os.sendfile
 
-    async def counted(opened: OpenObject, *, offset: int, length: int) -> bytes:
-        reads.append(offset)
-        return await read_open(opened, offset=offset, length=length)
+    def counted(*arguments: int) -> int:
+        sent.append(sendfile(*arguments))
+        return sent[-1]
 
     closed: list[bool] = []
     open_object = served_local_store.store.open
@@ -348,19 +350,67 @@ async def test_a_reader_that_disconnects_frees_the_file(
         closed.append(False)
         return replace(found, file=cast("BinaryIO", _Watched(found.file, closed)))
 
-    monkeypatch.setattr(served_local_store.store, "read_open", counted)
+    monkeypatch.setattr("kappi_chassis.storage.local_sending.os.sendfile", counted)
     monkeypatch.setattr(served_local_store.store, "open", opened)
     request = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
     url = urlsplit(request.url)
     with closing(socket.create_connection((LOOPBACK, url.port), timeout=10)) as connection:
         connection.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-        assert connection.recv(1000)
+        answer = b""
+        while not answer.partition(b"\r\n\r\n")[2]:  # the head is sent before the file is
+            piece = connection.recv(1000)
+            assert piece
+            answer += piece
 
     async def let_go() -> None:
         assert closed == [True]
 
     await eventually(let_go)
-    assert len(reads) < size_bytes >> 20
+    assert 0 < sum(sent) < size_bytes
+
+
+async def test_large_files_are_served_from_file_systems_that_cannot_send_them(
+    served_local_store: ServedLocalStore, now: datetime, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: int) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("kappi_chassis.storage.local_sending.os.sendfile", unable)
+    body = bytes(range(251)) * 20_000
+    await served_local_store.store.put(key, body, content_type="video/mp4")
+    request = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    assert (await call(request, headers={"range": "bytes=1000-4999999"})).body == body[1000:5_000_000]
+
+
+async def test_a_connection_is_used_again_after_large_bodies(
+    served_local_store: ServedLocalStore, now: datetime
+) -> None:
+    body = bytes(range(251)) * 20_000
+    url = urlsplit(served_local_store.base_url)
+    binding = ContentBinding("video/mp4", len(body))
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=20)
+    with closing(connection):
+        for _ in range(2):
+            key = f"galleries/{uuid.uuid4()}/original"
+            put = served_local_store.signer.sign_put(key, binding=binding, now=now, lifetime=LIFETIME)
+            get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+            connection.request("PUT", put.url, body, put.headers)
+            stored = await asyncio.to_thread(connection.getresponse)
+            assert (stored.status, stored.read()) == (200, b"")
+            used = connection.sock
+            connection.request("GET", get.url)
+            found = await asyncio.to_thread(connection.getresponse)
+            assert await asyncio.to_thread(found.read) == body
+            assert connection.sock is used is not None
+
+
+async def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(sign_put: SignPut) -> None:
+    request = sign_put(6)
+    with closing(begun(request, **{"content-length": "6", "expect": "100-continue"})) as connection:
+        asked = await asyncio.to_thread(connection.recv, 1024)
+        assert asked.startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"abcdef")
+        assert (await asyncio.to_thread(answer_to, connection)).status == 200
 
 
 class _Watched:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,6 +99,8 @@ async def test_parts_of_a_deleted_object_are_refused(
     )
     assert (await call(request, b"abc")).status == 403
     assert await store.list_parts(key, upload_id=upload_id) == ()
+    await store.abort_multipart_uploads(folder)
+    assert (await call(request, b"abc")).status == 404, "as before the deletion"
 
 
 def tombstones(root: Path, clock: Clock) -> Tombstones:
@@ -153,6 +157,30 @@ def test_tombstones_last_for_their_lifetime(tmp_path: Path) -> None:
     recorded.sweep()
     assert not recorded.covers("b/x")
     assert list((tmp_path / "tombstones").iterdir()) == []
+
+
+@pytest.mark.parametrize("disk_fails", [False, True])
+def test_threads_that_wait_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_fails: bool
+) -> None:
+    recorded, syncs, fsync = tombstones(tmp_path, Clock()), 0, os.fsync
+    recorded.add_prefix("first/")
+
+    def sync(descriptor: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        while syncs == 1 and len(recorded._waiting) < 7:
+            time.sleep(0.001)
+        if disk_fails:
+            raise OSError(errno.EIO, "I/O error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with ThreadPoolExecutor(8) as threads:
+        additions = [threads.submit(recorded.add_prefix, f"{number}/") for number in range(8)]
+    assert syncs == 2
+    assert [isinstance(each.exception(), OSError) for each in additions] == [disk_fails] * 8
+    assert disk_fails or all(recorded.covers(f"{number}/x") for number in range(8))
 
 
 def test_repeated_deletions_do_not_grow_the_file(tmp_path: Path) -> None:

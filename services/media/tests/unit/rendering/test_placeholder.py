@@ -5,6 +5,7 @@ import random
 
 import msgspec
 import pytest
+from kappi_media.rendering.placeholder import thumb_hash
 from kappi_media.rendering.wire import Done
 from kappi_media.rendering.worker import render
 from kappi_testkit.media.rendering import job_for
@@ -55,6 +56,16 @@ async def test_it_is_the_references_of_the_rendition_itself() -> None:
     # The rendition was compressed in between, and different filters made them small.
     assert max(differences) <= 2
     assert sum(differences) / len(differences) < 0.5
+
+
+@pytest.mark.parametrize("dimensions", [(32, 24), (24, 32), (32, 32), (32, 2), (1, 32), (7, 5), (1, 1)])
+def test_it_is_the_references_of_the_same_pixels(dimensions: tuple[int, int]) -> None:
+    width, height = dimensions
+    for seed in range(5):
+        noise = Image.frombytes("RGB", (4, 4), random.Random(seed).randbytes(48))
+        small = noise.resize((width, height), Image.Resampling.BICUBIC)
+        reference = rgba_to_thumb_hash(width, height, list(small.convert("RGBA").tobytes()))
+        assert thumb_hash(width, height, small.tobytes()) == bytes(reference)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
