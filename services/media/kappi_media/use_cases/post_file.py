@@ -118,6 +118,7 @@ class _Inflow:
         self._content = MeasuredContent(body.content(), at_most_bytes=at_most_bytes, too_large=FileTooLarge)
         self.head = self._content.head
         self.rest = self._content.rest
+        self._received: _Received | None = None
 
     async def whole(self) -> bytes | None:
         """Returns the file if it is small enough to be read whole."""
@@ -127,8 +128,11 @@ class _Inflow:
         """Read the remaining bytes and return the received file. Raises what the body's declaration
         raises.
         """
-        await self._content.drain()
-        return _Received(self._content.size_bytes, self._content.digest, self._body.declaration())
+        if self._received is None:
+            await self._content.drain()
+            size_bytes, digest = self._content.size_bytes, self._content.digest
+            self._received = _Received(size_bytes, digest, self._body.declaration())
+        return self._received
 
 
 class PostFile:
@@ -181,19 +185,17 @@ class PostFile:
         fmt = sniff(head)
         if fmt is None or not is_supported(fmt):
             raise await _refusal(inflow, fmt)
-        whole = await inflow.whole()
-        upload = self._upload(order, fmt)
-        declared, received = DeclaredUpload(upload, Description()), None
+        declared, whole = DeclaredUpload(self._upload(order, fmt), Description()), await inflow.whole()
         if whole is not None:
-            received = await inflow.received()
-            declared = _declared(upload, received, fmt=fmt)
-        await check_room(self._store, declared.upload.size_bytes)
+            declared = _declared(declared.upload, await inflow.received(), fmt=fmt)
+        upload = declared.upload
+        await check_room(self._store, upload.size_bytes)
         await self._reserve(order, declared, posted=whole is None)
         kept = False
         try:
-            stored = await self._store_original(upload, inflow, whole=whole)
-            if received is None:
-                received = await inflow.received()
+            stored = await self._store_original(upload, inflow, fmt=fmt, whole=whole)
+            received = await inflow.received()
+            if whole is None:
                 declared = _declared(upload, received, fmt=fmt)
             settled = await self._settle(declared, received, call_of, reserved=whole is not None)
             if settled == upload.id:
@@ -254,8 +256,10 @@ class PostFile:
 
         await self._quota_reservation(files, reserve)
 
-    async def _store_original(self, upload: Upload, inflow: _Inflow, *, whole: bytes | None) -> ObjectHead:
-        key, content_type = original_key(upload.gallery_id, upload.media_id), upload.content_type
+    async def _store_original(
+        self, upload: Upload, inflow: _Inflow, *, fmt: MediaFormat, whole: bytes | None
+    ) -> ObjectHead:
+        key, content_type = original_key(upload.gallery_id, upload.media_id), fmt.content_type
         # No other request has this key. An object there is of an attempt of this request whose answer was
         # lost.
         try:
