@@ -34,7 +34,7 @@ _encoder = msgspec.json.Encoder()
 class SmallUploadApi:
     """Takes files in the request's body.
 
-    max_file_bytes: of the file itself. at_once: files being received at the same time; each holds some 100
+    max_file_bytes: of the file itself. at_once: files being received at the same time; each holds up to 600
     KiB, and what the store's client needs to stream it. Others wait for their turn, and their bodies are not
     read meanwhile.
     """
