@@ -214,6 +214,8 @@ class Service:
         await told
         _log.info("service.draining")
         self.health.drain()
+        if public is not None:
+            public.drain()
         if self._settings.drain_delay > timedelta(0):
             await asyncio.sleep(self._settings.drain_delay.total_seconds())
         for action in self._drain_actions:

@@ -58,6 +58,7 @@ class Connections:
         self._limits = limits
         self._all = _Group(None, most=places_for(limits.in_all))
         self._by_key: dict[Hashable, _Group] = {}
+        self.drains = False  # whether each connection ends after its next answer
         self._groups: dict[Connection, tuple[_Group, ...]] = {}
 
     def open(self, connection: Connection) -> Problem | None:

@@ -29,9 +29,15 @@ _log = get_logger(__name__)
 
 
 class Line(Protocol):
-    """The connection that an exchange uses."""
+    """The connection that an exchange uses.
+
+    drains: whether it ends after the next answer, because the process is about to stop.
+    """
 
     is_blocked: bool
+
+    @property
+    def drains(self) -> bool: ...
 
     def write(self, data: bytes) -> None: ...
 
@@ -183,7 +189,8 @@ class Exchange:
             else:
                 self._left = -1  # the end of the connection ends the body
                 self.keep_alive = False
-        if not self.keep_alive:
+        if not self.keep_alive or self._line.drains:
+            self.keep_alive = False
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
         if _UNSAFE.search(head) or not head.count(b"\r") == head.count(b"\n") == len(lines):

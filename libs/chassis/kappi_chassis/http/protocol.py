@@ -138,6 +138,10 @@ class BoundedHttpProtocol(asyncio.Protocol):
 
     # Called by the exchange.
 
+    @property
+    def drains(self) -> bool:
+        return self._connections.drains
+
     def write(self, data: bytes) -> None:
         self.transport.write(data)
 

@@ -36,12 +36,13 @@ class HttpServer:
     ) -> None:
         self._host = host
         self._port = port
+        self._connections = Connections(connections or ConnectionLimits())
         self._server = _Server(
             uvicorn.Config(
                 cutting(app),
                 # One set of connections per port, because a protocol object is one connection.
                 http=partial(  # type: ignore[arg-type]  # uvicorn calls it, as it would a class
-                    BoundedHttpProtocol, connections=Connections(connections or ConnectionLimits())
+                    BoundedHttpProtocol, connections=self._connections
                 ),
                 log_config=None,
                 access_log=False,
@@ -70,6 +71,13 @@ class HttpServer:
             raise
         finally:
             listening.close()
+
+    def drain(self) -> None:
+        """Ends each connection after its next answer, which says so.
+
+        A connection that closes between two requests would lose the one that is on its way.
+        """
+        self._connections.drains = True
 
     def stop(self) -> None:
         """Ends `serve`. Any thread may call it."""

@@ -13,6 +13,8 @@ from kappi_chassis.http.exchange import Exchange
 class Line:
     """A connection that records what is written. bodies: whether the request's body may be read."""
 
+    drains = False
+
     def __init__(self) -> None:
         self.is_blocked = False
         self.written = b""

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.error import HTTPError
 
@@ -35,6 +37,16 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hi"})
 
 
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def opened() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except OSError as refused:
+            raise AssertionError from refused
+
+    return await eventually(opened)
+
+
 def status(port: int, path: str) -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
@@ -51,13 +63,7 @@ async def test_an_idle_connection_is_kept_for_the_configured_time() -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(service.run_until(stop.wait))
 
-    async def connected() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        try:
-            return await asyncio.open_connection("127.0.0.1", settings.port)
-        except OSError as refused:
-            raise AssertionError from refused
-
-    reader, writer = await eventually(connected)
+    reader, writer = await connected(settings.port)
     writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
     async with asyncio.timeout(15):
         answer = await reader.read()  # until the server closes the connection
@@ -115,6 +121,33 @@ async def test_it_starts_serves_drains_and_closes_in_order() -> None:
     ]
     with pytest.raises(OSError, match="refused"):
         await asyncio.to_thread(status, settings.port, "/")
+
+
+async def test_a_kept_connection_is_told_that_the_process_stops() -> None:
+    port = free_port()
+    settings = ServiceSettings(port=port, ops_port=free_port(), drain_delay=timedelta(seconds=30))
+    service = Service("test", settings)
+    service.serves(hello)
+    stop = asyncio.Event()
+    running = asyncio.create_task(service.run_until(stop.wait))
+
+    reader, writer = await connected(port)
+    request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    async with asyncio.timeout(15):
+        writer.write(request)
+        assert b"connection: close" not in await reader.readuntil(b"hi")
+        stop.set()
+        await eventually(partial(is_draining, service))
+        writer.write(request)
+        assert b"connection: close" in await reader.read()
+    writer.close()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def is_draining(service: Service) -> None:
+    assert (await service.health.report())[1].get("process") == "draining"
 
 
 async def test_a_failing_task_ends_the_process_and_still_closes() -> None:

@@ -24,8 +24,10 @@ from kappi_gateway.upstream.answer import Answer
 from kappi_gateway.upstream.connection import Body, Connection, Lost, Silent
 from kappi_gateway.upstream.pool import Places, Pool
 
-KEEP_ALIVE_S = 30.0
-"""Shorter than the services' 75 s, so that a service never closes a connection that is about to be used."""
+KEEP_ALIVE_S = 2.0
+"""Shorter than the drain delay, so that a service never closes a connection that is about to be used: a
+connection in use is told in an answer that the service stops.
+"""
 PROVEN_FOR_S = 5.0
 PROBE_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1

@@ -1,4 +1,4 @@
-"""Changes many items of an account's library: one transaction per twenty items, one outcome per item."""
+"""Changes many items of an account's library: one transaction per ten items, one outcome per item."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kappi_media.repository.bulk import HeldItem, add_tags, delete_held, hold_it
 from kappi_media.repository.lifecycle import publish_each
 from kappi_media.use_cases.move_items import RequestMoves, refused
 
-CHUNK: Final = 20
+CHUNK: Final = 10
 """The number of items per transaction: few enough that the longest texts are entered in the library within
 the statement timeout, also under load.
 """
