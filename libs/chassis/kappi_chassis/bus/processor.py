@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -31,6 +31,7 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
 UNEXPECTED_ATTEMPTS = 5
 TELL_REFUSALS_EVERY_S = 10.0
 MAX_HEADER_CHARACTERS = 64
+LETTER_ENDING_S = 5.0  # for a dead letter that is being sent when the consumer stops
 
 _log = get_logger(__name__)
 _stdlib_log = logging.getLogger(__name__)
@@ -332,7 +333,15 @@ class Processor:
             error=str(error),
             error_type=type(error).__name__,
         )
-        await self._dead_letters.send_to_dlq(record, group=self.group, error=error)
+        sending = asyncio.ensure_future(self._dead_letters.send_to_dlq(record, group=self.group, error=error))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            # It is counted and logged, so it is also sent: another letter may have stopped the consumer.
+            with suppress(Exception):
+                async with asyncio.timeout(LETTER_ENDING_S):
+                    await sending
+            raise
 
 
 def is_transient(error: BaseException) -> bool:
