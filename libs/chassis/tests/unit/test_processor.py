@@ -161,6 +161,24 @@ async def test_cancelling_the_consumer_is_no_failure(dead_letters: DeadLettersOf
     assert dead_letters.errors == []
 
 
+async def test_a_dead_letter_is_sent_although_the_consumer_stops_meanwhile() -> None:
+    begun = asyncio.Event()
+
+    class Slow(DeadLettersOfTest):
+        async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
+            begun.set()
+            await asyncio.sleep(0.01)
+            await super().send_to_dlq(record, group=group, error=error)
+
+    slow = Slow()
+    task = asyncio.create_task(run(Failing(Poison("damaged")), slow))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(slow.errors) == 1
+
+
 @pytest.mark.parametrize(
     "found",
     [
