@@ -21,12 +21,13 @@ class Ledger:
     """Acknowledged writes.
 
     kept: galleries that nothing deletes. deleted: galleries whose deletion was acknowledged. due: the POSIX
-    times at which other galleries expire. unsure: ids whose last call had no final answer, so both
-    outcomes are right; an upload's is that of its gallery.
+    times between which other galleries expire: the service counts from a moment of the call that creates
+    one. unsure: ids whose last call had no final answer, so both outcomes are right; an upload's is that of
+    its gallery.
     """
 
     kept: dict[str, Gallery] = field(default_factory=dict)
-    due: dict[str, float] = field(default_factory=dict)
+    due: dict[str, tuple[float, float]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     items: dict[str, Sent] = field(default_factory=dict)
     deleted_items: set[str] = field(default_factory=set)

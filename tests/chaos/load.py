@@ -176,7 +176,7 @@ class Load:
         started = time.time()
         gallery = await self._new_gallery(phone, title="Expires", expires_in=EXPIRES_S)
         if gallery is not None:
-            self.ledger.due[gallery.id] = started + EXPIRES_S
+            self.ledger.due[gallery.id] = (started + EXPIRES_S, time.time() + EXPIRES_S)
             await self._add_if_open(phone, gallery)
         await asyncio.sleep(1)
 
@@ -185,7 +185,7 @@ class Load:
         try:
             await self._add(phone, gallery)
         except AssertionError:
-            if time.time() + AHEAD_S < self.ledger.due[gallery.id]:
+            if time.time() + AHEAD_S < self.ledger.due[gallery.id][0]:
                 raise
 
     async def _new_gallery(self, phone: Phone, **fields: Any) -> Gallery | None:
