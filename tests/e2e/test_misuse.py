@@ -52,12 +52,12 @@ async def test_an_idempotency_key_is_not_accepted_for_two_requests(phone: Phone)
     ("declared", "sent"),
     [
         pytest.param("image/png", b"\x7fELF\x02\x01\x01" + bytes(2000), id="a program that says PNG"),
-        pytest.param("image/jpeg", PICTURE.body, id="a PNG that says JPEG"),
+        pytest.param("video/mp4", PICTURE.body, id="a PNG that says MP4"),
         pytest.param("video/mp4", b"<html><script>alert(1)</script></html>" * 20, id="a page that says MP4"),
         pytest.param("image/gif", b"GIF8", id="a GIF of four bytes"),
     ],
 )
-async def test_content_of_another_type_than_declared_is_refused_and_removed(
+async def test_content_of_another_kind_than_declared_is_refused_and_removed(
     declared: str, sent: bytes, stack: StackUnderTest, phone: Phone
 ) -> None:
     gallery = await phone.create_gallery()
@@ -69,6 +69,19 @@ async def test_content_of_another_type_than_declared_is_refused_and_removed(
     state = (await phone.ask("GET", path, headers=gallery.key)).ok()
     assert (state["state"], state["rejection_reason"]) == ("rejected", "type_mismatch")
     await _check_nothing_is_left(stack, phone, gallery, upload["media_id"])
+
+
+async def test_a_picture_that_is_declared_as_another_is_served_as_what_it_is(phone: Phone) -> None:
+    gallery = await phone.create_gallery()
+    (upload,) = await phone.sign(gallery, [File("a.jpg", "image/jpeg", PICTURE.body)])
+    assert (await phone.put(upload, PICTURE.body)).status == 200
+    completed = await phone.ask("POST", f"/v1/uploads/{upload['id']}/complete", headers=gallery.key)
+    assert completed.ok()["content_type"] == "image/png"
+    (item,) = await phone.until_ready(gallery, 1)
+    assert (item["filename"], item["content_type"]) == ("a.jpg", "image/png")
+    original = await phone.ask("GET", item["original"]["url"])
+    assert (original.status, original.headers["Content-Type"]) == (200, "image/png")
+    assert original.body == PICTURE.body
 
 
 @pytest.mark.parametrize(

@@ -66,33 +66,40 @@ class DownloadUrls:
         return status == "ready" or (status == "processing" and not self._scanned_only)
 
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
-        """Returns the URL of the original under its own file name."""
+        """Returns the URL of the original under its own file name, with the type that was found in it.
+
+        The store may have it under the declared type, which may be that of another picture format.
+        """
         if self._counted is not None:
             return self._in_gateway(self._counted, item, location_free=False, as_of=as_of)
-        return self._signed(original_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
+        key = original_key(item.gallery_id, item.id, item.folder)
+        return self._signed(key, as_of, item.filename, item.content_type)
 
     def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """Returns the URL of the copy without the original's place, under the original's file name."""
         if self._counted is not None:
             return self._in_gateway(self._counted, item, location_free=True, as_of=as_of)
-        return self._signed(gps_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
+        key = gps_free_key(item.gallery_id, item.id, item.folder)
+        return self._signed(key, as_of, item.filename, item.content_type)
 
-    def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
+    def object(self, key: str, *, filename: str, content_type: str, as_of: datetime) -> SignedUrl:
         """Returns the URL of the object under a key, under a file name."""
-        return self._signed(key, as_of, filename)
+        return self._signed(key, as_of, filename, content_type)
 
     def rendition(
         self, item: Item, size: str, *, as_of: datetime, fmt: RenditionFormat = "jpeg"
     ) -> SignedUrl:
         key = rendition_key(item.gallery_id, item.id, size, fmt, folder=item.folder)
-        return self._signed(key, as_of, None)
+        return self._signed(key, as_of)
 
     def rendition_on_request(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
         """Returns the URL of a rendition that is made when the URL is followed."""
         expires_at = as_of + self._lifetime
         return self._on_request.sign(item, size, expires_at=expires_at, expires_in=self._left_s)
 
-    def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
+    def object_until(
+        self, end: datetime, *, now: datetime, key: str, filename: str, content_type: str
+    ) -> SignedUrl:
         """Returns the URL of the object under a key, valid no longer than `end`: a whole second after `now`,
         as signatures begin on one.
         """
@@ -102,6 +109,7 @@ class DownloadUrls:
             now=begin,
             lifetime=min(self._bare_lifetime, end - begin),
             filename=filename,
+            content_type=content_type,
         )
         return SignedUrl(signed.url, signed.expires_at, seconds_left(signed.expires_at, now=now))
 
@@ -112,6 +120,10 @@ class DownloadUrls:
             item, location_free=location_free, expires_at=as_of + self._lifetime, expires_in=self._left_s
         )
 
-    def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
-        signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
+    def _signed(
+        self, key: str, as_of: datetime, filename: str | None = None, content_type: str | None = None
+    ) -> SignedUrl:
+        signed = self._signer.sign_get(
+            key, now=as_of, lifetime=self._lifetime, filename=filename, content_type=content_type
+        )
         return SignedUrl(signed.url, signed.expires_at, self._left_s)

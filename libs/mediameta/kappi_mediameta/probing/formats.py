@@ -66,10 +66,15 @@ class MediaFormat(Enum):
 _TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
-# Phones and editors mix up the names of these containers (an iPhone's .MOV renamed .mp4, an Android .mp4 with
-# a 3GPP brand), and players read them all alike, so each name matches each format of its family.
+# Phones and editors mix up the names within these families: a WebP or a HEIC named .jpg, an iPhone's .MOV
+# renamed .mp4, an Android .mp4 with a 3GPP brand. Each name matches each format of its family, and a file is
+# treated as what its content is.
 FILMS_OF_BOXES = (MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.THREE_GP)
-_FAMILIES = (frozenset(FILMS_OF_BOXES), frozenset({MediaFormat.WEBM, MediaFormat.MKV}))
+_FAMILIES = (
+    frozenset(fmt for fmt in MediaFormat if fmt.kind == "image"),
+    frozenset(FILMS_OF_BOXES),
+    frozenset({MediaFormat.WEBM, MediaFormat.MKV}),
+)
 
 
 def format_of(content_type: str) -> MediaFormat | None:

@@ -62,9 +62,9 @@ def identify(declared_content_type: str, head: bytes) -> MediaFormat:
     if not head:
         raise ProbeRejected(RejectReason.EMPTY)
     found = sniff(head)
+    if is_camera_raw(head):
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
     if found is None or not matches(declared_content_type, found):
-        if is_camera_raw(head):
-            raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
         raise ProbeRejected(RejectReason.TYPE_MISMATCH)
     if not is_supported(found):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, found.content_type)

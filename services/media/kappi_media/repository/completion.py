@@ -6,8 +6,9 @@ from datetime import datetime
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
+from kappi_mediameta.probing import MediaFormat
 
-from kappi_media.domain.media import Item, Kind, Upload
+from kappi_media.domain.media import Item, Upload
 from kappi_media.repository.item_columns import NEW_ITEM, item_of
 
 # Of concurrent calls for one upload, the first finds it pending; the others wait for the lock, then find
@@ -31,7 +32,7 @@ made AS (
   INSERT INTO items AS i (
     id, gallery_id, upload_id, filename, content_type, kind, size_bytes, etag, sha256, caption, tags,
     location, attributes, created_at, contributor_id, contributor_name)
-  SELECT media_id, gallery_id, id, filename, content_type, $3, size_bytes, $4, $5,
+  SELECT media_id, gallery_id, id, filename, $13, $3, size_bytes, $4, $5,
     description->>'caption', COALESCE(description->'tags', '[]'), description->>'location',
     COALESCE(description->'attributes', '{{}}'), $6, contributor_id, contributor_name
   FROM claimed
@@ -55,7 +56,7 @@ class CompletionQueries:
         self,
         upload: Upload,
         *,
-        kind: Kind,
+        fmt: MediaFormat,
         etag: str,
         sha256: bytes | None,
         now: datetime,
@@ -63,10 +64,13 @@ class CompletionQueries:
     ) -> Item | None:
         """Returns the new item; None when the upload was no longer pending or its gallery is deleted.
 
-        etag, sha256: of the object in the store; the raw digest where it is known.
+        fmt: what its content is. etag, sha256: of the object in the store; the raw digest where it is known.
         """
         return item_of(
             await self._database.hot.fetchrow(
-                _COMPLETE, upload.id, upload.gallery_id, kind, etag, sha256, now, *event
+                _COMPLETE,
+                *(upload.id, upload.gallery_id, fmt.kind, etag, sha256, now),
+                *event,
+                fmt.content_type,
             )
         )

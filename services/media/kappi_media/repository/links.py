@@ -16,8 +16,8 @@ from kappi_media.models.gallery import contents
 from kappi_media.models.item import items, links
 
 _FOLLOW = """
-SELECT l.id, i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at,
-  least(l.max_views, l.max_downloads) AS max_follows, l.follow_count
+SELECT l.id, i.gallery_id, l.media_id, i.folder, i.filename, i.content_type, i.status, c.location_free,
+  l.expires_at, least(l.max_views, l.max_downloads) AS max_follows, l.follow_count
 FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = i.gallery_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected' AND NOT c.closed
 """
@@ -59,6 +59,7 @@ class LinkTarget(NamedTuple):
     media_id: MediaId
     folder: int | None
     filename: str
+    content_type: str
     status: ItemStatus
     location_free: bool
     expires_at: datetime

@@ -203,7 +203,7 @@ class CompleteUpload:
             completed_at=now,
         )
         item = await self._completion.complete(
-            upload, kind=fmt.kind, etag=etag, sha256=sha256, now=now, event=self._outbox.row(event)
+            upload, fmt=fmt, etag=etag, sha256=sha256, now=now, event=self._outbox.row(event)
         )
         if item is None:
             return await self._overtaken(upload)

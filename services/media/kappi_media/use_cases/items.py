@@ -134,7 +134,9 @@ class Items:
         """
         item = await self._downloadable(media_id, gallery_id, rules=rules)
         handed = await self._copies(media_id, gallery_id)
-        return self._urls.object(handed.key, filename=item.filename, as_of=self._urls.as_of())
+        return self._urls.object(
+            handed.key, filename=item.filename, content_type=item.content_type, as_of=self._urls.as_of()
+        )
 
     async def counted_download(
         self, media_id: MediaId, *, expires: str, signature: str
@@ -157,7 +159,10 @@ class Items:
         if not location_free:
             return self._urls.original(item, as_of=as_of), item.gallery_id
         copy = await self._copies(media_id, item.gallery_id)
-        return self._urls.object(copy.key, filename=item.filename, as_of=as_of), item.gallery_id
+        signed = self._urls.object(
+            copy.key, filename=item.filename, content_type=item.content_type, as_of=as_of
+        )
+        return signed, item.gallery_id
 
     async def _downloadable(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> Item:
         item = await self._items.find(media_id, gallery_id)

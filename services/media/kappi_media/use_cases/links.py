@@ -185,7 +185,9 @@ class Links:
         key = original_key(target.gallery_id, target.media_id, target.folder)
         if target.location_free:
             key = (await self._copies(target.media_id, target.gallery_id)).key
-        signed = self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
+        signed = self._urls.object_until(
+            target.expires_at, now=now, key=key, filename=target.filename, content_type=target.content_type
+        )
         # Counted last, so that nothing that fails uses up the link.
         if target.max_follows is not None and not await self._links.count_follow(target.link_id):
             raise _used_up()

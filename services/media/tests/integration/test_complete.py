@@ -54,14 +54,18 @@ async def test_a_completed_upload_is_an_item_that_is_being_processed(
     assert tuple(contents) == (1, 1)
 
 
-async def test_the_event_names_the_type_of_the_content(
-    client: Client, gallery: Gallery, published: Publications
+@pytest.mark.parametrize(
+    ("declared", "content", "found"),
+    [("image/pjpeg", JPEG, "image/jpeg"), ("image/jpeg", PNG, "image/png"), ("image/heic", PNG, "image/png")],
+)
+async def test_item_and_event_name_the_type_of_the_content(
+    client: Client, gallery: Gallery, published: Publications, declared: str, content: bytes, found: str
 ) -> None:
-    (promised,) = await client.sign(gallery, file(JPEG, content_type="image/pjpeg"))
-    await client.put(promised, JPEG)
-    assert (await client.complete(gallery, promised["id"])).json["content_type"] == "image/pjpeg"
+    (promised,) = await client.sign(gallery, file(content, content_type=declared))
+    await client.put(promised, content)
+    assert (await client.complete(gallery, promised["id"])).json["content_type"] == found
     (event,) = await published()
-    assert event.data["content_type"] == "image/jpeg"
+    assert event.data["content_type"] == found
 
 
 async def test_completing_again_is_the_same_as_once(
@@ -118,7 +122,7 @@ async def test_without_bytes_it_is_incomplete_and_can_still_be_completed(
         (file(JPEG, size=2048), JPEG * 3, "size_mismatch"),
         (file(PNG, content_type="image/png"), PNG[:-1], "size_mismatch"),
         (file(EXECUTABLE, content_type="image/png", filename="a.png"), EXECUTABLE, "type_mismatch"),
-        (file(PNG), PNG, "type_mismatch"),
+        (file(PNG, content_type="video/mp4", filename="a.mp4"), PNG, "type_mismatch"),
         (file(JPEG, sha256="0" * 64), JPEG, "checksum_mismatch"),
         (file(b"<html>" * 9, content_type="video/mp4"), b"<html>" * 9, "type_mismatch"),
     ],
