@@ -10,25 +10,43 @@ from typing import Final
 
 HEAD_BYTES: Final = 4096
 UNKNOWN: Final = "application/octet-stream"
-ACCEPTED: Final = "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, MP4, MOV, M4V, 3GP, WebM or MKV"
+ACCEPTED: Final = (
+    "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, "
+    "CR2, CR3, CRW, NEF, NRW, ARW, SR2, DNG, RAF, ORF, RW2, PEF, 3FR, IIQ, "
+    "MP4, MOV, M4V, 3GP, WebM or MKV"
+)
 """The accepted formats, for people to read."""
 
 CONTENT_TYPES: Final = {
+    ".3fr": "image/x-hasselblad-3fr",
     ".3g2": "video/3gpp2",
     ".3gp": "video/3gpp",
+    ".arw": "image/x-sony-arw",
     ".avif": "image/avif",
     ".bmp": "image/bmp",
+    ".cr2": "image/x-canon-cr2",
+    ".cr3": "image/x-canon-cr3",
+    ".crw": "image/x-canon-crw",
+    ".dng": "image/x-adobe-dng",
     ".gif": "image/gif",
     ".heic": "image/heic",
     ".heif": "image/heif",
     ".hif": "image/heic",
+    ".iiq": "image/x-phaseone-iiq",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
     ".m4v": "video/x-m4v",
     ".mkv": "video/x-matroska",
     ".mov": "video/quicktime",
     ".mp4": "video/mp4",
+    ".nef": "image/x-nikon-nef",
+    ".nrw": "image/x-nikon-nrw",
+    ".orf": "image/x-olympus-orf",
+    ".pef": "image/x-pentax-pef",
     ".png": "image/png",
+    ".raf": "image/x-fuji-raf",
+    ".rw2": "image/x-panasonic-rw2",
+    ".sr2": "image/x-sony-sr2",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
     ".webm": "video/webm",
@@ -45,14 +63,19 @@ _STARTS: Final = {
     b"MM\x00*": "image/tiff",
     b"II+\x00": "image/tiff",
     b"MM\x00+": "image/tiff",
+    b"FUJIFILMCCD-RAW ": "image/x-fuji-raf",
+    b"IIRO": "image/x-olympus-orf",
+    b"IIRS": "image/x-olympus-orf",
+    b"MMOR": "image/x-olympus-orf",
+    b"IIU\x00": "image/x-panasonic-rw2",
 }
 _LONGEST_DIB_HEADER: Final = 124
 _QUICKTIME_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _IMAGE_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"}) | _AVIF_BRANDS | _HEIC_BRANDS
-# Sound, RAW photographs and JPEG XL: their files often list `mp42` or `isom` as compatible.
-_OTHER_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
+# Sound and JPEG XL: their files often list `mp42` or `isom` as compatible.
+_OTHER_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset({b"MSNV", b"XAVC", b"avc1", b"cmfc", b"dash", b"f4v ", b"hvc1", b"mmp4"})
 
 
@@ -61,6 +84,8 @@ def content_type_of(head: bytes) -> str | None:
     for start, content_type in _STARTS.items():
         if head.startswith(start):
             return content_type
+    if head[6:14] == b"HEAPCCDR":
+        return "image/x-canon-crw"
     if head.startswith(b"RIFF"):
         return "image/webp" if head[8:12] == b"WEBP" else None
     if head.startswith(b"BM"):
@@ -79,6 +104,8 @@ def _by_brands(head: bytes) -> str | None:
     brands = {major, *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
     if major in _OTHER_BRANDS:
         return None
+    if major == b"crx ":
+        return "image/x-canon-cr3"
     if major in _IMAGE_BRANDS:
         if brands & _AVIF_BRANDS:
             return "image/avif"

@@ -47,9 +47,13 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:
         raise Unremovable("no format that is known")
+    clean = _CLEANERS.get(fmt)
+    if clean is None:
+        # Makers write places into notes and previews of their own.
+        raise Unremovable(f"{fmt.title} is not rewritten")
     file = EditedFile(source)
     try:
-        await _CLEANERS[fmt](Region.whole(file))
+        await clean(Region.whole(file))
     except ProbeRejected as error:  # of the reader: bytes are missing, or too many
         raise Unremovable(error.detail) from error
     except RecursionError as error:

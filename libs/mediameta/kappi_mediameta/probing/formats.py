@@ -14,12 +14,20 @@ MediaKind = Literal["image", "video"]
 
 @dataclass(frozen=True, slots=True)
 class FormatFacts:
-    """content_type: the canonical one, served with originals. aliases: other names that clients use."""
+    """content_type: the canonical one, served with originals. aliases: other names that clients use.
+
+    is_raw: camera RAW.
+    """
 
     content_type: str
     kind: MediaKind
     extension: str
     aliases: frozenset[str] = frozenset()
+    is_raw: bool = False
+
+
+def _raw(content_type: str, extension: str, *aliases: str) -> FormatFacts:
+    return FormatFacts(content_type, "image", extension, frozenset(aliases), is_raw=True)
 
 
 class MediaFormat(Enum):
@@ -38,6 +46,24 @@ class MediaFormat(Enum):
     )
     AVIF = FormatFacts("image/avif", "image", ".avif", frozenset({"image/avif-sequence"}))
     TIFF = FormatFacts("image/tiff", "image", ".tif", frozenset({"image/tif", "image/x-tiff"}))
+    CR2 = _raw("image/x-canon-cr2", ".cr2")
+    CR3 = _raw("image/x-canon-cr3", ".cr3")
+    CRW = _raw("image/x-canon-crw", ".crw")
+    NEF = _raw("image/x-nikon-nef", ".nef")
+    NRW = _raw("image/x-nikon-nrw", ".nrw")
+    ARW = _raw("image/x-sony-arw", ".arw")
+    SR2 = _raw("image/x-sony-sr2", ".sr2")
+    # The last three names are those of programs that do not know the maker.
+    DNG = _raw(
+        *("image/x-adobe-dng", ".dng", "image/dng", "image/adobe-dng"),
+        *("image/x-raw", "image/raw", "image/x-dcraw"),
+    )
+    RAF = _raw("image/x-fuji-raf", ".raf", "image/x-fujifilm-raf")
+    ORF = _raw("image/x-olympus-orf", ".orf")
+    RW2 = _raw("image/x-panasonic-rw2", ".rw2", "image/x-panasonic-raw")
+    PEF = _raw("image/x-pentax-pef", ".pef")
+    HASSELBLAD_3FR = _raw("image/x-hasselblad-3fr", ".3fr")
+    IIQ = _raw("image/x-phaseone-iiq", ".iiq")
     MP4 = FormatFacts("video/mp4", "video", ".mp4", frozenset({"video/x-mp4", "application/mp4"}))
     MOV = FormatFacts("video/quicktime", "video", ".mov", frozenset({"video/x-quicktime", "video/mov"}))
     M4V = FormatFacts("video/x-m4v", "video", ".m4v", frozenset({"video/m4v"}))
@@ -62,8 +88,19 @@ class MediaFormat(Enum):
     def kind(self) -> MediaKind:
         return self.value.kind
 
+    @property
+    def is_camera_raw(self) -> bool:
+        """Returns whether files hold what a camera's sensor recorded, which is developed to be seen."""
+        return self.value.is_raw
 
-_TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
+
+_TITLES = {
+    "WEBP": "WebP",
+    "HEIC": "HEIC/HEIF",
+    "HASSELBLAD_3FR": "3FR",
+    "THREE_GP": "3GP",
+    "WEBM": "WebM",
+}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
 # Phones and editors mix up the names within these families: a WebP or a HEIC named .jpg, an iPhone's .MOV

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from kappi_mediameta.probing.bmp import read_bmp
-from kappi_mediameta.probing.camera_raw import is_camera_raw
+from kappi_mediameta.probing.camera_raw.marks import is_camera_raw
+from kappi_mediameta.probing.camera_raw.reading import RAW_READERS
 from kappi_mediameta.probing.facts import PictureHeader, Probe, ProbeLimits
 from kappi_mediameta.probing.formats import FILMS_OF_BOXES, MediaFormat, format_of, matches
 from kappi_mediameta.probing.gif import read_gif
@@ -36,6 +37,7 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         MediaFormat.HEIC: read_heic,
         MediaFormat.AVIF: read_avif,
         MediaFormat.TIFF: read_tiff,
+        **RAW_READERS,
         **dict.fromkeys(FILMS_OF_BOXES, read_movie),
         MediaFormat.WEBM: read_matroska,
         MediaFormat.MKV: read_matroska,
@@ -62,7 +64,7 @@ def identify(declared_content_type: str, head: bytes) -> MediaFormat:
     if not head:
         raise ProbeRejected(RejectReason.EMPTY)
     found = sniff(head)
-    if is_camera_raw(head):
+    if found in (None, MediaFormat.TIFF) and is_camera_raw(head):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
     if found is None or not matches(declared_content_type, found):
         raise ProbeRejected(RejectReason.TYPE_MISMATCH)

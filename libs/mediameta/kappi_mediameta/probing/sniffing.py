@@ -11,6 +11,7 @@ import struct
 from typing import Final
 
 from kappi_mediameta.containers.ebml import element_at, parts, string
+from kappi_mediameta.probing.camera_raw.marks import raw_format
 from kappi_mediameta.probing.formats import MediaFormat
 
 SNIFF_BYTES: Final = 4096  # the start of a file that `sniff` reads
@@ -31,7 +32,7 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _IMAGE_COLLECTION_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"})
 _M4V_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP"})
-# Sound, RAW photographs and JPEG XL use the same container and often list `mp42` or `isom` as compatible.
+# Sound and JPEG XL use the same container and often list `mp42` or `isom` as compatible.
 _FOREIGN_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset(
     b"isom mp41 mp42 mp71 avc1 dash MSNV mmp4 XAVC cmfc hvc1 iso2 iso3 iso4 iso5 iso6 iso7 iso8 iso9".split()
@@ -50,6 +51,8 @@ def sniff(head: bytes) -> MediaFormat | None:
         return MediaFormat.WEBP if _is_webp(head) else None
     if head.startswith(b"BM"):
         return MediaFormat.BMP if _is_bmp(head) else None
+    if (raw := raw_format(head)) is not None:
+        return raw
     if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
         return MediaFormat.TIFF
     if head.startswith(b"\x1aE\xdf\xa3"):

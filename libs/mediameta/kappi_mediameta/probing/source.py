@@ -36,6 +36,22 @@ class BytesSource:
         return self._body[start : start + length]
 
 
+class PartSource:
+    """A part of a file, which has a structure of its own. Reads through the budget of the file's reader."""
+
+    def __init__(self, reader: BlockReader, start: int, length: int) -> None:
+        self._reader = reader
+        self._start = start
+        self._length = max(0, min(length, reader.size_bytes - start))
+
+    @property
+    def size_bytes(self) -> int:
+        return self._length
+
+    async def read(self, start: int, length: int) -> bytes:
+        return await self._reader.read(self._start + start, min(length, self._length - start))
+
+
 class BlockReader:
     """Makes small exact reads from aligned blocks of a source, within a budget.
 
@@ -75,6 +91,11 @@ class BlockReader:
 
     def too_many(self, parts: str) -> ProbeRejected:
         return ProbeRejected(RejectReason.TOO_COMPLEX, f"too many {parts}")
+
+    def part(self, start: int, length: int) -> BlockReader:
+        """Returns a reader of a part of the file, which has the rest of this reader's budget."""
+        part = PartSource(self, start, length)
+        return BlockReader(part, max_reads=self._reads_left, max_read_bytes=self._bytes_left)
 
     async def tail(self, length: int) -> bytes:
         """Returns the last `length` bytes, or all of a shorter source."""

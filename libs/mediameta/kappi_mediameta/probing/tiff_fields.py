@@ -33,6 +33,7 @@ MAX_FIELDS: Final = 512
 MAX_VALUE_BYTES: Final = 1024
 IMAGE_DESCRIPTION: Final = 0x010E
 MAKER_NOTE: Final = 0x927C
+SUB_DIRECTORIES: Final = 330
 XP_COMMENT, XP_KEYWORDS = 0x9C9C, 0x9C9E
 """Tags of Windows, in little-endian UTF-16 in each byte order."""
 _LARGER: Final = {

@@ -73,6 +73,7 @@ _LIBRARIES: Final = (
     "kappi_media.rendering.bmp",
     "kappi_media.rendering.tiff",
     "kappi_media.rendering.heic",
+    "kappi_media.rendering.camera_raw",
     "kappi_media.rendering.poster",
     "av.subtitles.stream",
     "av.subtitles.codeccontext",
@@ -223,6 +224,11 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         from kappi_media.rendering.tiff import load_tiff
 
         return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
+    fmt = format_of(job.content_type)
+    if fmt is not None and fmt.is_camera_raw:
+        from kappi_media.rendering.camera_raw import load_raw
+
+        return load_raw(file, fmt=fmt, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 

@@ -51,7 +51,7 @@ def test_movies_are_known_by_what_muxers_write(container: str, expected: MediaFo
         (ftyp(b"mif1", b"avif", b"miaf"), MediaFormat.AVIF),
         (ftyp(b"avis", b"msf1", b"iso8"), MediaFormat.AVIF),
         (ftyp(b"M4A ", b"mp42", b"isom"), None),
-        (ftyp(b"crx ", b"isom"), None),
+        (ftyp(b"crx ", b"isom"), MediaFormat.CR3),
         (ftyp(b"mif1", b"mif1"), None),
         (ftyp(b"zzzz", b"yyyy"), None),
         (b"\x00\x00\x02\x00moov\x00\x00\x00\x6cmvhd" + bytes(100), MediaFormat.MOV),
@@ -82,31 +82,58 @@ def test_what_a_bmp_says_of_its_file_does_not_matter(at: int, size: int) -> None
     assert sniff(body[:at] + b"\x07" * size + body[at + size :]) is MediaFormat.BMP
 
 
-RAW_BY_MARK = (
-    b"IIRO\x08\x00\x00\x00" + bytes(60),
-    b"IIRS\x08\x00\x00\x00" + bytes(60),
-    b"MMOR\x00\x00\x00\x08" + bytes(60),
-    b"IIU\x00\x18\x00\x00\x00" + bytes(60),
-    b"FUJIFILMCCD-RAW 0201FF383501" + bytes(60),
-    b"FOVb" + bytes(60),
-    b"\x00MRM" + bytes(60),
-    b"II\x1a\x00\x00\x00HEAPCCDR" + bytes(60),
-    ftyp(b"crx ", b"crx ", b"isom"),
-)
-RAW_BY_DIRECTORY = (
-    tiff(((254, 4, 1, 1), (256, 4, 1, 40))),
-    tiff(((255, 3, 1, 2), (256, 4, 1, 40))),
-    tiff(((262, 3, 1, 32803),)),
-    tiff(((50706, 1, 4, 0x401),)),
-)
+REDUCED = (254, 4, 1, 1)
+
+
+def of_camera(make: str, *entries: tuple[int, int, int, int], model: str = "") -> bytes:
+    """Returns the first directory of a file by a camera, whose names follow the directory."""
+    names_at = 8 + 2 + 12 * (len(entries) + 2) + 4
+    names = (271, 2, len(make) + 1, names_at), (272, 2, len(model) + 1, names_at + 40)
+    return tiff((*entries, *names), tail=make.encode().ljust(40, b"\x00") + model.encode().ljust(40, b"\x00"))
 
 
 @pytest.mark.parametrize(
-    ("head", "declared"),
-    [(head, declared) for head in RAW_BY_MARK for declared in ("image/tiff", "image/jpeg", "video/mp4")]
-    + [(head, "image/jpeg") for head in RAW_BY_DIRECTORY],
+    ("head", "expected"),
+    [
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00" + bytes(60), MediaFormat.CR2),
+        (ftyp(b"crx ", b"crx ", b"isom"), MediaFormat.CR3),
+        (b"II\x1a\x00\x00\x00HEAPCCDR" + bytes(60), MediaFormat.CRW),
+        (b"FUJIFILMCCD-RAW 0201FF383501" + bytes(60), MediaFormat.RAF),
+        (b"IIRO\x08\x00\x00\x00" + bytes(60), MediaFormat.ORF),
+        (b"IIRS\x08\x00\x00\x00" + bytes(60), MediaFormat.ORF),
+        (b"MMOR\x00\x00\x00\x08" + bytes(60), MediaFormat.ORF),
+        (b"IIU\x00\x18\x00\x00\x00" + bytes(60), MediaFormat.RW2),
+        (b"II*\x00\x20\x00\x00\x00IIIITwaR" + bytes(60), MediaFormat.IIQ),
+        (tiff(((50706, 1, 4, 0x401),)), MediaFormat.DNG),
+        (of_camera("NIKON CORPORATION", REDUCED), MediaFormat.NEF),
+        (of_camera("NIKON", REDUCED), MediaFormat.NRW),
+        (of_camera("SONY", REDUCED, model="ILCE-7M4"), MediaFormat.ARW),
+        (of_camera("SONY", REDUCED, model="DSC-R1"), MediaFormat.SR2),
+        (of_camera("PENTAX Corporation", (262, 3, 1, 32803)), MediaFormat.PEF),
+        (of_camera("RICOH IMAGING COMPANY, LTD.", (259, 3, 1, 65535)), MediaFormat.PEF),
+        (of_camera("Hasselblad", (255, 3, 1, 2)), MediaFormat.HASSELBLAD_3FR),
+        (of_camera("NIKON CORPORATION"), MediaFormat.TIFF),  # by a program of the maker
+    ],
 )
-def test_camera_raw_is_unsupported_whatever_it_is_declared_as(head: bytes, declared: str) -> None:
+def test_camera_raw_is_told_apart_by_marks_and_makers(head: bytes, expected: MediaFormat) -> None:
+    assert sniff(head) is expected
+    assert identify("image/jpeg", head) is expected
+    with pytest.raises(ProbeRejected, match="type_mismatch"):
+        identify("video/mp4", head)
+
+
+@pytest.mark.parametrize("declared", ["image/tiff", "image/jpeg", "video/mp4"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"FOVb" + bytes(60),
+        b"\x00MRM" + bytes(60),
+        of_camera("Leaf", REDUCED),
+        tiff(((254, 4, 1, 1), (256, 4, 1, 40))),
+        tiff(((262, 3, 1, 32803),)),
+    ],
+)
+def test_other_camera_raw_is_unsupported_whatever_it_is_declared_as(head: bytes, declared: str) -> None:
     with pytest.raises(ProbeRejected) as refused:
         identify(declared, head)
     assert refused.value.reason is RejectReason.UNSUPPORTED_TYPE

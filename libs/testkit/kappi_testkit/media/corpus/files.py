@@ -8,10 +8,11 @@ from typing import Final
 
 from kappi_testkit.media.corpus.movies import MOVIES
 from kappi_testkit.media.corpus.pictures import PICTURES, Make
+from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.corpus.variants import VARIANTS
 from kappi_testkit.media.photos import installed_photographs
 
-MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **MOVIES}
+MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **RAWS, **MOVIES}
 
 
 def photographs() -> dict[str, Path]:

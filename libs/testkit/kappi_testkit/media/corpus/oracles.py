@@ -1,7 +1,7 @@
 """Reads files with ExifTool, FFprobe and ImageMagick, in the terms of a `Probe`.
 
-ExifTool reads metadata, FFprobe videos, ImageMagick pictures. ExifTool confirms the size of a picture if it
-supports the rotations and crops of its format.
+ExifTool reads metadata and camera RAW, FFprobe videos, ImageMagick pictures. ExifTool confirms the size of a
+picture if it supports the rotations and crops of its format.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from kappi_mediameta.probing import MediaFormat
+
 from kappi_testkit.programs import require_program
 
 _TIMEOUT_S: Final = 120
@@ -25,6 +27,7 @@ _EXIF_TIME: Final = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)(\.\d+)?(
 _SELF_TURNING: Final = frozenset({".heic", ".heif", ".hif", ".avif"})
 # The time of an editor's last save is not the time of capture.
 _LEFT_OUT: Final = ("--XMP:all", "--PNG:ModifyDate", "--ICC_Profile:all")
+_RAW: Final = frozenset(fmt.value.extension for fmt in MediaFormat if fmt.is_camera_raw)
 _UNSET_YEARS: Final = frozenset({"0000", "1904"})
 _ANIMATED: Final = frozenset({"image/gif", "image/webp", "image/apng", "image/png", "image/avif"})
 
@@ -73,11 +76,15 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
     mime_type = str(metadata.get("MIMEType", ""))
     if mime_type.startswith("video/") and path.suffix != ".avif":
         return _film(path, metadata)
-    width, height = _picture_size(path, mime_type)
+    width, height = _raw_size(metadata) if path.suffix in _RAW else _picture_size(path, mime_type)
     turns_itself = path.suffix in _SELF_TURNING
     # A HEIC without a rotation of its own is rotated by EXIF, which ImageMagick ignores.
     turned_by_exif = not turns_itself or (path.suffix != ".avif" and "Rotation" not in metadata)
-    agree = turns_itself or (metadata.get("ImageWidth"), metadata.get("ImageHeight")) == (width, height)
+    agree = (
+        turns_itself
+        or path.suffix in _RAW
+        or (metadata.get("ImageWidth"), metadata.get("ImageHeight")) == (width, height)
+    )
     if int(metadata.get("Orientation", 1)) >= 5 and turned_by_exif:
         width, height = height, width
     seconds = metadata.get("Duration")
@@ -90,6 +97,15 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
         frame_ms=10.0,
         **_capture(metadata),
     )
+
+
+def _raw_size(metadata: dict[str, Any]) -> tuple[int, int]:
+    """Returns the size of the developed picture, as stored."""
+    if "DefaultCropSize" in metadata:
+        width, height = str(metadata["DefaultCropSize"]).split()
+        return int(width), int(height)
+    start = "ExifImage" if "ExifImageWidth" in metadata else "Image"
+    return int(metadata[start + "Width"]), int(metadata[start + "Height"])
 
 
 def _picture_size(path: Path, mime_type: str) -> tuple[int, int]:

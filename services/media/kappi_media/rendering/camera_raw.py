@@ -1,0 +1,154 @@
+"""Shows camera RAW, in a decoder process: by an embedded preview, or developed by LibRaw.
+
+A preview is what the camera itself shows, and costs a tenth of developing. The sensor data are developed
+where no preview is large enough. Imports libvips and LibRaw: never import it in a service.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import pyvips
+import rawpy
+from kappi_mediameta.probing.blocking import BlockingSource, at_once
+from kappi_mediameta.probing.camera_raw.picture import Preview, RawPicture, preview_header
+from kappi_mediameta.probing.camera_raw.reading import read_raw
+from kappi_mediameta.probing.facts import PictureHeader
+from kappi_mediameta.probing.formats import MediaFormat
+from kappi_mediameta.probing.probe import DEFAULT_LIMITS
+from kappi_mediameta.probing.rejection import Rejected, RejectReason, RenderRejected
+from kappi_mediameta.probing.source import BlockReader
+
+from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.picture import check_pixels, load_picture
+from kappi_media.rendering.pieces import Bytes, spliced
+from kappi_media.rendering.ranged_file import RangedFile
+from kappi_media.rendering.sizes import RenditionSize, least_scale
+
+# By how much the shape of a preview differs from that of the picture, at most. Others have black borders.
+_SHAPE: Final = 0.03
+_WHOLE: Final = 0.9
+"""A preview with this share of the picture's height counts as the whole picture."""
+# LibRaw needs about 13 bytes a pixel, and a decoder has 2 GiB.
+_MAX_FULL_PIXELS: Final = 100_000_000
+_EXIF_WITH_ORIENTATION: Final = (
+    b"\xff\xe1\x00\x22Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00%b\x00\x00\x00"
+    b"\x00\x00\x00\x00"
+)
+
+
+class _Candidate(NamedTuple):
+    """A preview that can be decoded. width, height: as displayed. orientation: of its pixels."""
+
+    preview: Preview
+    width: int
+    height: int
+    orientation: int
+    has_shape: bool
+
+
+def load_raw(
+    file: RangedFile, *, fmt: MediaFormat, sizes: Sequence[RenditionSize], max_pixels: int
+) -> pyvips.Image:
+    """Returns the picture, upright, sRGB or grey. Raises Rejected, pyvips.Error."""
+    reader = _reader(file)
+    raw = at_once(read_raw(reader, DEFAULT_LIMITS, fmt))
+    width, height = _displayed(raw.header)
+    check_pixels(width, height, max_pixels)
+    needed = least_scale(sizes, width, height) * height
+    candidates = sorted(_candidates(reader, raw), key=lambda found: found.height)
+    for found in candidates:
+        if found.has_shape and found.height >= min(needed, _WHOLE * height):
+            return _shown(file, found, sizes=sizes, max_pixels=max_pixels)
+    try:
+        if not raw.is_developed:
+            raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW that is not developed")
+        return _developed(file, raw.header, needed=needed)
+    except Rejected:
+        best = max(candidates, key=lambda found: (found.has_shape, found.height), default=None)
+        if best is None:
+            raise
+        return _shown(file, best, sizes=sizes, max_pixels=max_pixels)
+
+
+def _reader(file: RangedFile) -> BlockReader:
+    source = BlockingSource(Bytes(file), size_bytes=file.size_bytes)
+    return BlockReader(
+        source, max_reads=DEFAULT_LIMITS.max_reads, max_read_bytes=DEFAULT_LIMITS.max_read_bytes
+    )
+
+
+def _displayed(header: PictureHeader) -> tuple[int, int]:
+    width, height = header.stored_width, header.stored_height
+    return (height, width) if header.capture.orientation >= 5 else (width, height)
+
+
+def _candidates(reader: BlockReader, raw: RawPicture) -> Iterator[_Candidate]:
+    """Yields the previews that are pictures. They are turned as the RAW says, whatever they say themselves,
+    except those that are upright already."""
+    stored = raw.header.stored_width, raw.header.stored_height
+    for preview in raw.previews:
+        header = at_once(preview_header(reader, preview, DEFAULT_LIMITS))
+        if header is None:
+            continue
+        size = header.stored_width, header.stored_height
+        orientation = raw.header.capture.orientation
+        if orientation >= 5 and not _same_shape(size, stored) and _same_shape(size, stored[::-1]):
+            orientation = 1
+        shape = stored if orientation >= 5 or raw.header.capture.orientation < 5 else stored[::-1]
+        width, height = size[::-1] if orientation >= 5 else size
+        yield _Candidate(preview, width, height, orientation, has_shape=_same_shape(size, shape))
+
+
+def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    return math.isclose(size[0] / size[1], other[0] / other[1], rel_tol=_SHAPE)
+
+
+def _shown(
+    file: RangedFile, found: _Candidate, *, sizes: Sequence[RenditionSize], max_pixels: int
+) -> pyvips.Image:
+    start, length = found.preview
+    turned = _EXIF_WITH_ORIENTATION % bytes([found.orientation])  # of two such segments the first counts
+    part = spliced(file, [b"\xff\xd8" + turned, (start + 2, start + length)])
+    return load_picture(part, content_type="image/jpeg", sizes=sizes, max_pixels=max_pixels)
+
+
+def _developed(file: RangedFile, header: PictureHeader, *, needed: float) -> pyvips.Image:
+    """Returns the developed picture. needed: its least height in pixels, as displayed."""
+    width, height = header.stored_width, header.stored_height
+    half = 2 * needed <= _displayed(header)[1] or width * height > _MAX_FULL_PIXELS
+    file.seek(0)
+    try:
+        with rawpy.RawPy() as raw:
+            raw.open_buffer(io.BytesIO(file.readall()))
+            colours = raw.postprocess(half_size=half, use_camera_wb=True, output_bps=8, user_flip=0)
+    except rawpy.LibRawUnsufficientMemoryError as error:
+        raise RenderRejected(RejectReason.TOO_COMPLEX, "LibRaw needs more memory") from error
+    except rawpy.LibRawError as error:
+        raise RenderRejected(RejectReason.CORRUPT, "LibRaw cannot develop it") from error
+    rows, columns, bands = colours.shape
+    image = pyvips.Image.new_from_memory(colours.tobytes(), columns, rows, bands, "uchar")
+    image = image.copy(interpretation=SRGB)
+    if image.max() == 0:  # LibRaw develops a file without its sensor data, too
+        raise RenderRejected(RejectReason.CORRUPT, "camera RAW without sensor data")
+    upright = _upright(_cropped(image, width / height), header.capture.orientation)
+    return in_memory(upright.thumbnail_image(ANY_WIDTH, height=max(1, math.ceil(needed)), size="down"))
+
+
+def _cropped(image: pyvips.Image, shape: float) -> pyvips.Image:
+    """Returns the middle of that shape. LibRaw develops the edges that cameras crop."""
+    width, height = (
+        min(image.width, round(image.height * shape)),
+        min(image.height, round(image.width / shape)),
+    )
+    return image.crop((image.width - width) // 2, (image.height - height) // 2, width, height)
+
+
+def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+    """Returns the picture turned by an EXIF orientation."""
+    turned = image.copy()
+    turned.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return turned.autorot()
