@@ -55,8 +55,9 @@ if TYPE_CHECKING:
 
     from kappi_media.rendering.poster import FrameTracks
 
-# Pictures are read from end to end, most of them at once; of a video, single frames are read.
+# Pictures are read from end to end, most of them at once; of camera RAW a preview, of a video single frames.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
+_RAW_BLOCK_BYTES: Final = 1 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
 _HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
@@ -237,7 +238,10 @@ def _is_video(job: RenderJob) -> bool:
 
 
 def _file(job: RenderJob, fetch: Fetch) -> RangedFile:
-    block_bytes = _VIDEO_BLOCK_BYTES if _is_video(job) else _PICTURE_BLOCK_BYTES
+    fmt = format_of(job.content_type)
+    block_bytes = _PICTURE_BLOCK_BYTES
+    if fmt is not None and (fmt.kind == "video" or fmt.is_camera_raw):
+        block_bytes = _VIDEO_BLOCK_BYTES if fmt.kind == "video" else _RAW_BLOCK_BYTES
     return RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=block_bytes)
 
 

@@ -36,7 +36,8 @@ FOLLOWERS: Final[Mapping[str, Callable[[int], bytes]]] = {
 SIZES: Final = (1, 5_000, 80_000, 1_500_000)
 SMALL: Final = [RenditionSize(height=60)]
 # A browser that records does not know how long its film will be, so what follows belongs to the film.
-ENDLESS: Final = frozenset({"recorded.webm"})
+# The list of what is in a CRW is at its end.
+ENDLESS: Final = frozenset({"recorded.webm", "turned-3.crw"})
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_every_format_is_shown_as_without(
     corpus: Mapping[str, Path], renderer: Renderer, follower: str
 ) -> None:
     one_each = {format_of(path.read_bytes()): path for path in corpus.values() if path.name not in ENDLESS}
-    assert set(one_each) == set(MediaFormat)
+    assert set(one_each) == set(MediaFormat) - {MediaFormat.CRW}
     for fmt, path in one_each.items():
         body = path.read_bytes()
         facts = await probe(BytesSource(body), fmt)
@@ -89,7 +90,9 @@ async def test_what_is_appended_to_a_file_is_not_in_a_copy_that_tells_no_place(
 ) -> None:
     told = b"this was taken at 48.8577 N 2.2951 E; "
     one_each = {format_of(path.read_bytes()): path for path in corpus.values() if path.name not in ENDLESS}
-    for path in one_each.values():
+    for fmt, path in one_each.items():
+        if fmt.is_camera_raw:  # of which there are no copies
+            continue
         copy = await without_place(path.read_bytes() + told * 100)
         assert b"48.8577" not in copy, path.name
         assert await probe(BytesSource(copy), format_of(copy)), path.name
