@@ -47,6 +47,8 @@ _JPEG_COMPRESSIONS: Final = frozenset({6, 7})
 _CROP_SIZE: Final = 50720
 _EXIF_SIZE: Final = (0xA002, 0xA003)
 _PANASONIC_PREVIEWS: Final = (0x002E, 0x0127)
+_PANASONIC_SENSOR: Final = (2, 3)  # width, height
+_PANASONIC_DATA: Final = 0x0118
 _PANASONIC_BORDERS: Final = (4, 5, 6, 7)  # top, left, bottom, right
 
 Size = tuple[int, int]
@@ -68,7 +70,9 @@ async def read_raw_tiff(reader: BlockReader, limits: ProbeLimits, fmt: MediaForm
     directories = await _directories(file, layout.integer(head[8:16] if layout.big else head[4:8]))
     main = directories[0]
     sensor = max((each for each in directories if shows_raw(each.tags)), key=_area, default=_NOTHING)
-    if sensor.fields and fmt is not MediaFormat.RW2:  # which leaves out the size of its data
+    if fmt is MediaFormat.RW2:
+        _check_panasonic_end(main.tags, size_bytes=reader.size_bytes)
+    elif sensor.fields:
         await file.check_end(sensor.fields)
     exif_fields = await file.directory(integer(main.tags, EXIF_DIRECTORY)) or {}
     exif = await file.values(exif_fields)
@@ -86,6 +90,14 @@ async def read_raw_tiff(reader: BlockReader, limits: ProbeLimits, fmt: MediaForm
         capture = _with_facts_of_preview(capture, shown.capture)
     header = PictureHeader(width, height, fmt.value.extension[1:], capture=capture)
     return RawPicture(header, previews, fmt is not MediaFormat.DNG or _is_developed(sensor.tags))
+
+
+def _check_panasonic_end(main: Tags, *, size_bytes: int) -> None:
+    """Raises `truncated` where sensor data are missing. Their size is not written: it is at least half a byte
+    a pixel."""
+    width, height = (integer(main, tag) or 0 for tag in _PANASONIC_SENSOR)
+    if (integer(main, _PANASONIC_DATA) or 0) + width * height // 2 > size_bytes:
+        raise ProbeRejected(RejectReason.TRUNCATED, "pixels missing")
 
 
 def _is_developed(sensor: Tags) -> bool:
