@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.media.containers import Heif, cluster, ispe, matroska
+from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.harness import (
     Client,
     Clock,
@@ -101,6 +103,21 @@ async def test_pictures(
     assert item["camera"] == {"make": "Canon", "model": "Canon EOS R6m2"}
     assert item["gps"] == {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0}
     assert item["codec"] == {"HEIF": "hevc", "AVIF": "av1", "TIFF": "tiff"}[PICTURES[content_type]]
+    assert "400" in item["renditions"]
+
+
+async def test_camera_raw_declared_as_a_tiff(
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, tmp_path: Path
+) -> None:
+    """Phones and programs that do not know the format go by its first bytes."""
+    RAWS["turned-6.nef"](tmp_path / "a.nef")
+    body = (tmp_path / "a.nef").read_bytes()
+    item = await worked(client, gallery, worker, published, body=body, content_type="image/tiff")
+    assert (item["status"], item["kind"], item["content_type"]) == ("ready", "image", "image/x-nikon-nef")
+    assert (item["width"], item["height"], item["codec"]) == (320, 480, "nef")
+    assert (item["taken_at"], item["taken_offset_minutes"]) == ("2024-06-21T15:04:05Z", 120)
+    assert item["camera"] == {"make": "NIKON CORPORATION", "model": "NIKON Z 6_3"}
+    assert "image%2Fx-nikon-nef" in item["original"]["url"]
     assert "400" in item["renditions"]
 
 
