@@ -48,6 +48,15 @@ class MediaFormat(Enum):
     MKV = FormatFacts(
         "video/x-matroska", "video", ".mkv", frozenset({"video/matroska", "video/mkv", "video/x-mkv"})
     )
+    AVI = FormatFacts(
+        "video/x-msvideo", "video", ".avi", frozenset({"video/avi", "video/msvideo", "video/vnd.avi"})
+    )
+    MPEG_TS = FormatFacts(
+        "video/mp2t", "video", ".ts", frozenset({"video/m2ts", "video/mts", "video/vnd.dlna.mpeg-tts"})
+    )
+    WMV = FormatFacts(
+        "video/x-ms-wmv", "video", ".wmv", frozenset({"video/x-ms-asf", "application/vnd.ms-asf"})
+    )
 
     @property
     def title(self) -> str:
@@ -63,7 +72,7 @@ class MediaFormat(Enum):
         return self.value.kind
 
 
-_TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
+_TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM", "MPEG_TS": "MPEG-TS"}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
 # Phones and editors mix up the names within these families: a WebP or a HEIC named .jpg, an iPhone's .MOV
