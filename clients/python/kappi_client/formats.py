@@ -13,7 +13,7 @@ UNKNOWN: Final = "application/octet-stream"
 ACCEPTED: Final = (
     "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, "
     "CR2, CR3, CRW, NEF, NRW, ARW, SR2, DNG, RAF, ORF, RW2, PEF, 3FR, IIQ, "
-    "MP4, MOV, M4V, 3GP, WebM or MKV"
+    "MP4, MOV, M4V, 3GP, WebM, MKV, AVI, MPEG-TS or WMV"
 )
 """The accepted formats, for people to read."""
 
@@ -22,6 +22,8 @@ CONTENT_TYPES: Final = {
     ".3g2": "video/3gpp2",
     ".3gp": "video/3gpp",
     ".arw": "image/x-sony-arw",
+    ".asf": "video/x-ms-asf",
+    ".avi": "video/x-msvideo",
     ".avif": "image/avif",
     ".bmp": "image/bmp",
     ".cr2": "image/x-canon-cr2",
@@ -35,10 +37,12 @@ CONTENT_TYPES: Final = {
     ".iiq": "image/x-phaseone-iiq",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
+    ".m2ts": "video/mp2t",
     ".m4v": "video/x-m4v",
     ".mkv": "video/x-matroska",
     ".mov": "video/quicktime",
     ".mp4": "video/mp4",
+    ".mts": "video/mp2t",
     ".nef": "image/x-nikon-nef",
     ".nrw": "image/x-nikon-nrw",
     ".orf": "image/x-olympus-orf",
@@ -49,8 +53,10 @@ CONTENT_TYPES: Final = {
     ".sr2": "image/x-sony-sr2",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
+    ".ts": "video/mp2t",
     ".webm": "video/webm",
     ".webp": "image/webp",
+    ".wmv": "video/x-ms-wmv",
 }
 """By suffix, in lower case."""
 
@@ -68,8 +74,12 @@ _STARTS: Final = {
     b"IIRS": "image/x-olympus-orf",
     b"MMOR": "image/x-olympus-orf",
     b"IIU\x00": "image/x-panasonic-rw2",
+    bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"): "video/x-ms-wmv",
 }
 _LONGEST_DIB_HEADER: Final = 124
+# Packets of an MPEG transport stream: position of the first sync byte, and bytes from one to the next.
+_PACKETS: Final = ((0, 188), (4, 192))
+_SYNC, _FEWEST_PACKETS = b"G", 5
 _QUICKTIME_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
@@ -87,15 +97,21 @@ def content_type_of(head: bytes) -> str | None:
     if head[6:14] == b"HEAPCCDR":
         return "image/x-canon-crw"
     if head.startswith(b"RIFF"):
-        return "image/webp" if head[8:12] == b"WEBP" else None
+        return {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
     if head.startswith(b"BM"):
         return "image/bmp" if 0 < int.from_bytes(head[14:18], "little") <= _LONGEST_DIB_HEADER else None
     if head.startswith(b"\x1aE\xdf\xa3"):
         start = head[:64]
         return "video/webm" if b"webm" in start else "video/x-matroska" if b"matroska" in start else None
+    if any(_is_run(head[first::stride]) for first, stride in _PACKETS):
+        return "video/mp2t"
     if head[4:8] == b"ftyp":
         return _by_brands(head)
     return "video/quicktime" if head[4:8] in _QUICKTIME_BOXES else None
+
+
+def _is_run(syncs: bytes) -> bool:
+    return len(syncs) >= _FEWEST_PACKETS and syncs.count(_SYNC) == len(syncs)
 
 
 def _by_brands(head: bytes) -> str | None:

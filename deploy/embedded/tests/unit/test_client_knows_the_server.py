@@ -8,6 +8,8 @@ from kappi_client.refusals import REASONS
 from kappi_mediameta.probing import MediaFormat, RejectReason, matches, sniff
 from kappi_mediameta.probing.probe import ACCEPTED as TAKEN
 from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.transport_packets import stream, with_times
+from kappi_testkit.media.windows_films import asf, avi, picture, stream_properties
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:
@@ -47,6 +49,10 @@ def test_the_client_and_the_server_find_the_same_type_of_a_movie(container: Lite
         b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat" + bytes(100),
         b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webmB\x87\x81\x04" + bytes(40),
         b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroskaB\x87\x81\x04" + bytes(40),
+        avi(picture()),
+        asf(stream_properties()),
+        stream(range(0, 90_000, 3_600)),
+        with_times(stream(range(0, 90_000, 3_600))),
     ],
 )
 def test_the_client_and_the_server_find_the_same_type_of_a_container(head: bytes) -> None:

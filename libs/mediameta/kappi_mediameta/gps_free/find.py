@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
+from kappi_mediameta.gps_free.asf import clean_asf
+from kappi_mediameta.gps_free.avi import clean_avi
 from kappi_mediameta.gps_free.bmp import clean_bmp
 from kappi_mediameta.gps_free.boxes import clean_boxes
 from kappi_mediameta.gps_free.edits import EditedFile, Outside, Patch, Region, Unremovable
@@ -16,6 +18,7 @@ from kappi_mediameta.gps_free.matroska import clean_matroska
 from kappi_mediameta.gps_free.patching import PatchedSource
 from kappi_mediameta.gps_free.png import clean_png
 from kappi_mediameta.gps_free.tiff import clean_tiff
+from kappi_mediameta.gps_free.transport_stream import clean_transport_stream
 from kappi_mediameta.gps_free.webp import clean_webp
 from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, probe, sniff
 from kappi_mediameta.probing.formats import FILMS_OF_BOXES
@@ -33,6 +36,9 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
         **dict.fromkeys((MediaFormat.HEIC, MediaFormat.AVIF, *FILMS_OF_BOXES), clean_boxes),
         MediaFormat.WEBM: clean_matroska,
         MediaFormat.MKV: clean_matroska,
+        MediaFormat.AVI: clean_avi,
+        MediaFormat.MPEG_TS: clean_transport_stream,
+        MediaFormat.WMV: clean_asf,
     }
 )
 
@@ -40,9 +46,9 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
 async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     """Returns the patches by position, none for a file that needs none.
 
-    Reads headers only, but all of a GIF, and all of a JPEG, to which a film may be appended. Deterministic.
-    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword.
-    Errors of the source pass through.
+    Reads headers only, but all of a GIF, of a transport stream, and of a JPEG, to which a film may be
+    appended. Deterministic. Raises Unremovable, also for a copy in which the prober still reads a place, a
+    caption or a keyword. Errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:

@@ -74,6 +74,15 @@ class MediaFormat(Enum):
     MKV = FormatFacts(
         "video/x-matroska", "video", ".mkv", frozenset({"video/matroska", "video/mkv", "video/x-mkv"})
     )
+    AVI = FormatFacts(
+        "video/x-msvideo", "video", ".avi", frozenset({"video/avi", "video/msvideo", "video/vnd.avi"})
+    )
+    MPEG_TS = FormatFacts(
+        "video/mp2t", "video", ".ts", frozenset({"video/m2ts", "video/mts", "video/vnd.dlna.mpeg-tts"})
+    )
+    WMV = FormatFacts(
+        "video/x-ms-wmv", "video", ".wmv", frozenset({"video/x-ms-asf", "application/vnd.ms-asf"})
+    )
 
     @property
     def title(self) -> str:
@@ -100,6 +109,7 @@ _TITLES = {
     "HASSELBLAD_3FR": "3FR",
     "THREE_GP": "3GP",
     "WEBM": "WebM",
+    "MPEG_TS": "MPEG-TS",
 }
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from kappi_mediameta.probing.asf import read_asf
+from kappi_mediameta.probing.avi import read_avi
 from kappi_mediameta.probing.bmp import read_bmp
 from kappi_mediameta.probing.camera_raw.marks import is_camera_raw
 from kappi_mediameta.probing.camera_raw.reading import RAW_READERS
@@ -22,6 +24,7 @@ from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.sniffing import sniff
 from kappi_mediameta.probing.source import BlockReader, RangedSource
 from kappi_mediameta.probing.tiff import read_tiff
+from kappi_mediameta.probing.transport_stream import read_transport_stream
 from kappi_mediameta.probing.webp import read_webp
 
 HeaderReader = Callable[[BlockReader, ProbeLimits], Awaitable[PictureHeader]]
@@ -41,6 +44,9 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         **dict.fromkeys(FILMS_OF_BOXES, read_movie),
         MediaFormat.WEBM: read_matroska,
         MediaFormat.MKV: read_matroska,
+        MediaFormat.AVI: read_avi,
+        MediaFormat.MPEG_TS: read_transport_stream,
+        MediaFormat.WMV: read_asf,
     }
 )
 DEFAULT_LIMITS: Final = ProbeLimits()

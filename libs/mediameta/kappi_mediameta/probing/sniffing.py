@@ -10,7 +10,9 @@ import re
 import struct
 from typing import Final
 
+from kappi_mediameta.containers import asf_objects
 from kappi_mediameta.containers.ebml import element_at, parts, string
+from kappi_mediameta.containers.transport_packets import layout_of
 from kappi_mediameta.probing.camera_raw.marks import raw_format
 from kappi_mediameta.probing.formats import MediaFormat
 
@@ -26,6 +28,7 @@ _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
 _SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
 _MAX_SPACE_BYTES: Final = 1 << 29  # as a number smaller than any letters
+_ASF_RESERVED: Final = b"\x01\x02"
 _SEEN_BYTES: Final = 64  # a first box, its brands included
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
@@ -48,7 +51,7 @@ def sniff(head: bytes) -> MediaFormat | None:
     if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 13:
         return MediaFormat.GIF
     if head.startswith(b"RIFF"):
-        return MediaFormat.WEBP if _is_webp(head) else None
+        return MediaFormat.WEBP if _is_webp(head) else MediaFormat.AVI if _is_avi(head) else None
     if head.startswith(b"BM"):
         return MediaFormat.BMP if _is_bmp(head) else None
     if (raw := raw_format(head)) is not None:
@@ -57,6 +60,10 @@ def sniff(head: bytes) -> MediaFormat | None:
         return MediaFormat.TIFF
     if head.startswith(b"\x1aE\xdf\xa3"):
         return _matroska_format(head)
+    if head.startswith(asf_objects.HEADER):
+        return MediaFormat.WMV if head[28:30] == _ASF_RESERVED and len(head) >= _SEEN_BYTES else None
+    if layout_of(head) is not None:
+        return MediaFormat.MPEG_TS
     return _boxed_format(head)
 
 
@@ -83,6 +90,10 @@ def _is_webp(head: bytes) -> bool:
         return False
     (riff_size,) = struct.unpack_from("<I", head, 4)
     return int(riff_size) >= 12
+
+
+def _is_avi(head: bytes) -> bool:
+    return head[8:16] == b"AVI LIST" and head[20:28] == b"hdrlavih" and len(head) >= _SEEN_BYTES
 
 
 def _is_bmp(head: bytes) -> bool:

@@ -24,6 +24,11 @@ _TIME: Final = re.compile(
 _BASIC_TIME: Final = re.compile(
     r"(\d{4})(\d\d)(\d\d)(?!\d)(?:[T ](?:(\d\d)(\d\d)(\d\d)|(\d\d):(\d\d):(\d\d))(?!\d))?", re.ASCII
 )
+# The time of the C library, which AVI has: "Mon Mar 10 15:04:43 2003".
+_MONTH_FIRST_TIME: Final = re.compile(
+    r"(?:[A-Z]{3},?\s+)?([A-Z]{3})\s+(\d{1,2})\s+(\d{1,2}):(\d\d):(\d\d)\s+(\d{4})", re.ASCII | re.IGNORECASE
+)
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ONLY_ZONE: Final = re.compile(_ZONE, re.ASCII | re.IGNORECASE)
 _WIDEST: Final = timedelta(hours=14)
 
@@ -58,6 +63,20 @@ def written_time(text: str | None) -> WrittenTime | None:
     except ValueError:
         return None
     return WrittenTime(local, written_zone(match.group(8)))
+
+
+def month_first_time(text: str | None) -> WrittenTime | None:
+    """Returns a time in the form of the C library, or None."""
+    match = _MONTH_FIRST_TIME.match((text or "")[:_MAX_TIME_CHARS].strip())
+    if match is None or match.group(1).lower() not in _MONTHS:
+        return None
+    day, hour, minute, second, year = (int(part) for part in match.group(2, 3, 4, 5, 6))
+    month = 1 + _MONTHS.index(match.group(1).lower())
+    try:
+        local = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - it has no zone
+    except ValueError:
+        return None
+    return WrittenTime(local, None)
 
 
 def _extended(text: str) -> str:

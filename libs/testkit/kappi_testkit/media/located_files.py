@@ -15,6 +15,7 @@ from kappi_mediameta.gps_free.patching import patched
 from kappi_mediameta.probing import BytesSource
 from PIL import Image
 
+from kappi_testkit.media.corpus.movies import camcorder
 from kappi_testkit.programs import require_program
 
 TIMEOUT_S: Final = 60
@@ -110,6 +111,13 @@ _QUICKTIME: Final = (
 )
 _PLACE: Final = ("-metadata", "location=+48.8577+002.2950/", "-metadata", "location-eng=+48.8577+002.2950/")
 
+
+def _camcorder(folder: Path) -> Path:
+    path = folder / "film.mts"
+    camcorder(path)
+    return path
+
+
 FILES: Final[Mapping[str, Callable[[Path], Path]]] = {
     "jpeg": _photo(".jpg", *_EXIF_PLACE, *_EXIF_REST, *_XMP, *_IPTC),
     "jpeg-big-endian": _photo(".jpg", "-ExifByteOrder=MM", *_EXIF_PLACE, *_EXIF_REST),
@@ -130,6 +138,7 @@ FILES: Final[Mapping[str, Callable[[Path], Path]]] = {
     "mov": _film("film.mov", *_X264, *_PLACE, tags=_QUICKTIME),
     "m4v": _film("film.m4v", *_X264, tags=_QUICKTIME),
     "3gp": _film("film.3gp", "-c:v", "mpeg4", "-an", *_PLACE, tags=("-UserData:LocationInformation=Paris",)),
+    "mts": _camcorder,
     "mkv": _film("film.mkv", *_X264, *_PLACE, "-metadata", "title=Stays"),
     "webm": _film(
         "film.webm", "-c:v", "libvpx", "-c:a", "libopus", "-shortest", *_PLACE, "-metadata", "title=Stays"
@@ -164,6 +173,8 @@ def content_hash(path: Path) -> str:
         return run(
             [ffmpeg, "-v", "error", "-i", str(path), "-map", "0", "-c", "copy", "-f", "streamhash", "-"]
         ).decode()
+    if path.suffix == ".mts":  # its coded frames contain the place
+        return run([require_program("ffmpeg"), "-v", "error", "-i", str(path), "-f", "hash", "-"]).decode()
     if path.suffix == ".jpg":
         bare = run([require_program("exiftool"), "-all=", "-o", "-", str(path)])
         return hashlib.sha256(bare).hexdigest()

@@ -17,6 +17,9 @@ _MORE_EXTENSIONS: Final = {
     ".tiff": MediaFormat.TIFF,
     ".qt": MediaFormat.MOV,
     ".3g2": MediaFormat.THREE_GP,
+    ".mts": MediaFormat.MPEG_TS,
+    ".m2ts": MediaFormat.MPEG_TS,
+    ".asf": MediaFormat.WMV,
 }
 _BY_EXTENSION: Final = {fmt.value.extension: fmt for fmt in MediaFormat} | _MORE_EXTENSIONS
 

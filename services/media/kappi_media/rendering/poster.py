@@ -33,12 +33,13 @@ _MAX_FRAMES: Final = 600
 _MAX_FRAMES_S: Final = 3.0
 _EVERY: Final = 5
 _LUMA_SIDE: Final = 32
+_LEAD_US: Final = 1_000_000
 _MAX_PACKETS: Final = 600  # from a seek to its key frame
 _HIGH_DEFINITION: Final = 720
 _DEEP_SCALING: Final = Interpolation.AREA | Interpolation.ACCURATE_RND
 _SCALING: Final = _DEEP_SCALING | Interpolation.FULL_CHR_H_INT  # which FFmpeg gets wrong in sixteen bits
 _UNSAID: Final = (2, int(Colorspace.DEFAULT))  # "unspecified" of the file, and of the library
-_MOV, _MATROSKA = "mov", "matroska"
+_MOV, _MATROSKA, _AVI, _TRANSPORT_STREAM, _ASF = "mov", "matroska", "avi", "mpegts", "asf"
 _DEMUXERS: Final = {
     "video/mp4": _MOV,
     "video/quicktime": _MOV,
@@ -48,10 +49,18 @@ _DEMUXERS: Final = {
     "image/avif": _MOV,
     "video/webm": _MATROSKA,
     "video/x-matroska": _MATROSKA,
+    "video/x-msvideo": _AVI,
+    "video/mp2t": _TRANSPORT_STREAM,
+    "video/x-ms-wmv": _ASF,
 }
 # The header has named the codec already, so no media data is read to detect it.
 _HASTE: Final = {"probesize": "65536", "analyzeduration": "0"}
-_OPEN_OPTIONS: Final = {_MOV: {**_HASTE, "enable_drefs": "0"}, _MATROSKA: _HASTE}
+_OPEN_OPTIONS: Final = {
+    **dict.fromkeys((_MATROSKA, _AVI, _ASF), _HASTE),
+    _MOV: {**_HASTE, "enable_drefs": "0"},
+    # A stream has no header: its tables and its first picture are searched.
+    _TRANSPORT_STREAM: {"probesize": "4194304", "analyzeduration": "0"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +226,7 @@ def _watch(container: av.container.InputContainer, stream: VideoStream, best: _B
     give_up_at = time.process_time() + _MAX_FRAMES_S
     number = 0
     try:
-        container.seek(container.start_time or 0)
+        container.seek(_start(container))
         for packet in container.demux(stream):
             for frame in packet.decode():
                 number += 1
@@ -236,7 +245,7 @@ def _key_frame_at(
     """Returns the key frame at or before that fraction of the film; None when none can be decoded there."""
     try:
         if fraction and container.duration:
-            container.seek(int(container.duration * fraction))
+            container.seek((container.start_time or 0) + int(container.duration * fraction))
         for count, packet in enumerate(container.demux(stream)):
             if packet.is_keyframe and packet.size:
                 # One packet, then a flush: decoders hold frames back to reorder them.
@@ -249,6 +258,15 @@ def _key_frame_at(
         if not fraction:
             raise
     return None
+
+
+def _start(container: av.container.InputContainer) -> int:
+    """Returns the position of the first frame, in microseconds.
+
+    A transport stream is searched by times of decoding, which are before those of showing.
+    """
+    lead_us = _LEAD_US if container.format.name == _TRANSPORT_STREAM else 0
+    return (container.start_time or 0) - lead_us
 
 
 def _mean_luma(frame: VideoFrame) -> float:

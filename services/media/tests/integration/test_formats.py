@@ -33,6 +33,7 @@ from kappi_testkit.media.harness import (
     redelivered,
 )
 from kappi_testkit.media.samples import Shot, animation, encode, quadrants, register_heif
+from kappi_testkit.media.windows_films import SOUND, avi
 
 SHOT = Shot(
     orientation=6,
@@ -70,6 +71,9 @@ FILMS = {
     "video/3gpp": ("3gp", "mpeg4"),
     "video/webm": ("webm", "libvpx-vp9"),
     "video/x-matroska": ("matroska", "libx264"),
+    "video/x-msvideo": ("avi", "mpeg4"),
+    "video/mp2t": ("mpegts", "libx264"),
+    "video/x-ms-wmv": ("asf", "wmv2"),
 }
 
 
@@ -171,6 +175,7 @@ HOSTILE = {
     "signed samples": (heights(signed=True), "image/tiff", "unsupported_type"),
     "half a TIFF": (encode(quadrants(60, 40), "TIFF")[:900], "image/tiff", "truncated"),
     "a film of nothing": (matroska(cluster()), "video/webm", "corrupt"),
+    "sound in a film's container": (avi(SOUND), "video/avi", "no_picture"),
 }
 
 
@@ -222,5 +227,5 @@ async def test_a_type_that_is_not_taken_is_told_what_is(client: Client, gallery:
         body={"files": [{"filename": "a.svg", "size": 10, "content_type": "image/svg+xml"}]},
     )
     assert (answer.status, answer.code) == (422, "unsupported_content_type")
-    for title in ("HEIC", "AVIF", "TIFF", "MKV", "3GP"):
+    for title in ("HEIC", "AVIF", "TIFF", "MKV", "3GP", "AVI", "MPEG-TS", "WMV"):
         assert title in answer.json["detail"]

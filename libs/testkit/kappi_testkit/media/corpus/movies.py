@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from kappi_testkit.media.camcorder import PARIS, with_date, with_user_data
 from kappi_testkit.media.corpus.oracles import run
 from kappi_testkit.media.corpus.pictures import LIVE_ID, Make
 from kappi_testkit.media.samples import MovieShape, movie
@@ -21,6 +22,12 @@ _FAST_X265: Final = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", 
 _FAST_AV1: Final = ("-c:v", "libsvtav1", "-preset", "12")
 _FAST_VP9: Final = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
 _MPEG4: Final = ("-c:v", "mpeg4", "-pix_fmt", "yuv420p")
+_MPEG2: Final = ("-c:v", "mpeg2video", "-pix_fmt", "yuv420p")
+_MJPEG: Final = ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p")
+_AVCHD: Final = ("-f", "mpegts", "-mpegts_m2ts_mode", "1")
+# WMA has frames of 32 milliseconds at this rate, less than a frame of the picture.
+_WMA: Final = ("-c:a", "wmav2", "-ar", "16000")
+_DATED: Final = ("-metadata", "creation_time=2024-07-05T10:11:12Z")
 _EIFFEL: Final = "+48.8584+002.2945+035.000/"
 _IPHONE: Final = (
     "-overwrite_original",
@@ -81,6 +88,20 @@ def _clock_of_1970(path: Path) -> None:
     path.write_bytes(body)
 
 
+def _camera_of_2003(path: Path) -> None:
+    _film(*_MJPEG, "-c:a", "pcm_u8", size="320x240", sound=True)(path)
+    path.write_bytes(with_date(path.read_bytes(), b"Mon Mar 10 15:04:43 2003\n\0"))
+
+
+def camcorder(path: Path) -> None:
+    """Makes a film of a camcorder: time, zone, place and maker are in its pictures."""
+    coded = path.with_suffix(".h264")
+    _film(*_FAST_X264, "-flags", "+ildct+ilme", "-vf", "setsar=4/3", size="1440x1080")(coded)
+    coded.write_bytes(with_user_data(coded.read_bytes(), PARIS))
+    run("ffmpeg", "-y", "-v", "error", "-r", "25", "-i", coded, "-c", "copy", *_AVCHD, path)
+    coded.unlink()
+
+
 _FRAGMENTS: Final = "frag_keyframe+empty_moov+default_base_moof"
 
 MOVIES: Final[Mapping[str, Make]] = {
@@ -123,7 +144,7 @@ MOVIES: Final[Mapping[str, Make]] = {
         *_IPHONE,
     ),
     "prores.mov": _film("-c:v", "prores", "-pix_fmt", "yuv422p10"),
-    "mjpeg.mov": _film("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
+    "mjpeg.mov": _film(*_MJPEG),
     "turned.mov": _shape(rotation=90, container="mov"),
     "plain.m4v": _film(*_FAST_X264),
     "anamorphic.m4v": _film(*_FAST_X264, "-vf", "setsar=16/11", size="352x288"),
@@ -140,5 +161,24 @@ MOVIES: Final[Mapping[str, Make]] = {
     "ffv1.mkv": _film("-c:v", "ffv1"),
     "anamorphic.mkv": _film(*_FAST_X264, "-vf", "setsar=64/45", size="720x576"),
     "cues-first.mkv": _film(*_FAST_X264, "-cues_to_front", "1", "-reserve_index_space", "4096"),
-    "dated.mkv": _film(*_FAST_X264, "-metadata", "creation_time=2024-07-05T10:11:12Z"),
+    "dated.mkv": _film(*_FAST_X264, *_DATED),
+    "camera-of-2003.avi": _camera_of_2003,
+    "mpeg4.avi": _film(*_MPEG4, "-vtag", "XVID", "-c:a", "mp3", sound=True),
+    "x264.avi": _film(*_FAST_X264),
+    "msmpeg4.avi": _film("-c:v", "msmpeg4"),
+    "cinepak.avi": _film("-c:v", "cinepak", size="160x88"),
+    "plain.avi": _film("-c:v", "rawvideo", "-pix_fmt", "bgr24", size="64x48"),
+    "anamorphic.avi": _film(*_MPEG4, "-vf", "setsar=16/11", size="352x288"),
+    "x264.ts": _film(*_FAST_X264, "-c:a", "aac", sound=True),
+    "x264-reordered.ts": _film("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "3"),
+    "x265.ts": _film(*_FAST_X265),
+    "anamorphic-x265.ts": _film(*_FAST_X265, "-vf", "setsar=64/45", size="720x576"),
+    "mpeg2.ts": _film(*_MPEG2, "-c:a", "mp2", sound=True),
+    "anamorphic.ts": _film(*_MPEG2, "-vf", "setsar=64/45", size="720x576"),
+    "x264.m2ts": _film(*_FAST_X264, "-c:a", "ac3", *_AVCHD, sound=True),
+    "camcorder.mts": camcorder,
+    "wmv2.wmv": _film("-c:v", "wmv2", *_WMA, *_DATED, sound=True),
+    "wmv1.wmv": _film("-c:v", "wmv1", *_DATED),
+    "anamorphic.wmv": _film("-c:v", "wmv2", "-vf", "setsar=4/3", *_DATED),
+    "msmpeg4.asf": _film("-c:v", "msmpeg4", *_DATED),
 }

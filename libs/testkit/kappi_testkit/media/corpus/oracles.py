@@ -28,6 +28,8 @@ _SELF_TURNING: Final = frozenset({".heic", ".heif", ".hif", ".avif"})
 # The time of an editor's last save is not the time of capture.
 _LEFT_OUT: Final = ("--XMP:all", "--PNG:ModifyDate", "--ICC_Profile:all")
 _RAW: Final = frozenset(fmt.value.extension for fmt in MediaFormat if fmt.is_camera_raw)
+# Of films. A `Z` is no zone.
+_ZONED: Final = frozenset({"CreationDate", "DateTimeOriginal"})
 _UNSET_YEARS: Final = frozenset({"0000", "1904"})
 _ANIMATED: Final = frozenset({"image/gif", "image/webp", "image/apng", "image/png", "image/avif"})
 
@@ -178,7 +180,8 @@ def _taken(metadata: dict[str, Any]) -> tuple[datetime | None, int | None]:
         written = metadata.get(offsets.get(name, ""), metadata.get("OffsetTime"))
         zone = match.group(6) if film else written
         minutes = _minutes(zone)
-        return local - timedelta(minutes=minutes or 0), None if film and name != "CreationDate" else minutes
+        told = minutes if not film or (name in _ZONED and zone != "Z") else None
+        return local - timedelta(minutes=minutes or 0), told
     return None, None
 
 

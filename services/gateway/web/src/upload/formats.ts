@@ -34,6 +34,12 @@ const BY_EXTENSION: Readonly<Record<string, string>> = {
   "3g2": "video/3gpp",
   webm: "video/webm",
   mkv: "video/x-matroska",
+  avi: "video/x-msvideo",
+  ts: "video/mp2t",
+  mts: "video/mp2t",
+  m2ts: "video/mp2t",
+  wmv: "video/x-ms-wmv",
+  asf: "video/x-ms-asf",
 };
 
 /** For the `accept` of file inputs. The extensions are there for browsers that do not know some of the types. */

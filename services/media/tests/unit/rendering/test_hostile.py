@@ -69,6 +69,9 @@ GOOD = {
     "video/webm": lambda: film("webm", "libvpx-vp9"),
     "video/x-matroska": lambda: film("matroska", "libx265"),
     "video/mp4": lambda: film("mp4", "libsvtav1"),
+    "video/x-msvideo": lambda: film("avi", "mpeg4"),
+    "video/mp2t": lambda: film("mpegts", "libx264"),
+    "video/x-ms-wmv": lambda: film("asf", "wmv2"),
 }
 
 

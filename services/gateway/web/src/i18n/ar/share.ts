@@ -13,7 +13,7 @@ export default {
   gettingLink: "لحظة …",
   rulesAnonymous: "بلا حساب يُحذف المعرض بعد 30 يومًا على الأكثر. مفتاح إدارته يظهر مرة واحدة مع الرابط.",
   rulesAccount: "المعرض ملك لحسابك ولا ينتهي.",
-  rulesFiles: "JPEG وPNG وGIF وWebP وHEIC وAVIF وTIFF وBMP وRAW الكاميرات وMP4 وMOV وWebM وMKV و3GP. تبقى الملفات الأصلية كما هي، مع ما كتبته الكاميرا فيها.",
+  rulesFiles: "JPEG وPNG وGIF وWebP وHEIC وAVIF وTIFF وBMP وRAW الكاميرات وMP4 وMOV وWebM وMKV و3GP وAVI وMPEG-TS وWMV. تبقى الملفات الأصلية كما هي، مع ما كتبته الكاميرا فيها.",
   resumeHeading: "لم يكتمل بعد",
   resume: {
     one: "{title}: ملف واحد لم يُرسل.",

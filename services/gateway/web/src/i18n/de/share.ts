@@ -13,7 +13,7 @@ export default {
   gettingLink: "Einen Moment …",
   rulesAnonymous: "Ohne Konto wird eine Galerie nach höchstens 30 Tagen gelöscht. Der Schlüssel zum Verwalten wird einmal gezeigt, zusammen mit dem Link.",
   rulesAccount: "Die Galerie gehört zu Ihrem Konto und hat kein Ende.",
-  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, Kamera-RAW, MP4, MOV, WebM, MKV und 3GP. Originale bleiben, wie sie sind, mit allem, was die Kamera hineingeschrieben hat.",
+  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, Kamera-RAW, MP4, MOV, WebM, MKV, 3GP, AVI, MPEG-TS und WMV. Originale bleiben, wie sie sind, mit allem, was die Kamera hineingeschrieben hat.",
   resumeHeading: "Noch nicht fertig",
   resume: { one: "{title}: {n} Datei ist nicht gesendet.", other: "{title}: {n} Dateien sind nicht gesendet." },
   untitled: "Galerie ohne Titel",

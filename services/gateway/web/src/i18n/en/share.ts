@@ -12,7 +12,7 @@ export default {
   gettingLink: "One moment …",
   rulesAnonymous: "Without an account a gallery is deleted after 30 days at most. The key to manage it is shown once, with the link.",
   rulesAccount: "The gallery belongs to your account and does not end.",
-  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, camera RAW, MP4, MOV, WebM, MKV and 3GP. Originals stay as they are, with what the camera wrote into them.",
+  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, camera RAW, MP4, MOV, WebM, MKV, 3GP, AVI, MPEG-TS and WMV. Originals stay as they are, with what the camera wrote into them.",
   resumeHeading: "Not finished yet",
   resume: { one: "{title}: {n} file is not sent.", other: "{title}: {n} files are not sent." },
   untitled: "Gallery without a title",

@@ -13,7 +13,7 @@ export default {
   gettingLink: "Un momento …",
   rulesAnonymous: "Sin cuenta, una galería se borra como máximo a los 30 días. La clave para gestionarla se muestra una sola vez, junto al enlace.",
   rulesAccount: "La galería pertenece a tu cuenta y no termina.",
-  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, RAW de cámara, MP4, MOV, WebM, MKV y 3GP. Los originales quedan como están, con lo que la cámara escribió en ellos.",
+  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, RAW de cámara, MP4, MOV, WebM, MKV, 3GP, AVI, MPEG-TS y WMV. Los originales quedan como están, con lo que la cámara escribió en ellos.",
   resumeHeading: "Sin terminar",
   resume: { one: "{title}: {n} archivo no se ha enviado.", other: "{title}: {n} archivos no se han enviado." },
   untitled: "Galería sin título",

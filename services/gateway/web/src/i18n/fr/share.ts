@@ -13,7 +13,7 @@ export default {
   gettingLink: "Un instant …",
   rulesAnonymous: "Sans compte, une galerie est supprimée après 30 jours au plus. La clé pour la gérer est montrée une seule fois, avec le lien.",
   rulesAccount: "La galerie appartient à votre compte et n’a pas de fin.",
-  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, RAW d’appareil photo, MP4, MOV, WebM, MKV et 3GP. Les originaux restent tels quels, avec ce que l’appareil y a écrit.",
+  rulesFiles: "JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, RAW d’appareil photo, MP4, MOV, WebM, MKV, 3GP, AVI, MPEG-TS et WMV. Les originaux restent tels quels, avec ce que l’appareil y a écrit.",
   resumeHeading: "Pas encore terminé",
   resume: { one: "{title} : {n} fichier n’est pas envoyé.", other: "{title} : {n} fichiers ne sont pas envoyés." },
   untitled: "Galerie sans titre",

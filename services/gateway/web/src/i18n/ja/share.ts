@@ -13,7 +13,7 @@ export default {
   gettingLink: "お待ちください…",
   rulesAnonymous: "アカウントなしのギャラリーは最長 30 日で削除されます。管理用の鍵は、リンクとともに一度だけ表示されます。",
   rulesAccount: "ギャラリーはあなたのアカウントに属し、期限はありません。",
-  rulesFiles: "JPEG、PNG、GIF、WebP、HEIC、AVIF、TIFF、BMP、カメラのRAW、MP4、MOV、WebM、MKV、3GP。元のファイルは、カメラが書き込んだ情報も含めてそのまま残ります。",
+  rulesFiles: "JPEG、PNG、GIF、WebP、HEIC、AVIF、TIFF、BMP、カメラのRAW、MP4、MOV、WebM、MKV、3GP、AVI、MPEG-TS、WMV。元のファイルは、カメラが書き込んだ情報も含めてそのまま残ります。",
   resumeHeading: "未完了の共有",
   resume: { other: "{title}：{n} 件が未送信です。" },
   untitled: "タイトルのないギャラリー",
