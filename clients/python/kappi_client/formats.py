@@ -10,7 +10,9 @@ from typing import Final
 
 HEAD_BYTES: Final = 4096
 UNKNOWN: Final = "application/octet-stream"
-ACCEPTED: Final = "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, MP4, MOV, M4V, 3GP, WebM or MKV"
+ACCEPTED: Final = (
+    "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, JPEG XL, JPEG 2000, MP4, MOV, M4V, 3GP, WebM or MKV"
+)
 """The accepted formats, for people to read."""
 
 CONTENT_TYPES: Final = {
@@ -22,8 +24,14 @@ CONTENT_TYPES: Final = {
     ".heic": "image/heic",
     ".heif": "image/heif",
     ".hif": "image/heic",
+    ".j2c": "image/jp2",
+    ".j2k": "image/jp2",
+    ".jp2": "image/jp2",
     ".jpeg": "image/jpeg",
+    ".jpf": "image/jp2",
     ".jpg": "image/jpeg",
+    ".jpx": "image/jp2",
+    ".jxl": "image/jxl",
     ".m4v": "video/x-m4v",
     ".mkv": "video/x-matroska",
     ".mov": "video/quicktime",
@@ -45,13 +53,17 @@ _STARTS: Final = {
     b"MM\x00*": "image/tiff",
     b"II+\x00": "image/tiff",
     b"MM\x00+": "image/tiff",
+    b"\xff\x0a": "image/jxl",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "image/jxl",
+    b"\xff\x4f\xff\x51": "image/jp2",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "image/jp2",
 }
 _LONGEST_DIB_HEADER: Final = 124
 _QUICKTIME_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _IMAGE_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"}) | _AVIF_BRANDS | _HEIC_BRANDS
-# Sound, RAW photographs and JPEG XL: their files often list `mp42` or `isom` as compatible.
+# Sound and RAW photographs: their files often list `mp42` or `isom` as compatible.
 _OTHER_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset({b"MSNV", b"XAVC", b"avc1", b"cmfc", b"dash", b"f4v ", b"hvc1", b"mmp4"})
 

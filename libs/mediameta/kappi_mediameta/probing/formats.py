@@ -38,6 +38,15 @@ class MediaFormat(Enum):
     )
     AVIF = FormatFacts("image/avif", "image", ".avif", frozenset({"image/avif-sequence"}))
     TIFF = FormatFacts("image/tiff", "image", ".tif", frozenset({"image/tif", "image/x-tiff"}))
+    JXL = FormatFacts("image/jxl", "image", ".jxl", frozenset({"image/x-jxl"}))
+    JP2 = FormatFacts(
+        "image/jp2",
+        "image",
+        ".jp2",
+        frozenset(
+            {"image/jpx", "image/j2c", "image/j2k", "image/jpeg2000", "image/jpeg2000-image", "image/x-jp2"}
+        ),
+    )
     MP4 = FormatFacts("video/mp4", "video", ".mp4", frozenset({"video/x-mp4", "application/mp4"}))
     MOV = FormatFacts("video/quicktime", "video", ".mov", frozenset({"video/x-quicktime", "video/mov"}))
     M4V = FormatFacts("video/x-m4v", "video", ".m4v", frozenset({"video/m4v"}))
@@ -63,7 +72,14 @@ class MediaFormat(Enum):
         return self.value.kind
 
 
-_TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
+_TITLES = {
+    "WEBP": "WebP",
+    "HEIC": "HEIC/HEIF",
+    "JXL": "JPEG XL",
+    "JP2": "JPEG 2000",
+    "THREE_GP": "3GP",
+    "WEBM": "WebM",
+}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
 # Phones and editors mix up the names within these families: a WebP or a HEIC named .jpg, an iPhone's .MOV

@@ -72,6 +72,8 @@ _LIBRARIES: Final = (
     "kappi_media.rendering.placeholder",
     "kappi_media.rendering.bmp",
     "kappi_media.rendering.tiff",
+    "kappi_media.rendering.jxl",
+    "kappi_media.rendering.jp2",
     "kappi_media.rendering.heic",
     "kappi_media.rendering.poster",
     "av.subtitles.stream",
@@ -223,6 +225,14 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         from kappi_media.rendering.tiff import load_tiff
 
         return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
+    if job.content_type == "image/jxl":
+        from kappi_media.rendering.jxl import load_jxl
+
+        return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels)
+    if job.content_type == "image/jp2":
+        from kappi_media.rendering.jp2 import load_jp2
+
+        return load_jp2(file, orientation=job.orientation, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 

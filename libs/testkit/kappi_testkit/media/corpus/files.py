@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from kappi_testkit.media.corpus.movies import MOVIES
+from kappi_testkit.media.corpus.newer_jpegs import NEWER_JPEGS
 from kappi_testkit.media.corpus.pictures import PICTURES, Make
 from kappi_testkit.media.corpus.variants import VARIANTS
 from kappi_testkit.media.photos import installed_photographs
 
-MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **MOVIES}
+MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **NEWER_JPEGS, **MOVIES}
 
 
 def photographs() -> dict[str, Path]:

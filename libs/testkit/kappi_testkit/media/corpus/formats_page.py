@@ -11,7 +11,11 @@ from kappi_mediameta.probing import MediaFormat, Probe
 from kappi_mediameta.probing.probe import HEADER_READERS
 
 _ACCEPTED_MARK, _CORPUS_MARK = "<!-- accepted -->\n", "<!-- corpus -->\n"
-_EXTENSIONS: Final = {MediaFormat.HEIC: ".heic .heif .hif", MediaFormat.THREE_GP: ".3gp .3g2"}
+_EXTENSIONS: Final = {
+    MediaFormat.HEIC: ".heic .heif .hif",
+    MediaFormat.JP2: ".jp2 .j2k .j2c .jpf .jpx",
+    MediaFormat.THREE_GP: ".3gp .3g2",
+}
 
 
 @dataclass(frozen=True, slots=True)
