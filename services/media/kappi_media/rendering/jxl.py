@@ -7,11 +7,14 @@ Imports libvips: never import it in a service.
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Final
 
-import pyjpegxl
 import pyvips
 from kappi_mediameta.containers.jxl_codestream import BT_709, BT_2100, GREY, HLG, P3, PQ, JxlHeader
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
@@ -33,7 +36,26 @@ _MAX_CODESTREAM_BYTES: Final = 512 << 20  # the decoder gets it in one piece
 _LARGE_PIXELS: Final = 64_000_000  # lossless ones of this size take more than a gigabyte
 _INCOMPLETE: Final = "Incomplete"
 _PRIMARIES: Final = {BT_709: colour.BT_709, BT_2100: colour.BT_2020, P3: colour.DISPLAY_P3}
-pyjpegxl.set_num_threads(1)  # a confined decoder starts no threads
+_NATIVE: Final = "pyjpegxl._pyjpegxl"
+
+
+def _native() -> ModuleType:
+    """Returns the native module of pyjpegxl alone. The package around it imports NumPy, which would take
+    sixteen megabytes in each decoder process, for functions that are not used here.
+    """
+    if _NATIVE not in sys.modules:
+        package = importlib.util.find_spec("pyjpegxl")
+        found = package and PathFinder.find_spec(_NATIVE, package.submodule_search_locations)
+        if not found or found.loader is None:
+            raise ImportError("no pyjpegxl")
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[_NATIVE] = module
+    return sys.modules[_NATIVE]
+
+
+_pyjpegxl: Final = _native()
+_pyjpegxl.set_num_threads(1)  # a confined decoder starts no threads
 
 
 def load_jxl(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
@@ -76,7 +98,7 @@ def _decoded(codestream: bytes, header: JxlHeader) -> pyvips.Image:
     range."""
     deep = header.bits > 8
     try:
-        facts, pixels = pyjpegxl.decode(codestream, dtype="uint16" if deep else "uint8")
+        facts, pixels = _pyjpegxl.decode(codestream, dtype="uint16" if deep else "uint8")
     except RuntimeError as error:
         raise RenderRejected(_reason(error, header), "JPEG XL: the decoder could not read it") from error
     bands = facts.num_color_channels + facts.has_alpha

@@ -42,12 +42,7 @@ from kappi_media.rendering.wire import (
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 # One decoding thread each, because the renderer runs several processes. Two arenas keep freed memory from
 # accumulating.
-_SETTINGS: Final = {
-    "VIPS_CONCURRENCY": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "VIPS_WARNING": "0",
-    "OPENBLAS_NUM_THREADS": "1",
-}
+_SETTINGS: Final = {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2", "VIPS_WARNING": "0"}
 _EXIT_WAIT: Final = timedelta(seconds=5)
 _WORKER: Final = "kappi_media.rendering.worker"
 # A file cannot make its decoder send itself one of these signals. The first is how a machine frees memory.
