@@ -16,16 +16,18 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, RenditionFormat
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
 from kappi_mediameta.probing.facts import ProbeLimits
 from kappi_mediameta.probing.jp2 import Jp2Parts, read_parts
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.source import BlockReader
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.picture import ORIENTATION, PROFILE, check_pixels, conversion, displayed
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
+from kappi_media.rendering.picture import ORIENTATION, check_pixels, conversion, displayed
 from kappi_media.rendering.pieces import Bytes, Piece, spliced
 from kappi_media.rendering.poster import plane_image
+from kappi_media.rendering.profiles import PROFILE, SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
@@ -48,7 +50,12 @@ _READY: Final = {  # the forms of frames that libvips gets as they are: bands, b
 
 
 def load_jp2(
-    file: RangedFile, *, orientation: int, sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    *,
+    orientation: int,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat = FALLBACK_FORMAT,
 ) -> pyvips.Image:
     """Returns the picture, upright, sRGB or grey. orientation: by EXIF, 1..8.
 
@@ -71,7 +78,7 @@ def load_jp2(
     # The size that was wanted of the whole picture: the decoded one may be a half of it.
     height = math.ceil(turned[1] * least_scale(sizes, *turned))
     height = min(height, displayed(image)[1])
-    return in_memory(image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image)))
+    return in_memory(image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image, fmt)))
 
 
 def _essentials(file: RangedFile, parts: Jp2Parts) -> bytes:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Final
 
 import pyvips
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, RenditionFormat
 from kappi_mediameta.containers.jxl_codestream import BT_709, BT_2100, GREY, HLG, P3, PQ, JxlHeader
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
 from kappi_mediameta.probing.facts import ProbeLimits
@@ -24,9 +25,11 @@ from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.source import BlockReader
 
 from kappi_media.rendering import colour
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.picture import PROFILE, check_pixels, conversion
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
+from kappi_media.rendering.hdr_avif import shrunk
+from kappi_media.rendering.picture import check_pixels, conversion
 from kappi_media.rendering.pieces import Bytes, spliced
+from kappi_media.rendering.profiles import PROFILE, SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
@@ -58,7 +61,13 @@ _pyjpegxl: Final = _native()
 _pyjpegxl.set_num_threads(1)  # a confined decoder starts no threads
 
 
-def load_jxl(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
+def load_jxl(
+    file: RangedFile,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat = FALLBACK_FORMAT,
+) -> pyvips.Image:
     """Returns the picture, upright, sRGB or grey. Raises Rejected, pyvips.Error."""
     reader = BlockReader(
         BlockingSource(Bytes(file), size_bytes=file.size_bytes),
@@ -73,11 +82,15 @@ def load_jxl(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
     shown = spliced(file, list(parts.codestream))
     shown.seek(0)
     image = _decoded(shown.readall(), header)
-    height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
+    scale = least_scale(sizes, image.width, image.height)
     # It is shrunk before its colours are converted: the other order takes several times the memory.
-    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
     if _is_hdr(header):
-        small = colour.to_srgb(small, transfer=header.transfer, primaries=_PRIMARIES.get(header.primaries, 0))
+        small = shrunk(image, scale)
+        primaries = _PRIMARIES.get(header.primaries, 0)
+        small = colour.for_format(small, fmt, transfer=header.transfer, primaries=primaries)
+    else:
+        height = math.ceil(image.height * scale)
+        small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image, fmt))
     return in_memory(small)
 
 

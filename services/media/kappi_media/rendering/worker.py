@@ -219,21 +219,27 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         from kappi_media.rendering.heic import load_heif
         from kappi_media.rendering.poster import FrameTracks
 
-        loaded = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        loaded = load_heif(
+            file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+        )
         return _poster(file, job, sizes, loaded) if isinstance(loaded, FrameTracks) else loaded
     if job.content_type == "image/tiff":
         from kappi_media.rendering.tiff import load_tiff
 
-        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
+        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
     if job.content_type == "image/jxl":
         from kappi_media.rendering.jxl import load_jxl
 
-        return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels)
+        return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
     if job.content_type == "image/jp2":
         from kappi_media.rendering.jp2 import load_jp2
 
-        return load_jp2(file, orientation=job.orientation, sizes=sizes, max_pixels=job.max_pixels)
-    return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        return load_jp2(
+            file, orientation=job.orientation, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+        )
+    return picture.load_picture(
+        file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+    )
 
 
 def _is_video(job: RenderJob) -> bool:

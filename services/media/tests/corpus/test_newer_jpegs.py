@@ -8,15 +8,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
+import av
 import imagecodecs
 import numpy as np
 import pyjpegxl
 import pytest
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, ProbeRejected, RejectReason, probe, sniff
+from kappi_mediameta.probing import (
+    SNIFF_BYTES,
+    BytesSource,
+    MediaFormat,
+    ProbeRejected,
+    RejectReason,
+    probe,
+    sniff,
+)
 from kappi_testkit.media.corpus.newer_jpegs import clear_colours, deep, linear
 from kappi_testkit.media.corpus.oracles import run
+from kappi_testkit.media.high_range import BT_2020, PQ, deep_png, in_pq, scene, tone_mapped
 from kappi_testkit.media.samples import encode
 from kappi_testkit.media.tiff import Pixels, colours
 from PIL import Image
@@ -140,6 +150,28 @@ async def test_a_small_rendition_is_decoded_small_and_is_the_same(
 
 def _jpeg2k(pixels: Pixels, **options: Any) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(pixels, **options))
+
+
+@pytest.mark.parametrize(("transfer", "number"), [("smpte2084", 16), ("arib-std-b67", 18)])
+async def test_a_jpeg_xl_of_high_range_keeps_it_in_avif(
+    renderer: Renderer, transfer: str, number: int, tmp_path: Path
+) -> None:
+    source, made = tmp_path / "a.png", tmp_path / "a.jxl"
+    source.write_bytes(deep_png(in_pq(scene()), primaries=BT_2020, transfer=PQ))
+    numbers = ("-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "rgb")
+    run("ffmpeg", "-y", "-v", "error", "-i", source, *numbers, "-c:v", "libjxl", "-distance", "0", made)
+    body = made.read_bytes()
+    facts = await probe(BytesSource(body), MediaFormat.JXL)
+    size = [RenditionSize(height=facts.height)]
+    (wide,) = await renderer.render(BytesSource(body), facts, size, fmt="avif")
+    with av.open(io.BytesIO(wide.body), "r") as opened:
+        frame = next(opened.decode(video=0))
+    assert (frame.color_primaries, frame.color_trc, frame.format.name) == (9, number, "yuv420p10le")
+    (plain,) = await renderer.render(BytesSource(body), facts, size)
+    shown = small(Image.open(io.BytesIO(plain.body)))
+    if number == PQ:
+        right = small(Image.fromarray(tone_mapped(scene())))
+        assert np.abs(shown - right).mean() < _PIXEL
 
 
 REFUSED: Final[dict[str, Callable[[], bytes]]] = {
