@@ -11,7 +11,7 @@ from typing import Final
 HEAD_BYTES: Final = 4096
 UNKNOWN: Final = "application/octet-stream"
 ACCEPTED: Final = (
-    "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, "
+    "JPEG, PNG, GIF, WebP, BMP, HEIC/HEIF, AVIF, TIFF, JPEG XL, JPEG 2000, "
     "CR2, CR3, CRW, NEF, NRW, ARW, SR2, DNG, RAF, ORF, RW2, PEF, 3FR, IIQ, "
     "MP4, MOV, M4V, 3GP, WebM, MKV, AVI, MPEG-TS or WMV"
 )
@@ -35,8 +35,14 @@ CONTENT_TYPES: Final = {
     ".heif": "image/heif",
     ".hif": "image/heic",
     ".iiq": "image/x-phaseone-iiq",
+    ".j2c": "image/jp2",
+    ".j2k": "image/jp2",
+    ".jp2": "image/jp2",
     ".jpeg": "image/jpeg",
+    ".jpf": "image/jp2",
     ".jpg": "image/jpeg",
+    ".jpx": "image/jp2",
+    ".jxl": "image/jxl",
     ".m2ts": "video/mp2t",
     ".m4v": "video/x-m4v",
     ".mkv": "video/x-matroska",
@@ -75,6 +81,10 @@ _STARTS: Final = {
     b"MMOR": "image/x-olympus-orf",
     b"IIU\x00": "image/x-panasonic-rw2",
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"): "video/x-ms-wmv",
+    b"\xff\x0a": "image/jxl",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "image/jxl",
+    b"\xff\x4f\xff\x51": "image/jp2",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "image/jp2",
 }
 _LONGEST_DIB_HEADER: Final = 124
 # Packets of an MPEG transport stream: position of the first sync byte, and bytes from one to the next.
@@ -84,7 +94,7 @@ _QUICKTIME_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _IMAGE_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"}) | _AVIF_BRANDS | _HEIC_BRANDS
-# Sound and JPEG XL: their files often list `mp42` or `isom` as compatible.
+# Sound: its files often list `mp42` or `isom` as compatible.
 _OTHER_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"jxl ", b"jp2 "})
 _MP4_BRANDS: Final = frozenset({b"MSNV", b"XAVC", b"avc1", b"cmfc", b"dash", b"f4v ", b"hvc1", b"mmp4"})
 

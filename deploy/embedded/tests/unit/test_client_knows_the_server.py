@@ -17,7 +17,7 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
     return (8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands + bytes(64)
 
 
-@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"])
 def test_the_client_and_the_server_find_the_same_type_of_a_picture(fmt: str) -> None:
     _agree(encode(quadrants(40, 30), fmt))
 
@@ -30,6 +30,9 @@ def test_the_client_and_the_server_find_the_same_type_of_a_movie(container: Lite
 @pytest.mark.parametrize(
     "head",
     [
+        b"\xff\x0a" + bytes(64),
+        b"\x00\x00\x00\x0cJXL \r\n\x87\n" + ftyp(b"jxl ", b"jxl "),
+        b"\xff\x4f\xff\x51" + bytes(64),
         ftyp(b"isom", b"isom", b"iso2", b"avc1", b"mp41"),
         ftyp(b"XAVC", b"XAVC", b"mp42", b"iso2"),
         ftyp(b"qt  "),

@@ -15,6 +15,7 @@ TOP_LEVEL: Final = frozenset(
     for name in (
         *("ftyp", "styp", "pdin", "moov", "moof", "mdat", "mfra", "sidx", "ssix", "prft", "emsg", "meta"),
         *("meco", "idat", "free", "skip", "wide", "pnot", "uuid", "udta", "mpvd"),
+        *("jxlc", "jxlp", "jxll", "jxli", "jbrd", "brob", "jumb", "Exif", "xml ", "jp2h", "jp2c"),
     )
 )
 

@@ -13,7 +13,9 @@ from kappi_mediameta.gps_free.bmp import clean_bmp
 from kappi_mediameta.gps_free.boxes import clean_boxes
 from kappi_mediameta.gps_free.edits import EditedFile, Outside, Patch, Region, Unremovable
 from kappi_mediameta.gps_free.gif import clean_gif
+from kappi_mediameta.gps_free.jp2 import clean_jp2
 from kappi_mediameta.gps_free.jpeg import clean_jpeg
+from kappi_mediameta.gps_free.jxl import clean_jxl
 from kappi_mediameta.gps_free.matroska import clean_matroska
 from kappi_mediameta.gps_free.patching import PatchedSource
 from kappi_mediameta.gps_free.png import clean_png
@@ -33,6 +35,8 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
         MediaFormat.GIF: clean_gif,
         MediaFormat.BMP: clean_bmp,
         MediaFormat.TIFF: clean_tiff,
+        MediaFormat.JXL: clean_jxl,
+        MediaFormat.JP2: clean_jp2,
         **dict.fromkeys((MediaFormat.HEIC, MediaFormat.AVIF, *FILMS_OF_BOXES), clean_boxes),
         MediaFormat.WEBM: clean_matroska,
         MediaFormat.MKV: clean_matroska,

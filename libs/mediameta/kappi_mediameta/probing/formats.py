@@ -46,6 +46,15 @@ class MediaFormat(Enum):
     )
     AVIF = FormatFacts("image/avif", "image", ".avif", frozenset({"image/avif-sequence"}))
     TIFF = FormatFacts("image/tiff", "image", ".tif", frozenset({"image/tif", "image/x-tiff"}))
+    JXL = FormatFacts("image/jxl", "image", ".jxl", frozenset({"image/x-jxl"}))
+    JP2 = FormatFacts(
+        "image/jp2",
+        "image",
+        ".jp2",
+        frozenset(
+            {"image/jpx", "image/j2c", "image/j2k", "image/jpeg2000", "image/jpeg2000-image", "image/x-jp2"}
+        ),
+    )
     CR2 = _raw("image/x-canon-cr2", ".cr2")
     CR3 = _raw("image/x-canon-cr3", ".cr3")
     CRW = _raw("image/x-canon-crw", ".crw")
@@ -106,6 +115,8 @@ class MediaFormat(Enum):
 _TITLES = {
     "WEBP": "WebP",
     "HEIC": "HEIC/HEIF",
+    "JXL": "JPEG XL",
+    "JP2": "JPEG 2000",
     "HASSELBLAD_3FR": "3FR",
     "THREE_GP": "3GP",
     "WEBM": "WebM",

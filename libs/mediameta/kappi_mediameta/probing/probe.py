@@ -15,7 +15,9 @@ from kappi_mediameta.probing.facts import PictureHeader, Probe, ProbeLimits
 from kappi_mediameta.probing.formats import FILMS_OF_BOXES, MediaFormat, format_of, matches
 from kappi_mediameta.probing.gif import read_gif
 from kappi_mediameta.probing.heif import read_avif, read_heic
+from kappi_mediameta.probing.jp2 import read_jp2
 from kappi_mediameta.probing.jpeg import read_jpeg
+from kappi_mediameta.probing.jxl import read_jxl
 from kappi_mediameta.probing.matroska import read_matroska
 from kappi_mediameta.probing.movie import read_movie
 from kappi_mediameta.probing.png import read_png
@@ -41,6 +43,8 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         MediaFormat.AVIF: read_avif,
         MediaFormat.TIFF: read_tiff,
         **RAW_READERS,
+        MediaFormat.JXL: read_jxl,
+        MediaFormat.JP2: read_jp2,
         **dict.fromkeys(FILMS_OF_BOXES, read_movie),
         MediaFormat.WEBM: read_matroska,
         MediaFormat.MKV: read_matroska,

@@ -12,6 +12,7 @@ from typing import Final
 
 from kappi_mediameta.containers import asf_objects
 from kappi_mediameta.containers.ebml import element_at, parts, string
+from kappi_mediameta.containers.jpeg2000 import CODESTREAM_START, FILE_START
 from kappi_mediameta.containers.transport_packets import layout_of
 from kappi_mediameta.probing.camera_raw.marks import raw_format
 from kappi_mediameta.probing.formats import MediaFormat
@@ -24,6 +25,9 @@ _DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
 _CORE_HEADER_BYTES: Final = 12
 _BMP_DEPTHS: Final = frozenset({0, 1, 2, 4, 8, 16, 24, 32})  # 0 where the pixels are a JPEG or PNG
 _OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
+_JXL_CODESTREAM: Final = b"\xff\x0a"
+_LEAST_JXL_BYTES: Final = 12
+_JXL_FILE: Final = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
 _SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
@@ -58,6 +62,12 @@ def sniff(head: bytes) -> MediaFormat | None:
         return raw
     if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
         return MediaFormat.TIFF
+    if head.startswith(_JXL_CODESTREAM):
+        return MediaFormat.JXL if len(head) >= _LEAST_JXL_BYTES else None
+    if head.startswith(CODESTREAM_START):
+        return MediaFormat.JP2
+    if head.startswith((_JXL_FILE, FILE_START)):
+        return _jpeg_format(head)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return _matroska_format(head)
     if head.startswith(asf_objects.HEADER):
@@ -105,6 +115,18 @@ def _is_bmp(head: bytes) -> bool:
     # Writers leave any value in the file size and in the reserved words before it.
     planes, depth = struct.unpack_from("<HH", head, 22 if dib_size == _CORE_HEADER_BYTES else 26)
     return planes == 1 and depth in _BMP_DEPTHS and 14 + dib_size <= pixels_at <= (1 << 20)
+
+
+def _jpeg_format(head: bytes) -> MediaFormat | None:
+    """Returns the format of a file of boxes that begins with the signature of a JPEG standard."""
+    size, name = struct.unpack_from(">I4s", head.ljust(20, b"\x00"), len(FILE_START))
+    at = len(FILE_START) + 8
+    if name != b"ftyp" or not 12 <= size <= SNIFF_BYTES or size % 4 or len(head) < at + size - 8:
+        return None
+    brands = {head[at : at + 4], *(head[other : other + 4] for other in range(at + 8, at + size - 8, 4))}
+    if head.startswith(_JXL_FILE):
+        return MediaFormat.JXL if b"jxl " in brands else None
+    return MediaFormat.JP2 if b"jp2 " in brands else None
 
 
 def _matroska_format(head: bytes) -> MediaFormat | None:

@@ -221,7 +221,8 @@ _VARY: Final = {"schema": {"type": "string", "const": "Accept"}}
 RENDITION: Final = operation(
     "getRendition",
     "Get a rendition",
-    "Returns the picture, or a frame that represents the film: upright, sRGB, without metadata. `400` is 400 "
+    "Returns the picture, or a frame that represents the film: upright, without metadata, in sRGB. A WebP or "
+    "AVIF keeps the colours of Display P3, and an AVIF the high dynamic range of a picture. `400` is 400 "
     "pixels high, never enlarged. `600x400` is a cover: the middle of the picture, exactly 600 pixels wide "
     "and 400 high. The tier of the gallery's owner determines the heights; a cover is available if both its "
     "sides are among them. The first request for a rendition makes it, which takes some time; from then on "

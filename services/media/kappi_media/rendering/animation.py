@@ -13,9 +13,10 @@ from PIL import AvifImagePlugin, Image, ImageOps
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, animated_webp, in_memory
+from kappi_media.rendering.encoding import ANY_WIDTH, animated_webp, in_memory
 from kappi_media.rendering.essentials import essentials
-from kappi_media.rendering.picture import PROFILE, vips_source
+from kappi_media.rendering.picture import vips_source
+from kappi_media.rendering.profiles import PROFILE, SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES

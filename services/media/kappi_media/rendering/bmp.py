@@ -14,9 +14,10 @@ import pyvips
 from kappi_mediameta.probing.bmp import HEADER_BYTES, BmpHeader, header_of
 from PIL.BmpImagePlugin import BmpImageFile
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.picture import check_pixels
 from kappi_media.rendering.pieces import Bytes, spliced
+from kappi_media.rendering.profiles import SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import pyvips
 import rawpy
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
 from kappi_mediameta.probing.camera_raw.picture import Preview, RawPicture, preview_header
 from kappi_mediameta.probing.camera_raw.reading import read_raw
@@ -22,9 +24,10 @@ from kappi_mediameta.probing.probe import DEFAULT_LIMITS
 from kappi_mediameta.probing.rejection import Rejected, RejectReason, RenderRejected
 from kappi_mediameta.probing.source import BlockReader
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.picture import check_pixels, load_picture
 from kappi_media.rendering.pieces import Bytes, spliced
+from kappi_media.rendering.profiles import SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
@@ -51,18 +54,26 @@ class _Candidate(NamedTuple):
 
 
 def load_raw(
-    file: RangedFile, *, fmt: MediaFormat, sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    *,
+    raw_format: MediaFormat,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat,
 ) -> pyvips.Image:
-    """Returns the picture, upright, sRGB or grey. Raises Rejected, pyvips.Error."""
+    """Returns the picture, upright, in colours of that format of renditions, or grey. Raises Rejected,
+    pyvips.Error.
+    """
     reader = _reader(file)
-    raw = at_once(read_raw(reader, DEFAULT_LIMITS, fmt))
+    raw = at_once(read_raw(reader, DEFAULT_LIMITS, raw_format))
+    shown = partial(_shown, file, sizes=sizes, max_pixels=max_pixels, fmt=fmt)
     width, height = _displayed(raw.header)
     check_pixels(width, height, max_pixels)
     needed = least_scale(sizes, width, height) * height
     candidates = sorted(_candidates(reader, raw), key=lambda found: found.height)
     for found in candidates:
         if found.has_shape and found.height >= min(needed, _WHOLE * height):
-            return _shown(file, found, sizes=sizes, max_pixels=max_pixels)
+            return shown(found)
     try:
         if not raw.is_developed:
             raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW that is not developed")
@@ -71,7 +82,7 @@ def load_raw(
         best = max(candidates, key=lambda found: (found.has_shape, found.height), default=None)
         if best is None:
             raise
-        return _shown(file, best, sizes=sizes, max_pixels=max_pixels)
+        return shown(best)
 
 
 def _reader(file: RangedFile) -> BlockReader:
@@ -108,12 +119,17 @@ def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _shown(
-    file: RangedFile, found: _Candidate, *, sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    found: _Candidate,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat,
 ) -> pyvips.Image:
     start, length = found.preview
     turned = _EXIF_WITH_ORIENTATION % bytes([found.orientation])  # of two such segments the first counts
     part = spliced(file, [b"\xff\xd8" + turned, (start + 2, start + length)])
-    return load_picture(part, content_type="image/jpeg", sizes=sizes, max_pixels=max_pixels)
+    return load_picture(part, content_type="image/jpeg", sizes=sizes, max_pixels=max_pixels, fmt=fmt)
 
 
 def _developed(file: RangedFile, header: PictureHeader, *, needed: float) -> pyvips.Image:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 import pyvips
+from kappi_contracts.rendition_formats import RenditionFormat
+
+from kappi_media.rendering.hdr_avif import with_range
+from kappi_media.rendering.profiles import PROFILE, display_p3, keeps_wide_colours
 
 BT_709, BT_2020, DISPLAY_P3 = 1, 9, 12
 """Colour primaries, by their numbers in H.273."""
@@ -31,6 +35,22 @@ _BLACK, _SPAN = 16, 219
 def needs_conversion(*, transfer: int, primaries: int) -> bool:
     """Returns whether pixels of such a picture differ from sRGB."""
     return transfer in (PQ, HLG) or primaries in _TO_BT_709
+
+
+def for_format(image: pyvips.Image, fmt: RenditionFormat, *, transfer: int, primaries: int) -> pyvips.Image:
+    """Returns the picture in colours that a format of renditions shows.
+
+    An AVIF keeps a high dynamic range, and with WebP the colours of Display P3; else it is sRGB.
+    """
+    if transfer in (PQ, HLG) and fmt == "avif" and image.bands == 3 and image.format == "ushort":
+        return with_range(image, transfer=transfer, primaries=primaries)
+    if transfer not in (PQ, HLG) and primaries == DISPLAY_P3 and keeps_wide_colours(fmt):
+        wide = image.copy()
+        wide.set_type(pyvips.GValue.blob_type, PROFILE, display_p3())
+        return wide
+    if not needs_conversion(transfer=transfer, primaries=primaries):
+        return image
+    return to_srgb(image, transfer=transfer, primaries=primaries)
 
 
 def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Image:

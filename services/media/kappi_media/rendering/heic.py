@@ -19,17 +19,18 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, RenditionFormat
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
 from kappi_mediameta.probing.facts import ProbeLimits
 from kappi_mediameta.probing.heif import Still, codec_of, read_parts
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.source import BlockReader
 
-from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, stretched, to_srgb
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.colour import BT_709, HLG, PQ, for_format, stretched
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
+from kappi_media.rendering.hdr_avif import shrunk
 from kappi_media.rendering.picture import (
     ORIENTATION,
-    PROFILE,
     check_pixels,
     conversion,
     displayed,
@@ -37,11 +38,13 @@ from kappi_media.rendering.picture import (
 )
 from kappi_media.rendering.pieces import Bytes, Piece, spliced
 from kappi_media.rendering.poster import FrameTracks
+from kappi_media.rendering.profiles import PROFILE, SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 _BANDS: Final = {"I": 1, "L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
+_COLOURS: Final = 3
 _NO_TURN: Final = b"irot\x00"
 _NOT_BUILT_IN: Final = "not been built in"
 _LIMITS: Final = ProbeLimits()
@@ -63,7 +66,12 @@ class _Decoded:
 
 
 def load_heif(
-    file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    *,
+    content_type: str,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat = FALLBACK_FORMAT,
 ) -> pyvips.Image | FrameTracks:
     """Returns the still picture, upright, sRGB or grey; if there is none, the tracks that hold frames.
 
@@ -87,10 +95,18 @@ def load_heif(
     image = image.copy()
     image.set_type(pyvips.GValue.gint_type, ORIENTATION, _turn(still, content_type=content_type))
     width, height = displayed(image)
-    height = math.ceil(height * least_scale(sizes, width, height))
+    scale = least_scale(sizes, width, height)
     # It is shrunk before its colours are converted: the other order takes several times the memory.
-    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
-    return in_memory(small if PROFILE in image.get_fields() else _converted(small, decoded.info))
+    if _is_deep(image) and _transfer(decoded.info) in (PQ, HLG):
+        return in_memory(_converted(shrunk(image, scale), decoded.info, fmt))
+    height = math.ceil(height * scale)
+    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image, fmt))
+    return in_memory(small if PROFILE in image.get_fields() else _converted(small, decoded.info, fmt))
+
+
+def _is_deep(image: pyvips.Image) -> bool:
+    """Returns whether there are sixteen bits of each colour, without opacity and profile."""
+    return image.format == "ushort" and image.bands == _COLOURS and PROFILE not in image.get_fields()
 
 
 def _named(file: RangedFile, still: Still) -> RangedFile:
@@ -220,13 +236,11 @@ def _frame(read: Bytes, still: Still) -> VideoFrame | None:
     return next(iter(frames), None)
 
 
-def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:
+def _converted(image: pyvips.Image, info: dict[str, Any], fmt: RenditionFormat) -> pyvips.Image:
     """Returns the picture converted by its colour numbers, for a picture without a profile."""
     transfer = _transfer(info)
     primaries = (info.get("nclx_profile") or {}).get("color_primaries", BT_709)
-    if image.bands < 3 or not needs_conversion(transfer=transfer, primaries=primaries):
-        return image
-    return to_srgb(image, transfer=transfer, primaries=primaries)
+    return image if image.bands < 3 else for_format(image, fmt, transfer=transfer, primaries=primaries)
 
 
 def _transfer(info: dict[str, Any]) -> int:

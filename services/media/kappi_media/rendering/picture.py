@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyvips
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, RenditionFormat
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.colour import for_format, needs_conversion
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.essentials import essentials
+from kappi_media.rendering.hdr_avif import shrunk
+from kappi_media.rendering.png_colour import ColourNumbers, colour_numbers
+from kappi_media.rendering.profiles import PROFILE, SRGB, output_profile
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
@@ -30,7 +35,7 @@ _MANY_WARNINGS: Final = "Corrupt JPEG data"
 # How much smaller libvips makes a JPEG that libjpeg made smaller while it decoded. At 1.8, photographs of 12
 # and 48 megapixels are decoded in a quarter and an eighth of their size for the grid.
 _LEAST_REST: Final = 1.8
-PROFILE: Final = "icc-profile-data"
+_COLOURS: Final = 3
 ORIENTATION: Final = "orientation"
 
 
@@ -50,21 +55,28 @@ def load_picture(
     content_type: str,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
+    fmt: RenditionFormat = FALLBACK_FORMAT,
 ) -> pyvips.Image:
-    """Returns the picture upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
+    """Returns the picture upright, in colours of that format of renditions, or grey, decoded no larger than
+    the sizes need (shrink on load).
 
     Raises RenderRejected, pyvips.Error.
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
     shown = essentials(file, content_type=content_type)
+    numbers = colour_numbers(file) if content_type == "image/png" else None
+    if numbers is not None and needs_conversion(**numbers._asdict()):
+        image = _of_numbers(shown, numbers, sizes=sizes, max_pixels=max_pixels, fmt=fmt)
+        if image is not None:
+            return image
     try:
-        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels)
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, fmt=fmt)
     except pyvips.Error as error:
         if _MANY_WARNINGS not in str(error):
             raise
         # libvips stops at the hundredth warning, and each damaged restart marker is one. Browsers continue.
-        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, options="unlimited")
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, fmt=fmt, options="unlimited")
     check_decoded(image, [shown])
     return image
 
@@ -75,6 +87,7 @@ def _small(
     *,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
+    fmt: RenditionFormat,
     options: str = "",
 ) -> pyvips.Image:
     """Returns the shrunk picture. options: of libvips' loader."""
@@ -85,7 +98,7 @@ def _small(
     check_pixels(header.width, header.height, max_pixels)
     width, height = displayed(header)
     scale = least_scale(sizes, width, height)
-    how = {"height": math.ceil(height * scale), "size": "down", **conversion(header)}
+    how = {"height": math.ceil(height * scale), "size": "down", **conversion(header, fmt)}
     # A photograph with damaged rows is still a photograph: the rest is shown.
     if content_type == "image/jpeg" and (shrink := _shrink_on_load(scale)) > 1:
         image = pyvips.Image.new_from_source(
@@ -94,6 +107,26 @@ def _small(
     else:
         image = pyvips.Image.thumbnail_source(source, ANY_WIDTH, **how, option_string=options, fail_on="none")
     return in_memory(image)  # here, while the source is held: libvips does not hold it
+
+
+def _of_numbers(
+    file: RangedFile,
+    numbers: ColourNumbers,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat,
+) -> pyvips.Image | None:
+    """Returns a PNG converted by its colour numbers; None if it is grey."""
+    source = vips_source(file)
+    image = pyvips.Image.new_from_source(source, "", access="sequential")
+    check_pixels(image.width, image.height, max_pixels)
+    if image.bands < _COLOURS:
+        return None
+    image = image.copy()
+    image.remove(PROFILE)
+    small = shrunk(image, least_scale(sizes, *displayed(image)))
+    return in_memory(for_format(small, fmt, **numbers._asdict()))
 
 
 def _shrink_on_load(scale: float) -> int:
@@ -124,13 +157,14 @@ def check_decoded(image: pyvips.Image, files: Sequence[RangedFile]) -> None:
         pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error").avg()
 
 
-def conversion(header: pyvips.Image) -> dict[str, str]:
+def conversion(header: pyvips.Image, fmt: RenditionFormat = FALLBACK_FORMAT) -> dict[str, str]:
     """Returns libvips' options for colours. They are empty if the picture is sRGB already: a conversion would
     add half of the decoding time.
     """
-    profiled = PROFILE in header.get_fields() and len(header.get(PROFILE)) <= MAX_PROFILE_BYTES
-    converts = profiled or header.interpretation == "cmyk"
-    return {"output_profile": SRGB} if converts else {}
+    profile = header.get(PROFILE) if PROFILE in header.get_fields() else b""
+    if 0 < len(profile) <= MAX_PROFILE_BYTES:
+        return {"output_profile": output_profile(profile, fmt)}
+    return {"output_profile": SRGB} if header.interpretation == "cmyk" else {}
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -168,7 +168,7 @@ def _opacity(
         for opacity in packet.decode():
             if (opacity.time or 0) >= (frame.time or 0):
                 plane = opacity.reformat(width=width, height=height, format="gray", interpolation=_SCALING)
-                return _plane_image(plane, bands=1)
+                return plane_image(plane, bands=1)
         if count >= _MAX_FRAMES:
             break
     return None
@@ -271,7 +271,7 @@ def _start(container: av.container.InputContainer) -> int:
 
 def _mean_luma(frame: VideoFrame) -> float:
     small = frame.reformat(width=_LUMA_SIDE, height=_LUMA_SIDE, format="gray")
-    return float(_plane_image(small, bands=1).avg())
+    return float(plane_image(small, bands=1).avg())
 
 
 def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
@@ -287,7 +287,7 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
         interpolation=_DEEP_SCALING if deep else _SCALING,
         threads=1,
     )
-    image = _plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)
+    image = plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)
     if frame.format.name.startswith("gray") and frame.color_range == ColorRange.MPEG:
         image = stretched(image)  # FFmpeg treats all grey as full range
     if not deep:
@@ -305,7 +305,8 @@ def _matrix(frame: VideoFrame) -> Colorspace | None:
     return None
 
 
-def _plane_image(frame: VideoFrame, *, bands: int, sample_bytes: int = 1) -> pyvips.Image:
+def plane_image(frame: VideoFrame, *, bands: int, sample_bytes: int = 1) -> pyvips.Image:
+    """Returns the only plane of a frame. bands: of interleaved samples."""
     plane = frame.planes[0]
     padded = plane.line_size // (bands * sample_bytes)  # rows are padded to the decoder's alignment
     sample = "uchar" if sample_bytes == 1 else "ushort"

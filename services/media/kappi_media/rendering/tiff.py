@@ -15,15 +15,15 @@ from typing import Final
 
 import pyvips
 import zstandard
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, RenditionFormat
 from kappi_mediameta.containers.tiff_directories import Field
 from kappi_mediameta.probing import tiff_samples as tag
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.tiff_fields import Tags, integer
 from kappi_mediameta.probing.tiff_samples import Samples, samples_of
 
-from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.picture import (
-    PROFILE,
     check_decoded,
     check_pixels,
     conversion,
@@ -31,6 +31,7 @@ from kappi_media.rendering.picture import (
     vips_source,
 )
 from kappi_media.rendering.pieces import Bytes, Piece, joined, spliced
+from kappi_media.rendering.profiles import PROFILE, SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import TiffDirectory
@@ -46,7 +47,13 @@ _LZMA_MEMORY_BYTES: Final = 256 << 20
 _LAB: Final = frozenset({tag.CIE_LAB, tag.ICC_LAB})
 
 
-def load_tiff(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
+def load_tiff(
+    file: RangedFile,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    fmt: RenditionFormat = FALLBACK_FORMAT,
+) -> pyvips.Image:
     """Returns the picture, upright, sRGB or grey. Raises Rejected, pyvips.Error."""
     read = Bytes(file)
     directory = TiffDirectory(read)
@@ -57,13 +64,18 @@ def load_tiff(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
     width, height = (integer(tags, name) or 0 for name in _SIZE)
     check_pixels(width, height, max_pixels)
     shown = [spliced(file, pieces) for pieces in _layers(read, directory, samples)]
-    small = _small(shown, samples, sizes, size=(width, height))
+    small = _small(shown, samples, sizes, size=(width, height), fmt=fmt)
     check_decoded(small, shown)
     return small
 
 
 def _small(
-    layers: Sequence[RangedFile], samples: Samples, sizes: Sequence[RenditionSize], *, size: tuple[int, int]
+    layers: Sequence[RangedFile],
+    samples: Samples,
+    sizes: Sequence[RenditionSize],
+    *,
+    size: tuple[int, int],
+    fmt: RenditionFormat,
 ) -> pyvips.Image:
     sources = [vips_source(layer) for layer in layers]  # held until the end: libvips does not hold them
     images = [pyvips.Image.new_from_source(source, "", access="sequential") for source in sources]
@@ -76,7 +88,7 @@ def _small(
     if _is_plain(samples) or samples.compression == tag.JPEG:
         image = _meant(image, samples, shrink=int(1 / scale))
     small = image.thumbnail_image(
-        ANY_WIDTH, height=math.ceil(height * scale), size="down", **conversion(image)
+        ANY_WIDTH, height=math.ceil(height * scale), size="down", **conversion(image, fmt)
     )
     small = in_memory(small)
     if samples.bits == 32 and not samples.is_float and _is_black(small):

@@ -73,6 +73,8 @@ _LIBRARIES: Final = (
     "kappi_media.rendering.placeholder",
     "kappi_media.rendering.bmp",
     "kappi_media.rendering.tiff",
+    "kappi_media.rendering.jxl",
+    "kappi_media.rendering.jp2",
     "kappi_media.rendering.heic",
     "kappi_media.rendering.camera_raw",
     "kappi_media.rendering.poster",
@@ -219,18 +221,32 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         from kappi_media.rendering.heic import load_heif
         from kappi_media.rendering.poster import FrameTracks
 
-        loaded = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        loaded = load_heif(
+            file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+        )
         return _poster(file, job, sizes, loaded) if isinstance(loaded, FrameTracks) else loaded
     if job.content_type == "image/tiff":
         from kappi_media.rendering.tiff import load_tiff
 
-        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
-    fmt = format_of(job.content_type)
-    if fmt is not None and fmt.is_camera_raw:
+        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
+    if job.content_type == "image/jxl":
+        from kappi_media.rendering.jxl import load_jxl
+
+        return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
+    if job.content_type == "image/jp2":
+        from kappi_media.rendering.jp2 import load_jp2
+
+        return load_jp2(
+            file, orientation=job.orientation, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+        )
+    raw_format = format_of(job.content_type)
+    if raw_format is not None and raw_format.is_camera_raw:
         from kappi_media.rendering.camera_raw import load_raw
 
-        return load_raw(file, fmt=fmt, sizes=sizes, max_pixels=job.max_pixels)
-    return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        return load_raw(file, raw_format=raw_format, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
+    return picture.load_picture(
+        file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
+    )
 
 
 def _is_video(job: RenderJob) -> bool:

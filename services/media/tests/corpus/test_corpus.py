@@ -86,7 +86,7 @@ def test_the_corpus_holds_every_format_and_every_turn(corpus: Mapping[str, Path]
         lives |= {(found.kind, found.live_id)} if found.live_id else set()
     assert formats.total() >= 60
     assert set(formats) == {fmt.name for fmt in MediaFormat}
-    assert turns["JPEG"] == turns["HEIC"] == set(range(1, 9))
+    assert turns["JPEG"] == turns["HEIC"] == turns["JXL"] == set(range(1, 9))
     assert turns["MP4"] >= {1, 3, 6, 8}
     assert lives == {("image", LIVE_ID), ("video", LIVE_ID)}
 

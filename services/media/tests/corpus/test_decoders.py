@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Final
 
+import imagecodecs
 import numpy as np
 import pillow_heif
 import pytest
@@ -22,11 +23,22 @@ from PIL import Image, ImageOps
 
 pillow_heif.register_heif_opener()
 
-_COMPARED: Final = frozenset({MediaFormat.TIFF, MediaFormat.BMP, MediaFormat.AVIF, MediaFormat.HEIC})
+_COMPARED: Final = frozenset(
+    {
+        *(MediaFormat.TIFF, MediaFormat.BMP, MediaFormat.AVIF, MediaFormat.HEIC),
+        *(MediaFormat.JXL, MediaFormat.JP2),
+    }
+)
 _SIDE: Final = 32
 _MEAN, _PIXEL = 4.0, 8.0  # of 255, at 32 pixels a side
-# No other decoder applies EXIF in a HEIC, and only Pillow opacity in an animation.
-_BY_FEWER: Final = {"turned-by-exif.heic": 0, "clear-animated.avif": 1}
+# No other decoder applies EXIF in a HEIC or JPEG 2000, nor light in JPEG XL, and only Pillow opacity in an
+# animation.
+_BY_FEWER: Final = {
+    "turned-by-exif.heic": 0,
+    "turned-6.jp2": 0,
+    "floating.jxl": 0,
+    "clear-animated.avif": 1,
+}
 
 
 @pytest.fixture
@@ -79,7 +91,20 @@ def by_tifffile(path: Path, _: Path) -> Pixels:
     return small(Image.fromarray(read_by_tifffile(path.read_bytes())))
 
 
-OTHERS: Final = (by_pillow, by_imagemagick, by_ffmpeg, by_tifffile)
+def by_imagecodecs(path: Path, _: Path) -> Pixels:
+    """Reads by libjxl or OpenJPEG."""
+    body = path.read_bytes()
+    pixels = imagecodecs.jpegxl_decode(body) if path.suffix == ".jxl" else imagecodecs.jpeg2k_decode(body)
+    if pixels.dtype.kind == "f":
+        pixels = (pixels.clip(0, 1) * 255).astype("u1")
+    elif pixels.dtype == np.uint16:
+        bits = 10 if path.name == "ten-bits.jp2" else 16
+        pixels = (pixels >> (bits - 8)).astype("u1")
+    turned = ImageOps.exif_transpose(Image.fromarray(pixels))
+    return small(turned)
+
+
+OTHERS: Final = (by_pillow, by_imagemagick, by_ffmpeg, by_tifffile, by_imagecodecs)
 CANNOT: Final = (OSError, ValueError, SyntaxError, TypeError, CalledProcessError)
 
 

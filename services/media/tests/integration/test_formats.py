@@ -32,6 +32,7 @@ from kappi_testkit.media.harness import (
     Worker,
     redelivered,
 )
+from kappi_testkit.media.newer_jpegs import located_jp2, located_jxl
 from kappi_testkit.media.samples import Shot, animation, encode, quadrants, register_heif
 from kappi_testkit.media.windows_films import SOUND, avi
 
@@ -65,7 +66,13 @@ def film(container: str, codec: str, *, size: tuple[int, int] = (320, 240)) -> b
     return out.getvalue()
 
 
-PICTURES = {"image/heic": "HEIF", "image/avif": "AVIF", "image/tiff": "TIFF"}
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "image/heic": lambda: picture("HEIF"),
+    "image/avif": lambda: picture("AVIF"),
+    "image/tiff": lambda: picture("TIFF"),
+    "image/jxl": lambda: located_jxl(quadrants(300, 200), SHOT),
+    "image/jp2": lambda: located_jp2(quadrants(300, 200), SHOT),
+}
 FILMS = {
     "video/x-m4v": ("ipod", "libx264"),
     "video/3gpp": ("3gp", "mpeg4"),
@@ -99,14 +106,15 @@ async def worked(
 async def test_pictures(
     content_type: str, client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
-    body = picture(PICTURES[content_type])
+    body = PICTURES[content_type]()
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
     assert (item["status"], item["kind"], item["content_type"]) == ("ready", "image", content_type)
     assert (item["width"], item["height"]) == (300, 200)
     assert (item["taken_at"], item["taken_offset_minutes"]) == ("2026-05-30T04:41:12Z", 120)
     assert item["camera"] == {"make": "Canon", "model": "Canon EOS R6m2"}
     assert item["gps"] == {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0}
-    assert item["codec"] == {"HEIF": "hevc", "AVIF": "av1", "TIFF": "tiff"}[PICTURES[content_type]]
+    codecs = {"heic": "hevc", "avif": "av1", "tiff": "tiff", "jxl": "jxl", "jp2": "jpeg2000"}
+    assert item["codec"] == codecs[content_type.removeprefix("image/")]
     assert "400" in item["renditions"]
 
 

@@ -6,6 +6,8 @@ import random
 import struct
 import zlib
 
+import numpy as np
+import pyjpegxl
 import pytest
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 from kappi_mediameta.gps_free.find import find_location
@@ -13,7 +15,8 @@ from kappi_mediameta.gps_free.kept_xmp import little_of
 from kappi_mediameta.probing import BytesSource
 from kappi_testkit.media.bmp import of_palette
 from kappi_testkit.media.located_files import without_place
-from kappi_testkit.media.samples import Shot, encode, mutations, quadrants
+from kappi_testkit.media.newer_jpegs import JXL_START
+from kappi_testkit.media.samples import Shot, encode, mutations, quadrants, scheduled_as_before
 from kappi_testkit.media.tiff import colours
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(make="Kappi", place=(48.8577, 2.295, 35.0)))
@@ -471,3 +474,14 @@ async def test_what_follows_a_bitmap_of_os2_goes(size: int) -> None:
 async def test_a_film_that_is_cut_off_gets_no_copy() -> None:
     with pytest.raises(Unremovable, match="does not fit"):
         await without_place(FILM + box(b"mdat", bytes(5_000))[:-100])
+
+
+@pytest.mark.parametrize("told", [b"48.8577 N 2.2951 E; " * 9, b"\0\0\0\x18ftypmp42", b"Exif\0\0II*\0"])
+async def test_a_codestream_of_jpeg_xl_with_something_behind_it_is_no_copy(told: bytes) -> None:
+    """Its end is unknown without decoding it."""
+    with scheduled_as_before():
+        bare = pyjpegxl.encode_from_numpy(np.asarray(quadrants(64, 48)))
+    assert await find_location(BytesSource(bare)) == ()
+    for file in (bare + told, JXL_START + box(b"jxlc", bare + told)):
+        with pytest.raises(Unremovable):
+            await find_location(BytesSource(file))

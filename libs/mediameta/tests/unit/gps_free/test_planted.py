@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from fractions import Fraction
 
 import av
+import numpy as np
+import pyjpegxl
 import pytest
 from kappi_mediameta.containers.ebml import element_at
 from kappi_mediameta.gps_free.find import find_location
@@ -194,6 +196,69 @@ def _heifs() -> Planted:
         yield f"{fmt} after the end", plain + box(b"mpvd", movie(MovieShape(seconds=0.3)), box(b"udta", MARK))
 
 
+def _jxls() -> Planted:
+    with scheduled_as_before():
+        bare = pyjpegxl.encode_from_numpy(np.asarray(quadrants(64, 48)))
+    begin = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    exif = box(b"Exif", bytes(4), GPS)
+    whole, halves = box(b"jxlc", bare), _in_parts(bare)
+    for name, codestream in {"whole": whole, "in parts": halves}.items():
+        yield f"EXIF before it, {name}", begin + exif + codestream
+        yield f"EXIF behind it, {name}", begin + codestream + exif
+        yield f"after the end, {name}", begin + codestream + MARK
+        for told in (b"xml ", b"brob", b"jumb", b"jbrd", b"free", b"uuid", b"GPS "):
+            yield f"{told.decode()}, {name}", begin + box(told, XMP) + codestream + box(told, XMP)
+    yield "EXIF behind other bytes", begin + box(b"Exif", b"\0\0\0\x28", MARK.ljust(40), GPS) + whole
+    yield "EXIF twice", begin + exif + whole + exif
+
+
+def _in_parts(codestream: bytes) -> bytes:
+    return box(b"jxlp", bytes(4), codestream[:40]) + box(b"jxlp", b"\x80\0\0\x01", codestream[40:])
+
+
+def _jp2s() -> Planted:
+    options = {"tile_size": (16, 16)}
+    plain = encode(quadrants(64, 48), "JPEG2000", options=options)
+    at = plain.index(b"jp2c") - 4
+    head, codestream = plain[:at], plain[at + 8 :]
+    told = {
+        "EXIF": box(b"uuid", b"JpgTiffExif->JP2", GPS),
+        "XMP": box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), XMP),
+        **{name.decode(): box(name, XMP) for name in (b"xml ", b"uinf", b"asoc", b"free", b"uuid", b"GPS ")},
+    }
+    for name, there in told.items():
+        yield f"{name} before", head + there + plain[at:]
+        yield f"{name} behind", plain + there
+    yield "after the end", plain + MARK
+    yield "in the header", _with_header_box(plain, box(b"GPS ", MARK))
+    with_comment = encode(quadrants(64, 48), "JPEG2000", options={**options, "comment": MARK.decode()})
+    yield "a comment", with_comment
+    bare = encode(
+        quadrants(64, 48), "JPEG2000", options={**options, "comment": MARK.decode(), "no_jp2": True}
+    )
+    yield "a comment of a codestream", bare
+    tile_at = bare.index(b"\xff\x90")
+    comment = b"\xff\x64" + struct.pack(">HH", 4 + len(MARK), 1) + MARK
+    (length,) = struct.unpack_from(">I", bare, tile_at + 6)
+    longer = struct.pack(">I", length + len(comment))
+    tile = bare[: tile_at + 6] + longer + bare[tile_at + 10 : tile_at + 12] + comment + bare[tile_at + 12 :]
+    yield "a comment of a tile", tile
+    yield "after the end of a codestream", bare + MARK
+    assert codestream.endswith(b"\xff\xd9")
+
+
+def _with_header_box(file: bytes, told: bytes) -> bytes:
+    at = file.index(b"jp2h") - 4
+    (length,) = struct.unpack_from(">I", file, at)
+    return (
+        file[:at]
+        + struct.pack(">I", length + len(told))
+        + file[at + 4 : at + length]
+        + told
+        + file[at + length :]
+    )
+
+
 _PARENTS = (
     *((), (b"moov",), (b"moov", b"trak"), (b"moov", b"trak", b"edts"), (b"moov", b"trak", b"mdia")),
     *((b"moov", b"trak", b"mdia", b"minf"), (b"moov", b"trak", b"mdia", b"minf", b"stbl")),
@@ -334,6 +399,8 @@ FORMATS = {
     "BMP": _bmps,
     "TIFF": _tiffs,
     "HEIF and AVIF": _heifs,
+    "JPEG XL": _jxls,
+    "JPEG 2000": _jp2s,
     "films": _films,
     "Matroska": _matroskas,
 }
@@ -353,6 +420,8 @@ def _shown(body: bytes) -> list[bytes]:
     """Returns the pixels of every frame."""
     fmt = sniff(body)
     assert fmt is not None
+    if fmt is MediaFormat.JXL:
+        return [pyjpegxl.decode(body)[1]]
     if fmt not in _FILMS:
         register_heif()
         with Image.open(io.BytesIO(body)) as opened:

@@ -10,6 +10,9 @@ from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 from kappi_testkit.media.tiff import colours
 from PIL import Image
 
+JXL = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
+JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:
     brands = major + b"\x00\x00\x00\x00" + b"".join(compatible)
@@ -26,6 +29,7 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
         ("BMP", MediaFormat.BMP),
         ("TIFF", MediaFormat.TIFF),
         ("AVIF", MediaFormat.AVIF),
+        ("JPEG2000", MediaFormat.JP2),
     ],
 )
 def test_pictures_are_known_by_what_encoders_write(fmt: str, expected: MediaFormat) -> None:
@@ -57,6 +61,19 @@ def test_movies_are_known_by_what_muxers_write(container: str, expected: MediaFo
         (b"\x00\x00\x02\x00moov\x00\x00\x00\x6cmvhd" + bytes(100), MediaFormat.MOV),
         (b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat" + bytes(100), MediaFormat.MOV),
         (b"\x00\x00\x00\x08wide\x00\x00\x10\x00evil" + bytes(100), None),
+        (JXL + ftyp(b"jxl ", b"jxl "), MediaFormat.JXL),
+        (JXL + ftyp(b"isom", b"jxl "), MediaFormat.JXL),
+        (JXL + ftyp(b"jp2 ", b"jp2 "), None),
+        (JXL + bytes(64), None),
+        (JXL + ftyp(b"jxl ")[:12], None),
+        (b"\xff\x0a" + bytes(10), MediaFormat.JXL),
+        (b"\xff\x0a" + bytes(9), None),
+        (JP2 + ftyp(b"jp2 ", b"jp2 "), MediaFormat.JP2),
+        (JP2 + ftyp(b"jpx ", b"jp2 "), MediaFormat.JP2),
+        (JP2 + ftyp(b"jpx ", b"jpxb"), None),
+        (JP2 + ftyp(b"jph ", b"jph "), None),
+        (ftyp(b"jp2 ", b"jp2 "), None),
+        (b"\xff\x4f\xff\x51\x00\x2f" + bytes(64), MediaFormat.JP2),
         (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webmB\x87\x81\x04" + bytes(40), MediaFormat.WEBM),
         (b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroskaB\x87\x81\x04" + bytes(40), MediaFormat.MKV),
         (b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88whatever" + bytes(40), None),
@@ -237,6 +254,8 @@ def test_no_bytes_upset_it(head: bytes) -> None:
         ("IMAGE/JPG; q=1", MediaFormat.JPEG, True),
         ("image/x-ms-bmp", MediaFormat.BMP, True),
         ("image/heif", MediaFormat.HEIC, True),
+        ("image/x-jxl", MediaFormat.JXL, True),
+        ("image/jpx", MediaFormat.JP2, True),
         ("video/mp4", MediaFormat.MOV, True),
         ("video/quicktime", MediaFormat.MP4, True),
         ("video/mp4", MediaFormat.THREE_GP, True),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from kappi_testkit.media.corpus.movies import MOVIES
+from kappi_testkit.media.corpus.newer_jpegs import NEWER_JPEGS
 from kappi_testkit.media.corpus.pictures import PICTURES, Make
 from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.corpus.variants import VARIANTS
 from kappi_testkit.media.photos import installed_photographs
 
-MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **RAWS, **MOVIES}
+MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **NEWER_JPEGS, **RAWS, **MOVIES}
 
 
 def photographs() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from kappi_mediameta.probing.probe import HEADER_READERS
 _ACCEPTED_MARK, _CORPUS_MARK = "<!-- accepted -->\n", "<!-- corpus -->\n"
 _EXTENSIONS: Final = {
     MediaFormat.HEIC: ".heic .heif .hif",
+    MediaFormat.JP2: ".jp2 .j2k .j2c .jpf .jpx",
     MediaFormat.THREE_GP: ".3gp .3g2",
     MediaFormat.MPEG_TS: ".ts .mts .m2ts",
     MediaFormat.WMV: ".wmv .asf",

@@ -1,7 +1,7 @@
-"""Reads files with ExifTool, FFprobe and ImageMagick, in the terms of a `Probe`.
+"""Reads files with ExifTool, FFprobe, ImageMagick and imagecodecs, in the terms of a `Probe`.
 
-ExifTool reads metadata and camera RAW, FFprobe videos, ImageMagick pictures. ExifTool confirms the size of a
-picture if it supports the rotations and crops of its format.
+ExifTool reads metadata and camera RAW, FFprobe videos, ImageMagick pictures, imagecodecs JPEG XL. ExifTool
+confirms the size of a picture if it supports the rotations and crops of its format.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+import imagecodecs
 from kappi_mediameta.probing import MediaFormat
 
 from kappi_testkit.programs import require_program
@@ -24,7 +25,7 @@ from kappi_testkit.programs import require_program
 _TIMEOUT_S: Final = 120
 _EXIF_TIME: Final = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d|Z)?")
 # Items with properties of their own, which ExifTool lists but does not apply.
-_SELF_TURNING: Final = frozenset({".heic", ".heif", ".hif", ".avif"})
+_SELF_TURNING: Final = frozenset({".heic", ".heif", ".hif", ".avif", ".jxl"})
 # The time of an editor's last save is not the time of capture.
 _LEFT_OUT: Final = ("--XMP:all", "--PNG:ModifyDate", "--ICC_Profile:all")
 _RAW: Final = frozenset(fmt.value.extension for fmt in MediaFormat if fmt.is_camera_raw)
@@ -81,7 +82,7 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
     width, height = _raw_size(metadata) if path.suffix in _RAW else _picture_size(path, mime_type)
     turns_itself = path.suffix in _SELF_TURNING
     # A HEIC without a rotation of its own is rotated by EXIF, which ImageMagick ignores.
-    turned_by_exif = not turns_itself or (path.suffix != ".avif" and "Rotation" not in metadata)
+    turned_by_exif = not turns_itself or (path.suffix not in (".avif", ".jxl") and "Rotation" not in metadata)
     agree = (
         turns_itself
         or path.suffix in _RAW
@@ -112,6 +113,9 @@ def _raw_size(metadata: dict[str, Any]) -> tuple[int, int]:
 
 def _picture_size(path: Path, mime_type: str) -> tuple[int, int]:
     """Returns the size as stored, except for formats that rotate by themselves."""
+    if mime_type == "image/jxl":  # which ImageMagick does not read
+        height, width = imagecodecs.jpegxl_decode(path.read_bytes()).shape[:2]
+        return width, height
     first = run("identify", "-format", "%w %h %W %H\n", path).splitlines()[0].split()
     width, height, canvas_width, canvas_height = map(int, first)
     if mime_type in ("image/gif", "image/webp", "image/apng"):

@@ -87,7 +87,7 @@ def _magick(*arguments: str, size: str = "130x90") -> Make:
     return make
 
 
-def _tagged(make: Make, *more: str) -> Make:
+def tagged(make: Make, *more: str) -> Make:
     """Returns a maker that adds tags with ExifTool."""
 
     def tag(path: Path) -> None:
@@ -145,13 +145,13 @@ PICTURES: Final[Mapping[str, Make]] = {
     "progressive.jpg": partial(_pillow, fmt="JPEG", progressive=True),
     "grey.jpg": partial(_pillow_mode, fmt="JPEG", mode="L"),
     "cmyk.jpg": partial(_pillow_mode, fmt="JPEG", mode="CMYK"),
-    "magick.jpg": _tagged(_magick("-interlace", "Plane")),
+    "magick.jpg": tagged(_magick("-interlace", "Plane")),
     "motion-photo.jpg": _motion_photo,
     "live.jpg": partial(_live, fmt="JPEG"),
     "plain.png": partial(_pillow, fmt="PNG"),
     "palette.png": partial(_pillow_mode, fmt="PNG", mode="P"),
     "deep-interlaced.png": _magick("-depth", "16", "-interlace", "PNG"),
-    "tagged.png": _tagged(_magick("-depth", "8")),
+    "tagged.png": tagged(_magick("-depth", "8")),
     "converted.png": _converted,
     "turned-6.png": _turned("PNG", 6),
     "animated.png": _ffmpeg("-f", "apng", "-plays", "0"),
@@ -169,7 +169,7 @@ PICTURES: Final[Mapping[str, Make]] = {
     "camera.heic": partial(_pillow, fmt="HEIF", shot=_SHOT),
     "odd.heic": partial(_heif_enc, size=(131, 77)),
     "with-thumbnail.heic": lambda path: _heif_enc(path, "-t", "64"),
-    "tagged.heic": _tagged(_heif_enc),
+    "tagged.heic": tagged(_heif_enc),
     "live.heic": partial(_live, fmt="HEIF"),
     "plain.avif": partial(_pillow, fmt="AVIF"),
     "turned-8.avif": _turned("AVIF", 8),
@@ -181,7 +181,7 @@ PICTURES: Final[Mapping[str, Make]] = {
     "lzw.tif": partial(_pillow, fmt="TIFF", compression="tiff_lzw"),
     "jpeg.tif": partial(_pillow, fmt="TIFF", compression="jpeg"),
     "camera.tif": partial(_pillow, fmt="TIFF", shot=_SHOT),
-    "big-endian.tif": _tagged(_magick("-endian", "MSB", "-compress", "Zip")),
+    "big-endian.tif": tagged(_magick("-endian", "MSB", "-compress", "Zip")),
     "tiled.tif": _magick("-define", "tiff:tile-geometry=64x64"),
     "pages.tif": _magick("(", "+clone", "-rotate", "90", ")", "-compress", "LZW"),
     "big.tif": _big_tiff,

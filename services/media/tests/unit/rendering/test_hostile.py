@@ -16,7 +16,15 @@ import pytest
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_mediameta.probing import BytesSource, Probe, RejectReason, RenderRejected
-from kappi_testkit.media.samples import encode, mutations, quadrants, register_heif, scheduled_as_before
+from kappi_testkit.media.newer_jpegs import JxlBits, located_jp2, located_jxl
+from kappi_testkit.media.samples import (
+    Shot,
+    encode,
+    mutations,
+    quadrants,
+    register_heif,
+    scheduled_as_before,
+)
 from PIL import Image
 
 SMALL = (RenditionSize(height=50),)
@@ -66,6 +74,8 @@ GOOD = {
     "image/heic": lambda: still("HEIF"),
     "image/avif": lambda: still("AVIF"),
     "image/tiff": lambda: still("TIFF"),
+    "image/jxl": lambda: located_jxl(quadrants(300, 200), Shot()),
+    "image/jp2": lambda: located_jp2(quadrants(300, 200), Shot()),
     "video/webm": lambda: film("webm", "libvpx-vp9"),
     "video/x-matroska": lambda: film("matroska", "libx265"),
     "video/mp4": lambda: film("mp4", "libsvtav1"),
@@ -114,6 +124,17 @@ async def test_a_tiff_bomb_is_refused_by_its_header(renderer: Renderer) -> None:
     assert len(out.getvalue()) < 1 << 20
     reason = await refusal(renderer, out.getvalue(), claimed("image/tiff"))
     assert reason is RejectReason.TOO_MANY_PIXELS
+
+
+async def test_newer_jpegs_that_say_they_are_huge_are_not_begun(renderer: Renderer) -> None:
+    wide = JxlBits().put((0, 1), (3, 2), (29_999, 30), (0, 3), (3, 2), (29_999, 30), (1, 1)).codestream()
+    assert await refusal(renderer, wide, claimed("image/jxl")) is RejectReason.TOO_MANY_PIXELS
+    size = struct.pack(">II", 300, 200)
+    jp2 = encode(quadrants(300, 200), "JPEG2000", options={"no_jp2": True})
+    assert jp2.count(size) >= 1
+    huge = jp2.replace(size, struct.pack(">II", 30_000, 30_000), 1)
+    assert await refusal(renderer, huge, claimed("image/jp2")) is RejectReason.TOO_MANY_PIXELS
+    await still_works(renderer)
 
 
 async def test_a_picture_that_needs_more_memory_than_there_is() -> None:

@@ -278,9 +278,9 @@ async def test_a_photograph_with_a_damaged_stretch_is_still_shown() -> None:
 
 async def test_a_type_without_a_loader() -> None:
     body = encode(quadrants(30, 20), "JPEG")
-    job = RenderJob("image/jxl", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
+    job = RenderJob("image/unheard-of", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
     answer = render(job, lambda start, length: body[start : start + length])
-    assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "image/jxl")
+    assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "image/unheard-of")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
