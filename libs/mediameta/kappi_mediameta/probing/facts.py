@@ -13,6 +13,7 @@ MAX_CAPTION_CHARS: Final = 2_000
 MAX_KEYWORDS: Final = 50
 MAX_KEYWORD_CHARS: Final = 64
 """Limits of captions and tags, also of those that clients write."""
+MAX_TITLE_CHARS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,56 @@ class Coordinates:
     latitude: float
     longitude: float
     altitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How the device took a picture. lens: its name. aperture: the f-number. iso: the speed.
+    focal_length_35mm: that of the same view on 35 mm film, in mm."""
+
+    lens: str | None = None
+    exposure_time_s: float | None = None
+    aperture: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    focal_length_35mm: float | None = None
+
+    def or_else(self, other: Exposure) -> Exposure:
+        """Returns each field of this one, or of the other where this one has none."""
+        return Exposure(
+            lens=self.lens or other.lens,
+            exposure_time_s=self.exposure_time_s or other.exposure_time_s,
+            aperture=self.aperture or other.aperture,
+            iso=self.iso or other.iso,
+            focal_length_mm=self.focal_length_mm or other.focal_length_mm,
+            focal_length_35mm=self.focal_length_35mm or other.focal_length_35mm,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Facts that are shown beside a picture or a film, and decide nothing.
+
+    exposure: None rather than one without a value. rating: 1 to 5, 0 for none, -1 for a rejected picture.
+    """
+
+    exposure: Exposure | None = None
+    rating: int | None = None
+    title: str | None = None
+
+    def or_else(self, other: Details) -> Details:
+        """Returns each field of this one, or of the other where this one has none."""
+        exposure = self.exposure or other.exposure
+        if self.exposure is not None and other.exposure is not None:
+            exposure = self.exposure.or_else(other.exposure)
+        return Details(
+            exposure=exposure,
+            rating=self.rating if self.rating is not None else other.rating,
+            title=self.title or other.title,
+        )
+
+
+NO_DETAILS: Final = Details()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +99,7 @@ class CaptureFacts:
     live_id: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
+    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +141,7 @@ class Probe:
     frame_count: int | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
+    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)

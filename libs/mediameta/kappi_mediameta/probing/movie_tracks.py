@@ -14,6 +14,7 @@ from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.probing.boxes import BoxReader
+from kappi_mediameta.probing.details import LENS_KEYS
 from kappi_mediameta.probing.exif import plausible_instant
 from kappi_mediameta.probing.matrix import IDENTITY, Matrix
 from kappi_mediameta.probing.movie_tags import MAX_TAG_BYTES, keyed_tags, user_data_tags
@@ -49,7 +50,7 @@ class Track:
     """One track, filled in steps. shown_*: of the track header, square pixels. coded_*: of the sample entry.
 
     timescale: units per second of its times. sample_count: 0 where the samples are in fragments.
-    is_opacity: of the picture's track.
+    is_opacity: of the picture's track. tags: those of its own metadata.
     """
 
     id: int = 0
@@ -67,6 +68,7 @@ class Track:
     sample_count: int = 0
     is_opacity: bool = False
     premultiplied: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_picture(self) -> bool:
@@ -123,7 +125,8 @@ async def read_moov(boxes: BoxReader, moov: Box) -> tuple[Movie, dict[str, str]]
             tags |= keyed_tags(await boxes.body(box, at_most=MAX_TAG_BYTES))
         elif box.name == b"cmov":
             raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "compressed movie header")
-    return movie, tags
+    of_track = movie.picture.tags if movie.picture is not None else {}
+    return movie, {**{key: of_track[key] for key in LENS_KEYS if key in of_track}, **tags}
 
 
 def _with_header(movie: Movie, body: bytes) -> Movie:
@@ -187,6 +190,8 @@ async def _track(boxes: BoxReader, trak: Box) -> Track:
                 track = replace(track, premultiplied=track.premultiplied or reference.name == b"prem")
         elif box.name == b"mdia":
             track = await _media(boxes, box, track)
+        elif box.name == b"meta":  # iPhones describe their lens here
+            track = replace(track, tags=keyed_tags(await boxes.body(box, at_most=MAX_TAG_BYTES)))
     return track
 
 

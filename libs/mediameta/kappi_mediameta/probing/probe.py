@@ -105,4 +105,5 @@ async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DE
         frame_count=header.frame_count,
         caption=capture.caption,
         keywords=capture.keywords,
+        details=capture.details,
     )

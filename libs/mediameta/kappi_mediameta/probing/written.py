@@ -26,6 +26,7 @@ _BASIC_TIME: Final = re.compile(
 )
 _ONLY_ZONE: Final = re.compile(_ZONE, re.ASCII | re.IGNORECASE)
 _WIDEST: Final = timedelta(hours=14)
+_MAX_NAME_CHARS: Final = 128
 
 
 class WrittenTime(NamedTuple):
@@ -41,6 +42,14 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return str(_WINDOWS_1252(raw, "replace")[0])
+
+
+def clean_name(name: str | None) -> str | None:
+    """Returns at most 128 printable characters with single spaces, or None where none are left."""
+    if name is None:
+        return None
+    kept = "".join(c if c.isprintable() else " " for c in name[: 4 * _MAX_NAME_CHARS])
+    return " ".join(kept.split())[:_MAX_NAME_CHARS] or None
 
 
 def written_time(text: str | None) -> WrittenTime | None:

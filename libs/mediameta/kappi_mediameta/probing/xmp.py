@@ -1,4 +1,4 @@
-"""Time, caption, keywords and place of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
+"""Time, place, words and details of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
 
 XMP is untrusted XML. It is parsed from its root element on, so it has no document type, no entities but the
 five of XML, and nothing to fetch. Size, elements, depth and text are bounded. Nothing here raises: of a
@@ -13,6 +13,7 @@ from typing import Final
 from xml.parsers import expat
 
 from kappi_mediameta.probing.annotations import Annotations, clean_caption, clean_keywords
+from kappi_mediameta.probing.details import XMP_NAMES, XMP_TITLE, details_of_xmp
 from kappi_mediameta.probing.exif import plausible_place
 from kappi_mediameta.probing.facts import Coordinates
 from kappi_mediameta.probing.written import WrittenTime, written_time
@@ -41,6 +42,7 @@ _DIGITIZED: Final = ("http://ns.adobe.com/xap/1.0/ CreateDate", _EXIF + "DateTim
 _WANTED: Final = frozenset(
     {_CAPTION, _KEYWORDS, _KEYWORD_PATHS, *_TAKEN, *_DIGITIZED}
     | {_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REFERENCE}
+    | XMP_NAMES
 )
 # 48,53.316N by the specification. Other writers: 48,53,19N, 48.8886 and 48°53'19" N.
 _APART: Final = r"(?:[\s,;:°º'\u2032m]|deg|d){1,6}"
@@ -67,6 +69,7 @@ def read_xmp(packets: Iterable[bytes]) -> Annotations:
         caption=_caption(values.get(_CAPTION, ())),
         keywords=_keywords(values),
         location=_place(values),
+        details=details_of_xmp(_texts(values)),
     )
 
 
@@ -177,10 +180,19 @@ def _time(values: Mapping[str, Sequence[_Value]], names: Iterable[str]) -> Writt
     return next((time for time in written if time is not None), None)
 
 
+def _texts(values: Mapping[str, Sequence[_Value]]) -> Mapping[str, str]:
+    """Returns the texts of the details by name."""
+    titles = _by_language(values.get(XMP_TITLE, ()))
+    return {name: _first(values, name) for name in XMP_NAMES} | {XMP_TITLE: titles[0] if titles else ""}
+
+
+def _by_language(values: Sequence[_Value]) -> list[str]:
+    """Returns the texts, the one in the default language of its writer first."""
+    return [text for _, text in sorted(values, key=lambda value: value[0].lower() != "x-default")]
+
+
 def _caption(values: Sequence[_Value]) -> str | None:
-    """Returns the caption in the default language of its writer, or else the first."""
-    captions = sorted(values, key=lambda value: value[0].lower() != "x-default")
-    return next(filter(None, (clean_caption(text) for _, text in captions)), None)
+    return next(filter(None, map(clean_caption, _by_language(values))), None)
 
 
 def _keywords(values: Mapping[str, Sequence[_Value]]) -> tuple[str, ...]:

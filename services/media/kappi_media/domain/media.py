@@ -101,10 +101,11 @@ class Item(NamedTuple):
     every change, and is the sequence of the item's events. renditions: sizes that are stored as JPEG.
     placeholder: ThumbHash. sha256: raw digest, None when neither the client declared it nor the store
     computed it. The fields from codec on are as read from the file: taken_offset_minutes east of UTC, camera
-    {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
-    folder: of its objects, part of their keys. told_by_file: whether its caption, and which of its tags, were
-    read from the file and not written by people here; {caption, tags}. contributor_id, contributor_name: of
-    the contributor that added it.
+    {make, model}, gps {latitude, longitude, altitude}, details as in mediameta's `Details`, None where the
+    file has none of them. live_partner_id: the other half of a Live Photo. folder: of its objects, part of
+    their keys. told_by_file: whether its caption, and which of its tags, were read from the file and not
+    written by people here; {caption, tags}. contributor_id, contributor_name: of the contributor that added
+    it.
     """
 
     id: MediaId
@@ -138,6 +139,7 @@ class Item(NamedTuple):
     told_by_file: dict[str, Any] | None = None
     contributor_id: UUID | None = None
     contributor_name: str | None = None
+    details: dict[str, Any] | None = None
 
 
 class ServedVariant(Enum):

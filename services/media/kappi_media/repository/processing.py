@@ -10,6 +10,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 from kappi_mediameta.probing import Probe
+from kappi_mediameta.probing.facts import NO_DETAILS
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +37,7 @@ done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
     duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $23,
-    taken_offset_minutes = $24, live_id = $25, version = i.version + 1
+    taken_offset_minutes = $24, live_id = $25, details = $26, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
   RETURNING i.id, i.gallery_id, i.version),
 finished AS (
@@ -187,6 +188,7 @@ def _ready_values(probe: Probe, grid: KeptGridPicture, event: OutboxRow) -> tupl
         grid.placeholder,
         probe.taken_offset_minutes,
         probe.live_id,
+        probe.details if probe.details != NO_DETAILS else None,
     )
 
 
