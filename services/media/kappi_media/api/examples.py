@@ -102,6 +102,7 @@ READY_ITEM: dict[str, Any] = {
     "title": None,
     "gps": {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0},
     "live_partner_id": None,
+    "raw_partner_id": None,
     "contributor": None,
     "caption": "Sunrise at the pass",
     "tags": ["alps"],

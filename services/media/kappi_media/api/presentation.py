@@ -65,6 +65,7 @@ def present_item(
         **_details(item, variant=variant),
         gps=_place(item, variant=variant) if gives_original else None,
         live_partner_id=item.live_partner_id,
+        raw_partner_id=item.raw_partner_id,
         contributor=_contributor(item),
         caption=caption,
         tags=tags,

@@ -157,8 +157,9 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     null if the device did not record it: then `taken_at` is its local time. gps: null if the original is not
     available. rating: 1 to 5 in the file, 0 for no rating, -1 for a picture that is rejected. title: in the
     file; null, as the caption from a file, where places are hidden. live_partner_id: the film of a Live
-    Photo's picture, or the picture of its film. contributor: null for an item that the gallery's manager
-    added. rejection_reason: why the item is `rejected`; pages of a gallery never show rejected items.
+    Photo's picture, or the picture of its film. raw_partner_id: the JPEG or HEIC of a camera RAW's shot, or
+    the camera RAW of its picture. contributor: null for an item that the gallery's manager added.
+    rejection_reason: why the item is `rejected`; pages of a gallery never show rejected items.
     """
 
     id: UUID
@@ -181,6 +182,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None
     gps: PlaceView | None
     live_partner_id: UUID | None
+    raw_partner_id: UUID | None
     contributor: ItemContributor | None
     caption: str | None
     tags: list[str]

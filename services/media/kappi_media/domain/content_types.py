@@ -18,6 +18,23 @@ _MORE_EXTENSIONS: Final = {
     ".qt": MediaFormat.MOV,
     ".3g2": MediaFormat.THREE_GP,
 }
+_CAMERA_RAW: Final = [
+    "image/x-canon-cr2",
+    "image/x-canon-cr3",
+    "image/x-canon-crw",
+    "image/x-nikon-nef",
+    "image/x-nikon-nrw",
+    "image/x-sony-arw",
+    "image/x-sony-sr2",
+    "image/x-adobe-dng",
+    "image/x-fuji-raf",
+    "image/x-olympus-orf",
+    "image/x-panasonic-rw2",
+    "image/x-pentax-pef",
+    "image/x-hasselblad-3fr",
+    "image/x-phaseone-iiq",
+]
+_BESIDE_RAW: Final = ["image/jpeg", "image/heic"]
 _BY_EXTENSION: Final = {fmt.value.extension: fmt for fmt in MediaFormat} | _MORE_EXTENSIONS
 
 
@@ -29,6 +46,18 @@ def content_type_of(declared: str | None, *, filename: str, found: MediaFormat |
         return declared
     named = _BY_EXTENSION.get(PurePosixPath(filename).suffix.lower()) or found
     return named.content_type if named is not None else ""
+
+
+def is_camera_raw_type(content_type: str) -> bool:
+    """Returns whether files of a type are camera RAW. content_type: as it was found."""
+    return content_type in _CAMERA_RAW
+
+
+def partner_types_of(content_type: str) -> list[str]:
+    """Returns the types of what a camera stores for the same shot beside a file of this type."""
+    if is_camera_raw_type(content_type):
+        return _BESIDE_RAW
+    return _CAMERA_RAW if content_type in _BESIDE_RAW else []
 
 
 @lru_cache(maxsize=256)

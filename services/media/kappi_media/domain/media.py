@@ -102,10 +102,10 @@ class Item(NamedTuple):
     placeholder: ThumbHash. sha256: raw digest, None when neither the client declared it nor the store
     computed it. The fields from codec on are as read from the file: taken_offset_minutes east of UTC, camera
     {make, model}, gps {latitude, longitude, altitude}, details as in mediameta's `Details`, None where the
-    file has none of them. live_partner_id: the other half of a Live Photo. folder: of its objects, part of
-    their keys. told_by_file: whether its caption, and which of its tags, were read from the file and not
-    written by people here; {caption, tags}. contributor_id, contributor_name: of the contributor that added
-    it.
+    file has none of them. live_partner_id: the other half of a Live Photo. raw_partner_id: the picture of a
+    camera RAW, or the camera RAW of a picture. folder: of its objects, part of their keys. told_by_file:
+    whether its caption, and which of its tags, were read from the file and not written by people here;
+    {caption, tags}. contributor_id, contributor_name: of the contributor that added it.
     """
 
     id: MediaId
@@ -140,6 +140,7 @@ class Item(NamedTuple):
     contributor_id: UUID | None = None
     contributor_name: str | None = None
     details: dict[str, Any] | None = None
+    raw_partner_id: MediaId | None = None
 
 
 class ServedVariant(Enum):
