@@ -1,6 +1,14 @@
 """Reads what a file is and shows, from a few small ranged reads, with no I/O of its own and no decoder."""
 
-from kappi_mediameta.probing.facts import Camera, Coordinates, Details, Exposure, Probe, ProbeLimits
+from kappi_mediameta.probing.facts import (
+    Camera,
+    Coordinates,
+    Details,
+    EmbeddedFilm,
+    Exposure,
+    Probe,
+    ProbeLimits,
+)
 from kappi_mediameta.probing.formats import MediaFormat, MediaKind, format_of, matches
 from kappi_mediameta.probing.probe import ACCEPTED, DEFAULT_LIMITS, identify, is_supported, probe
 from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason, RenderRejected
@@ -15,6 +23,7 @@ __all__ = [
     "Camera",
     "Coordinates",
     "Details",
+    "EmbeddedFilm",
     "Exposure",
     "MediaFormat",
     "MediaKind",

@@ -28,7 +28,8 @@ _NO_CAPTION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """taken: when the picture was made. digitized: when it was scanned or stored, if that differs."""
+    """taken: when the picture was made. digitized: when it was scanned or stored, if that differs.
+    film_from_end: as in `CaptureFacts`."""
 
     taken: WrittenTime | None = None
     digitized: WrittenTime | None = None
@@ -36,6 +37,7 @@ class Annotations:
     keywords: tuple[str, ...] = ()
     location: Coordinates | None = None
     details: Details = NO_DETAILS
+    film_from_end: int | None = None
 
     def or_else(self, other: Annotations) -> Annotations:
         """Returns each field of this one, or of the other where this one has none."""
@@ -46,6 +48,7 @@ class Annotations:
             keywords=self.keywords or other.keywords,
             location=self.location or other.location,
             details=self.details.or_else(other.details),
+            film_from_end=self.film_from_end or other.film_from_end,
         )
 
 

@@ -85,6 +85,7 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
         keywords=annotations.keywords or clean_keywords(wide_text(main, XP_KEYWORDS).split(";")),
         # Ratings and titles change after the shot, mostly in XMP alone.
         details=replace(written.or_else(details), exposure=details.or_else(written).exposure),
+        film_from_end=annotations.film_from_end,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from kappi_mediameta.probing.formats import MediaKind
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -14,6 +14,9 @@ MAX_KEYWORDS: Final = 50
 MAX_KEYWORD_CHARS: Final = 64
 """Limits of captions and tags, also of those that clients write."""
 MAX_TITLE_CHARS: Final = 300
+
+Projection = Literal["equirectangular", "cylindrical", "cubemap"]
+"""How a picture or a film shows what is around the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,26 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedFilm:
+    """The film in the file of a motion photo: a range of its bytes that is an MP4 of its own."""
+
+    start: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Details:
     """Facts that are shown beside a picture or a film, and decide nothing.
 
     exposure: None rather than one without a value. rating: 1 to 5, 0 for none, -1 for a rejected picture.
+    projection: None for what is flat. film: of a motion photo.
     """
 
     exposure: Exposure | None = None
     rating: int | None = None
     title: str | None = None
+    projection: Projection | None = None
+    film: EmbeddedFilm | None = None
 
     def or_else(self, other: Details) -> Details:
         """Returns each field of this one, or of the other where this one has none."""
@@ -75,6 +89,8 @@ class Details:
             exposure=exposure,
             rating=self.rating if self.rating is not None else other.rating,
             title=self.title or other.title,
+            projection=self.projection or other.projection,
+            film=self.film or other.film,
         )
 
 
@@ -88,6 +104,7 @@ class CaptureFacts:
     orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; local time without
     an offset is taken as UTC, and `taken_offset_known` is False. taken_offset_minutes: east of UTC; None
     where it is unknown, or where only the instant is known. live_id: also in the other half of a Live Photo.
+    film_from_end: bytes from the start of a motion photo's film to the end of the file, as written there.
     """
 
     orientation: int = 1
@@ -100,11 +117,15 @@ class CaptureFacts:
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     details: Details = NO_DETAILS
+    film_from_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """A picture as it is stored. stored_width/height: before orientation, with square pixels."""
+    """A picture as it is stored. stored_width/height: before orientation, with square pixels.
+
+    projection: of a film.
+    """
 
     stored_width: int
     stored_height: int
@@ -113,6 +134,7 @@ class PictureHeader:
     duration_ms: int | None = None
     capture: CaptureFacts = CaptureFacts()
     frame_count: int | None = None
+    projection: Projection | None = None
 
 
 @dataclass(frozen=True, slots=True)

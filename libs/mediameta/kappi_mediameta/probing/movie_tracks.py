@@ -16,8 +16,15 @@ from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.details import LENS_KEYS
 from kappi_mediameta.probing.exif import plausible_instant
+from kappi_mediameta.probing.facts import Projection
 from kappi_mediameta.probing.matrix import IDENTITY, Matrix
 from kappi_mediameta.probing.movie_tags import MAX_TAG_BYTES, keyed_tags, user_data_tags
+from kappi_mediameta.probing.projections import (
+    MAX_SPHERICAL_BYTES,
+    SPHERICAL_UUID,
+    projection_of_box,
+    projection_of_xml,
+)
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 
 _EPOCH: Final = datetime(1904, 1, 1, tzinfo=UTC)
@@ -69,6 +76,7 @@ class Track:
     is_opacity: bool = False
     premultiplied: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    projection: Projection | None = None
 
     @property
     def is_picture(self) -> bool:
@@ -192,7 +200,14 @@ async def _track(boxes: BoxReader, trak: Box) -> Track:
             track = await _media(boxes, box, track)
         elif box.name == b"meta":  # iPhones describe their lens here
             track = replace(track, tags=keyed_tags(await boxes.body(box, at_most=MAX_TAG_BYTES)))
+        elif box.name == b"uuid":
+            track = replace(track, projection=track.projection or await _spherical(boxes, box))
     return track
+
+
+async def _spherical(boxes: BoxReader, box: Box) -> Projection | None:
+    body = await boxes.body(box, at_most=MAX_SPHERICAL_BYTES)
+    return projection_of_xml(body[16:]) if body.startswith(SPHERICAL_UUID) else None
 
 
 async def _media(boxes: BoxReader, mdia: Box, track: Track) -> Track:
@@ -239,6 +254,8 @@ async def _with_entry(boxes: BoxReader, entry: Box, track: Track) -> Track:
             horizontal, vertical = struct.unpack(">II", await boxes.fields(box, 8))
             if horizontal and vertical:
                 track = replace(track, pixel_shape=Fraction(horizontal, vertical))
+        elif box.name == b"sv3d":
+            track = replace(track, projection=await projection_of_box(boxes, box))
         elif box.name == b"auxi" and track.handler == _AUXILIARY_HANDLER:
             kind = (await boxes.body(box, at_most=_MAX_AUXILIARY_BYTES))[4:].split(b"\x00", 1)[0]
             track = replace(track, is_opacity=kind.decode("latin-1") in _OPACITY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from xml.parsers import expat
 
@@ -16,6 +17,8 @@ from kappi_mediameta.probing.annotations import Annotations, clean_caption, clea
 from kappi_mediameta.probing.details import XMP_NAMES, XMP_TITLE, details_of_xmp
 from kappi_mediameta.probing.exif import plausible_place
 from kappi_mediameta.probing.facts import Coordinates
+from kappi_mediameta.probing.projections import XMP_NAMES as PANORAMA_NAMES
+from kappi_mediameta.probing.projections import projection_of_xmp
 from kappi_mediameta.probing.written import WrittenTime, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
@@ -36,13 +39,19 @@ _KEYWORDS: Final = _DC + "subject"
 _KEYWORD_PATHS: Final = "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject"
 _LATITUDE, _LONGITUDE = _EXIF + "GPSLatitude", _EXIF + "GPSLongitude"
 _ALTITUDE, _ALTITUDE_REFERENCE = _EXIF + "GPSAltitude", _EXIF + "GPSAltitudeRef"
+# The parts of a motion photo, in their order, and the older form.
+_GOOGLE: Final = "http://ns.google.com/photos/1.0/"
+_PART: Final = _GOOGLE + "container/ Item"
+_PART_FIELD: Final = _GOOGLE + "container/item/ "
+_PART_MEANING, _PART_LENGTH = _PART_FIELD + "Semantic", _PART_FIELD + "Length"
+_MICRO_VIDEO_OFFSET: Final = _GOOGLE + "camera/ MicroVideoOffset"
 # In the order of trust. The time when a program last saved is not a time of the picture.
 _TAKEN: Final = ("http://ns.adobe.com/photoshop/1.0/ DateCreated", _EXIF + "DateTimeOriginal")
 _DIGITIZED: Final = ("http://ns.adobe.com/xap/1.0/ CreateDate", _EXIF + "DateTimeDigitized")
 _WANTED: Final = frozenset(
     {_CAPTION, _KEYWORDS, _KEYWORD_PATHS, *_TAKEN, *_DIGITIZED}
     | {_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REFERENCE}
-    | XMP_NAMES
+    | {*XMP_NAMES, *PANORAMA_NAMES, _MICRO_VIDEO_OFFSET}
 )
 # 48,53.316N by the specification. Other writers: 48,53,19N, 48.8886 and 48°53'19" N.
 _APART: Final = r"(?:[\s,;:°º'\u2032m]|deg|d){1,6}"
@@ -51,6 +60,7 @@ _DEGREES: Final = re.compile(
     rf"(?:{_APART}(\d{{1,2}}(?:\.\d{{1,15}})?))?[\s,;°º'\u2032\u2033\"ms]{{0,6}}([NSEW]?)",
     re.ASCII,
 )
+_LENGTH: Final = re.compile(r"\d{1,15}", re.ASCII)
 _RATIONAL: Final = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}))?", re.ASCII)
 
 _Value = tuple[str, str]
@@ -63,13 +73,15 @@ def read_xmp(packets: Iterable[bytes]) -> Annotations:
     for packet in packets:
         for name, found in _properties(packet).items():
             values.setdefault(name, []).extend(found)
+    texts = _texts(values)
     return Annotations(
         taken=_time(values, _TAKEN),
         digitized=_time(values, _DIGITIZED),
         caption=_caption(values.get(_CAPTION, ())),
         keywords=_keywords(values),
         location=_place(values),
-        details=details_of_xmp(_texts(values)),
+        details=replace(details_of_xmp(texts), projection=projection_of_xmp(texts)),
+        film_from_end=_film_from_end(values),
     )
 
 
@@ -142,6 +154,8 @@ class _PropertyReader:
             raise _EnoughError
         if self._property is None and self._in_description and name in _WANTED:
             self._property, self._depth = name, len(self._path)
+        if name == _PART:
+            self._keep(_PART, attributes.get(_PART_MEANING, ""), attributes.get(_PART_LENGTH, "0"))
         self._path.append(name)
         self._language, self._text = attributes.get(_LANGUAGE, ""), ""
         if self._property is None and self._in_description:
@@ -182,8 +196,19 @@ def _time(values: Mapping[str, Sequence[_Value]], names: Iterable[str]) -> Writt
 
 def _texts(values: Mapping[str, Sequence[_Value]]) -> Mapping[str, str]:
     """Returns the texts of the details by name."""
+    texts = {name: _first(values, name) for name in XMP_NAMES | PANORAMA_NAMES}
     titles = _by_language(values.get(XMP_TITLE, ()))
-    return {name: _first(values, name) for name in XMP_NAMES} | {XMP_TITLE: titles[0] if titles else ""}
+    return texts | {XMP_TITLE: titles[0]} if titles else texts
+
+
+def _film_from_end(values: Mapping[str, Sequence[_Value]]) -> int | None:
+    """Returns the lengths of a motion photo's film and of the parts behind it. A part has a meaning and a
+    length."""
+    parts = values.get(_PART, ())
+    film = next((at for at, (meaning, _) in enumerate(parts) if meaning == "MotionPhoto"), None)
+    lengths = [length for _, length in parts[film:]] if film is not None else []
+    written = lengths or [_first(values, _MICRO_VIDEO_OFFSET)]
+    return sum(map(int, written)) if all(map(_LENGTH.fullmatch, written)) else None
 
 
 def _by_language(values: Sequence[_Value]) -> list[str]:

@@ -100,6 +100,8 @@ READY_ITEM: dict[str, Any] = {
     },
     "rating": 4,
     "title": None,
+    "projection": None,
+    "motion": False,
     "gps": {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0},
     "live_partner_id": None,
     "raw_partner_id": None,

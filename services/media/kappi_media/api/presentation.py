@@ -144,6 +144,8 @@ def _details(item: Item, *, variant: ServedVariant) -> dict[str, Any]:
         "exposure": ExposureView(**exposure) if exposure else None,
         "rating": details.get("rating"),
         "title": details.get("title") if variant is _ORIGINAL else None,
+        "projection": details.get("projection"),
+        "motion": item.film is not None,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from kappi_mediameta.probing.facts import Projection
 from msgspec import UNSET, Meta, UnsetType
 
 from kappi_media.domain.bulk import BulkOutcome
@@ -156,10 +157,12 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     processed. taken_at: by the device's clock. taken_offset_minutes: the offset of that clock east of UTC;
     null if the device did not record it: then `taken_at` is its local time. gps: null if the original is not
     available. rating: 1 to 5 in the file, 0 for no rating, -1 for a picture that is rejected. title: in the
-    file; null, as the caption from a file, where places are hidden. live_partner_id: the film of a Live
-    Photo's picture, or the picture of its film. raw_partner_id: the JPEG or HEIC of a camera RAW's shot, or
-    the camera RAW of its picture. contributor: null for an item that the gallery's manager added.
-    rejection_reason: why the item is `rejected`; pages of a gallery never show rejected items.
+    file; null, as the caption from a file, where places are hidden. projection: of a panorama or of a film
+    all around; null for what is flat. motion: whether a motion photo has its film in its file.
+    live_partner_id: the film of a Live Photo's picture, or the picture of its film. raw_partner_id: the JPEG
+    or HEIC of a camera RAW's shot, or the camera RAW of its picture. contributor: null for an item that the
+    gallery's manager added. rejection_reason: why the item is `rejected`; pages of a gallery never show
+    rejected items.
     """
 
     id: UUID
@@ -180,6 +183,8 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     exposure: ExposureView | None
     rating: int | None
     title: str | None
+    projection: Projection | None
+    motion: bool
     gps: PlaceView | None
     live_partner_id: UUID | None
     raw_partner_id: UUID | None

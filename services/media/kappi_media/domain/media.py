@@ -8,6 +8,8 @@ from enum import Enum, auto
 from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
+from kappi_mediameta.probing.facts import EmbeddedFilm
+
 AccountId = NewType("AccountId", UUID)
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
@@ -141,6 +143,12 @@ class Item(NamedTuple):
     contributor_name: str | None = None
     details: dict[str, Any] | None = None
     raw_partner_id: MediaId | None = None
+
+    @property
+    def film(self) -> EmbeddedFilm | None:
+        """Returns where the film of a motion photo is in its original, and in a copy without the place."""
+        found = self.details.get("film") if self.details is not None else None
+        return EmbeddedFilm(**found) if found is not None else None
 
 
 class ServedVariant(Enum):

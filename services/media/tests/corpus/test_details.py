@@ -20,7 +20,7 @@ _EXIF: Final = (
 _XMP: Final = (
     *("-XMP-exifEX:LensModel=Summicron-M 50", "-XMP-exif:ExposureTime=30", "-XMP-exif:FNumber=5.6"),
     *("-XMP-exif:ISO=800", "-XMP-exif:FocalLength=50", "-XMP-exif:FocalLengthIn35mmFormat=75"),
-    *("-XMP-xmp:Rating=4", "-XMP-dc:Title=Über dem Pass"),
+    *("-XMP-xmp:Rating=4", "-XMP-dc:Title=Über dem Pass", "-XMP-GPano:ProjectionType=cylindrical"),
 )
 _IPTC: Final = ("-codedcharacterset=UTF8", "-IPTC:ObjectName=Höhe")
 _CASES: Final = [
@@ -32,7 +32,14 @@ _CASES: Final = [
 ]
 _WANTED: Final = (
     *("-LensModel", "-LensMake", "-XMP-aux:Lens", "-ExposureTime", "-FNumber", "-ISO", "-FocalLength"),
-    *("-FocalLengthIn35mmFormat", "-Rating", "-XMP-dc:Title", "-IPTC:ObjectName", "-Title"),
+    *(
+        "-FocalLengthIn35mmFormat",
+        "-Rating",
+        "-XMP-dc:Title",
+        "-IPTC:ObjectName",
+        "-Title",
+        "-XMP-GPano:ProjectionType",
+    ),
 )
 
 
@@ -60,6 +67,7 @@ def assert_same(found: Details, read: Mapping[str, Any]) -> None:
     ):
         assert value == (pytest.approx(read[name], rel=1e-4) if read.get(name) else None), name
     assert found.rating == read.get("Rating")
+    assert found.projection == read.get("ProjectionType")
     assert found.title == read.get("Title", read.get("ObjectName"))
 
 

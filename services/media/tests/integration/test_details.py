@@ -1,14 +1,20 @@
-"""Items show the details in their files: exposure, lens, rating and title."""
+"""Items show the details in their files: exposure, lens, rating, title, projection, film."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.repository.items import ItemQueries
+from kappi_mediameta.probing import EmbeddedFilm
 from kappi_testkit.media.harness import Client, Gallery, Published, Worker, redelivered
 from kappi_testkit.media.metadata_blocks import exif_block, jpeg, xmp_packet
+from kappi_testkit.media.motion_photos import film_of_photo, google_photo
 
 Show = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -74,3 +80,23 @@ async def test_a_title_may_name_the_place(
         assert (answer.json["exposure"], answer.json["title"]) == (EXPOSURE, None)
     page = await client.view(gallery)
     assert "Andermatt" not in page.body.decode()
+
+
+async def test_a_motion_photo_is_marked_and_its_film_kept_in_mind(
+    client: Client, gallery: Gallery, show: Show, deps: Dependencies
+) -> None:
+    film = film_of_photo()
+    body = google_photo(film)
+    item = await show(gallery, body, "view")
+    assert (item["motion"], item["projection"]) == (True, None)
+    kept = await ItemQueries(deps.database).find(MediaId(UUID(item["id"])), GalleryId(gallery.id))
+    assert kept is not None
+    assert kept.film == EmbeddedFilm(start=len(body) - len(film), size_bytes=len(film))
+
+
+async def test_a_panorama_is_marked(gallery: Gallery, show: Show) -> None:
+    panorama = (
+        'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:ProjectionType="equirectangular"'
+    )
+    item = await show(gallery, jpeg(xmp_packet(attributes=panorama)))
+    assert (item["projection"], item["motion"]) == ("equirectangular", False)

@@ -9,7 +9,7 @@ from kappi_mediameta.probing import BytesSource, Details, Exposure, probe, sniff
 from kappi_mediameta.probing.details import clean_lens, details_of_film
 from kappi_mediameta.probing.exif import exif_tags, facts_of
 from kappi_mediameta.probing.movie_tags import keyed_tags
-from kappi_testkit.media.containers import box, full_box
+from kappi_testkit.media.containers import box, full_box, grown
 from kappi_testkit.media.metadata_blocks import (
     Entry,
     exif_block,
@@ -205,15 +205,8 @@ def test_numbers_of_keys_that_are_not_read(kind: int, value: bytes) -> None:
 
 
 async def test_a_film_tells_its_lens_in_its_track() -> None:
-    body = movie(MovieShape(seconds=0.3, container="mov"))  # the index is behind the media
-    meta = box(b"meta", LENS)
-    for name in (b"moov", b"trak"):
-        at = body.index(name) - 4
-        size = int.from_bytes(body[at : at + 4], "big")
-        body = body[:at] + struct.pack(">I", size + len(meta)) + body[at + 4 :]
-    end = body.index(b"trak") - 4
-    end += int.from_bytes(body[end : end + 4], "big") - len(meta)
-    found = await probed(body[:end] + meta + body[end:])
+    body = movie(MovieShape(seconds=0.3, container="mov"))
+    found = await probed(grown(body, b"moov", b"trak", more=box(b"meta", LENS)))
     assert found.exposure == Exposure(lens="back camera 6.86mm f/1.78", focal_length_35mm=26.0)
 
 
