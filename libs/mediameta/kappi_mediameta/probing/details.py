@@ -13,7 +13,7 @@ from typing import Final
 from kappi_mediameta.probing.annotations import clean_caption
 from kappi_mediameta.probing.facts import MAX_TITLE_CHARS, NO_DETAILS, Details, Exposure
 from kappi_mediameta.probing.tiff_fields import XP_TITLE, Tags, integer, numbers, text, wide_text
-from kappi_mediameta.probing.written import clean_name
+from kappi_mediameta.probing.written import clean_name, written_number
 
 _EXPOSURE_TIME, _F_NUMBER, _SHUTTER_SPEED, _APERTURE = 0x829A, 0x829D, 0x9201, 0x9202
 _FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405
@@ -53,7 +53,6 @@ _FOCAL_LENGTH_35MM_KEY: Final = "com.apple.quicktime.camera.focal_length.35mm_eq
 LENS_KEYS: Final = (_LENS_KEY, _FOCAL_LENGTH_35MM_KEY)
 """Tags that a film may also have in the metadata of its track."""
 _TITLE_KEYS: Final = ("com.apple.quicktime.title", "\xa9nam", "title")
-_FRACTION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}(?:\.\d{1,12})?))?", re.ASCII)
 
 
 def details_of_exif(tags: Tags) -> Details:
@@ -77,17 +76,15 @@ def details_of_xmp(values: Mapping[str, str]) -> Details:
     """Returns the details in properties of XMP, by name."""
     exposure = Exposure(
         lens=next(filter(None, (clean_lens(values.get(name)) for name in _XMP_LENSES)), None),
-        exposure_time_s=_within(_fraction(values.get(_XMP_EXPOSURE_TIME)), _EXPOSURE_TIMES),
-        aperture=_within(_fraction(values.get(_XMP_F_NUMBER)), _APERTURES),
-        iso=next(filter(None, (_speed(_fraction(values.get(name))) for name in _XMP_SPEEDS)), None),
-        focal_length_mm=_within(_fraction(values.get(_XMP_FOCAL_LENGTH)), _FOCAL_LENGTHS),
-        focal_length_35mm=_within(_fraction(values.get(_XMP_FOCAL_LENGTH_35MM)), _FOCAL_LENGTHS),
+        exposure_time_s=_within(written_number(values.get(_XMP_EXPOSURE_TIME)), _EXPOSURE_TIMES),
+        aperture=_within(written_number(values.get(_XMP_F_NUMBER)), _APERTURES),
+        iso=next(filter(None, (_speed(written_number(values.get(name))) for name in _XMP_SPEEDS)), None),
+        focal_length_mm=_within(written_number(values.get(_XMP_FOCAL_LENGTH)), _FOCAL_LENGTHS),
+        focal_length_35mm=_within(written_number(values.get(_XMP_FOCAL_LENGTH_35MM)), _FOCAL_LENGTHS),
     )
-    written = values.get(_XMP_RATING, "").strip()
-    rating = -1.0 if written in ("-1", "-1.0") else _fraction(written)
     return Details(
         exposure=exposure if exposure != Exposure() else None,
-        rating=_rating(rating),
+        rating=_rating(written_number(values.get(_XMP_RATING))),
         title=clean_title(values.get(XMP_TITLE)),
     )
 
@@ -96,7 +93,7 @@ def details_of_film(tags: Mapping[str, str]) -> Details:
     """Returns the details in a film's tags, by name in lower case."""
     exposure = Exposure(
         lens=clean_lens(tags.get(_LENS_KEY)),
-        focal_length_35mm=_within(_fraction(tags.get(_FOCAL_LENGTH_35MM_KEY)), _FOCAL_LENGTHS),
+        focal_length_35mm=_within(written_number(tags.get(_FOCAL_LENGTH_35MM_KEY)), _FOCAL_LENGTHS),
     )
     title = next(filter(None, (clean_title(tags.get(key)) for key in _TITLE_KEYS)), None)
     if exposure == Exposure():
@@ -144,12 +141,3 @@ def _speed(value: float | None) -> int | None:
 def _rating(value: float | None) -> int | None:
     """Returns -1 for a picture that its owner rejected, 0 for one without a rating, or 1 to 5."""
     return round(value) if value is not None and -1 <= value <= 5 else None
-
-
-def _fraction(written: str | None) -> float | None:
-    """Returns a number or the value of a fraction, or None, also for a fraction over zero."""
-    match = _FRACTION.fullmatch((written or "").strip()[:64])
-    if match is None:
-        return None
-    below = float(match.group(2) or 1)
-    return float(match.group(1)) / below if below else None

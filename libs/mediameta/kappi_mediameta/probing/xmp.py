@@ -19,7 +19,7 @@ from kappi_mediameta.probing.exif import plausible_place
 from kappi_mediameta.probing.facts import Coordinates
 from kappi_mediameta.probing.projections import XMP_NAMES as PANORAMA_NAMES
 from kappi_mediameta.probing.projections import projection_of_xmp
-from kappi_mediameta.probing.written import WrittenTime, written_time
+from kappi_mediameta.probing.written import WrittenTime, written_number, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
 XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -61,7 +61,6 @@ _DEGREES: Final = re.compile(
     re.ASCII,
 )
 _LENGTH: Final = re.compile(r"\d{1,15}", re.ASCII)
-_RATIONAL: Final = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}))?", re.ASCII)
 
 _Value = tuple[str, str]
 """Language and text."""
@@ -231,7 +230,7 @@ def _place(values: Mapping[str, Sequence[_Value]]) -> Coordinates | None:
     longitude = _degrees(_first(values, _LONGITUDE), letters="EW")
     if latitude is None or longitude is None:
         return None
-    metres = _number(_first(values, _ALTITUDE))
+    metres = written_number(_first(values, _ALTITUDE))
     below = _first(values, _ALTITUDE_REFERENCE) == "1"
     return plausible_place(latitude, longitude, -metres if below and metres is not None else metres)
 
@@ -244,12 +243,3 @@ def _degrees(written: str, *, letters: str) -> float | None:
     sign, *parts, letter = match.groups()
     whole = sum(float(part or 0) / 60.0**power for power, part in enumerate(parts))
     return -whole if sign == "-" or letter == letters[1] else whole
-
-
-def _number(written: str) -> float | None:
-    """Returns a number or the value of a fraction, or None, also for a fraction over zero."""
-    match = _RATIONAL.fullmatch(written)
-    if match is None:
-        return None
-    below = int(match.group(2) or 1)
-    return float(match.group(1)) / below if below else None
