@@ -1,6 +1,14 @@
 """Reads what a file is and shows, from a few small ranged reads, with no I/O of its own and no decoder."""
 
-from kappi_mediameta.probing.facts import Camera, Coordinates, Probe, ProbeLimits
+from kappi_mediameta.probing.facts import (
+    Camera,
+    Coordinates,
+    Details,
+    EmbeddedFilm,
+    Exposure,
+    Probe,
+    ProbeLimits,
+)
 from kappi_mediameta.probing.formats import MediaFormat, MediaKind, format_of, matches
 from kappi_mediameta.probing.probe import ACCEPTED, DEFAULT_LIMITS, identify, is_supported, probe
 from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason, RenderRejected
@@ -14,6 +22,9 @@ __all__ = [
     "BytesSource",
     "Camera",
     "Coordinates",
+    "Details",
+    "EmbeddedFilm",
+    "Exposure",
     "MediaFormat",
     "MediaKind",
     "Probe",

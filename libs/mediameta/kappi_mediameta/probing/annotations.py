@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_KEYWORDS, Coordinates
+from kappi_mediameta.probing.facts import (
+    MAX_CAPTION_CHARS,
+    MAX_KEYWORD_CHARS,
+    MAX_KEYWORDS,
+    NO_DETAILS,
+    Coordinates,
+    Details,
+)
 from kappi_mediameta.probing.written import WrittenTime
 
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -21,13 +28,16 @@ _NO_CAPTION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """taken: when the picture was made. digitized: when it was scanned or stored, if that differs."""
+    """taken: when the picture was made. digitized: when it was scanned or stored, if that differs.
+    film_from_end: as in `CaptureFacts`."""
 
     taken: WrittenTime | None = None
     digitized: WrittenTime | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     location: Coordinates | None = None
+    details: Details = NO_DETAILS
+    film_from_end: int | None = None
 
     def or_else(self, other: Annotations) -> Annotations:
         """Returns each field of this one, or of the other where this one has none."""
@@ -37,6 +47,8 @@ class Annotations:
             caption=self.caption or other.caption,
             keywords=self.keywords or other.keywords,
             location=self.location or other.location,
+            details=self.details.or_else(other.details),
+            film_from_end=self.film_from_end or other.film_from_end,
         )
 
 

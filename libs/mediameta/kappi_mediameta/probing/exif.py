@@ -6,6 +6,7 @@ Three directories are read, each once, so no chain of offsets can loop. ADR 0015
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from math import isnan
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 from kappi_mediameta.containers.tiff_directories import layout_of
 from kappi_mediameta.probing.annotations import NO_ANNOTATIONS, Annotations, clean_caption, clean_keywords
 from kappi_mediameta.probing.apple import live_id_of
+from kappi_mediameta.probing.details import details_of_exif
 from kappi_mediameta.probing.facts import Camera, CaptureFacts, Coordinates
 from kappi_mediameta.probing.tiff_fields import (
     IMAGE_DESCRIPTION,
@@ -26,13 +28,12 @@ from kappi_mediameta.probing.tiff_fields import (
     text,
     wide_text,
 )
-from kappi_mediameta.probing.written import WrittenTime, written_time, written_zone
+from kappi_mediameta.probing.written import WrittenTime, clean_name, written_time, written_zone
 
 MAKE, MODEL, ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
 EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825
 DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _SUBSECONDS_ORIGINAL = 0x9003, 0x9004, 0x9291
 _OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _OFFSET_TIME_DIGITIZED = 0x9010, 0x9011, 0x9012
-_MAX_NAME_CHARS: Final = 128
 
 
 class ExifTags(NamedTuple):
@@ -41,6 +42,11 @@ class ExifTags(NamedTuple):
     main: Tags
     exif: Tags
     gps: Tags
+
+    @property
+    def of_picture(self) -> Tags:
+        """Returns the tags of the first two. Some makers, and TIFF/EP, write all tags into the first."""
+        return {**self.main, **self.exif}
 
 
 NO_EXIF: Final = ExifTags({}, {}, {})
@@ -64,6 +70,7 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
     orientation = integer(main, ORIENTATION)
     taken_at, zone = _taken_at(tags, annotations)
     maker_note = tags.exif.get(MAKER_NOTE)
+    details, written = details_of_exif(tags.of_picture), annotations.details
     return CaptureFacts(
         orientation=orientation if orientation is not None and 1 <= orientation <= 8 else 1,
         taken_at=taken_at,
@@ -76,6 +83,9 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
         or annotations.caption
         or clean_caption(wide_text(main, XP_COMMENT)),
         keywords=annotations.keywords or clean_keywords(wide_text(main, XP_KEYWORDS).split(";")),
+        # Ratings and titles change after the shot, mostly in XMP alone.
+        details=replace(written.or_else(details), exposure=details.or_else(written).exposure),
+        film_from_end=annotations.film_from_end,
     )
 
 
@@ -88,14 +98,6 @@ def camera_of(make: str | None, model: str | None) -> Camera | None:
     """Returns a camera by its names as a device writes them, cleaned for storage and display."""
     make, model = clean_name(make), clean_name(model)
     return Camera(make=make, model=model) if make or model else None
-
-
-def clean_name(name: str | None) -> str | None:
-    """Returns at most 128 printable characters with single spaces, or None where none are left."""
-    if name is None:
-        return None
-    kept = "".join(c if c.isprintable() else " " for c in name[: 4 * _MAX_NAME_CHARS])
-    return " ".join(kept.split())[:_MAX_NAME_CHARS] or None
 
 
 def plausible_instant(instant: datetime) -> datetime | None:
@@ -120,8 +122,7 @@ def plausible_place(latitude: float, longitude: float, altitude: float | None) -
 
 def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None, timezone | None]:
     """Returns the time when the picture was made, by any block, else when it was digitized, else saved."""
-    # Some makers, and TIFF/EP, write all tags into the first directory.
-    exif = {**tags.main, **tags.exif}
+    exif = tags.of_picture
     candidates = (
         _exif_time(exif, DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
         annotations.taken,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from kappi_mediameta.probing.formats import MediaKind
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
@@ -13,6 +13,10 @@ MAX_CAPTION_CHARS: Final = 2_000
 MAX_KEYWORDS: Final = 50
 MAX_KEYWORD_CHARS: Final = 64
 """Limits of captions and tags, also of those that clients write."""
+MAX_TITLE_CHARS: Final = 300
+
+Projection = Literal["equirectangular", "cylindrical", "cubemap"]
+"""How a picture or a film shows what is around the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,76 @@ class Coordinates:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """How the device took a picture. lens: its name. aperture: the f-number. iso: the speed.
+    focal_length_35mm: that of the same view on 35 mm film, in mm."""
+
+    lens: str | None = None
+    exposure_time_s: float | None = None
+    aperture: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    focal_length_35mm: float | None = None
+
+    def or_else(self, other: Exposure) -> Exposure:
+        """Returns each field of this one, or of the other where this one has none."""
+        return Exposure(
+            lens=self.lens or other.lens,
+            exposure_time_s=self.exposure_time_s or other.exposure_time_s,
+            aperture=self.aperture or other.aperture,
+            iso=self.iso or other.iso,
+            focal_length_mm=self.focal_length_mm or other.focal_length_mm,
+            focal_length_35mm=self.focal_length_35mm or other.focal_length_35mm,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFilm:
+    """The film in the file of a motion photo: a range of its bytes that is an MP4 of its own."""
+
+    start: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Facts that are shown beside a picture or a film, and decide nothing.
+
+    exposure: None rather than one without a value. rating: 1 to 5, 0 for none, -1 for a rejected picture.
+    projection: None for what is flat. film: of a motion photo.
+    """
+
+    exposure: Exposure | None = None
+    rating: int | None = None
+    title: str | None = None
+    projection: Projection | None = None
+    film: EmbeddedFilm | None = None
+
+    def or_else(self, other: Details) -> Details:
+        """Returns each field of this one, or of the other where this one has none."""
+        exposure = self.exposure or other.exposure
+        if self.exposure is not None and other.exposure is not None:
+            exposure = self.exposure.or_else(other.exposure)
+        return Details(
+            exposure=exposure,
+            rating=self.rating if self.rating is not None else other.rating,
+            title=self.title or other.title,
+            projection=self.projection or other.projection,
+            film=self.film or other.film,
+        )
+
+
+NO_DETAILS: Final = Details()
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureFacts:
     """Facts that the device wrote, and that were written about the picture into its file later.
 
     orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; local time without
     an offset is taken as UTC, and `taken_offset_known` is False. taken_offset_minutes: east of UTC; None
     where it is unknown, or where only the instant is known. live_id: also in the other half of a Live Photo.
+    film_from_end: bytes from the start of a motion photo's film to the end of the file, as written there.
     """
 
     orientation: int = 1
@@ -48,11 +116,16 @@ class CaptureFacts:
     live_id: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
+    details: Details = NO_DETAILS
+    film_from_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """A picture as it is stored. stored_width/height: before orientation, with square pixels."""
+    """A picture as it is stored. stored_width/height: before orientation, with square pixels.
+
+    projection: of a film.
+    """
 
     stored_width: int
     stored_height: int
@@ -61,6 +134,7 @@ class PictureHeader:
     duration_ms: int | None = None
     capture: CaptureFacts = CaptureFacts()
     frame_count: int | None = None
+    projection: Projection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +163,7 @@ class Probe:
     frame_count: int | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
+    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)

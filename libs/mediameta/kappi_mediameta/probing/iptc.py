@@ -1,4 +1,4 @@
-"""Time, caption and keywords of IPTC records, which are in Photoshop's image resources.
+"""Time, caption, keywords and title of IPTC records, which are in Photoshop's image resources.
 
 Sources: IPTC-NAA Information Interchange Model 4.2; Adobe Photoshop File Formats Specification. Nothing here
 raises: damaged parts are skipped.
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from kappi_mediameta.probing.annotations import Annotations, clean_caption, clean_keywords
+from kappi_mediameta.probing.details import clean_title
+from kappi_mediameta.probing.facts import Details
 from kappi_mediameta.probing.written import WrittenTime, decoded, written_time
 
 MAX_IPTC_BYTES: Final = 1 << 20
@@ -20,7 +22,7 @@ _RESOURCE: Final = b"8BIM"
 _RECORDS, _DIGEST = 0x0404, 0x0425
 _MARK: Final = 0x1C
 _MAX_DATASETS: Final = 10_000
-_KEYWORD, _CAPTION = (2, 25), (2, 120)
+_TITLE, _KEYWORD, _CAPTION = (2, 5), (2, 25), (2, 120)
 _DATE, _TIME, _SCAN_DATE, _SCAN_TIME = (2, 55), (2, 60), (2, 62), (2, 63)
 
 
@@ -58,6 +60,7 @@ def read_iptc(records: bytes) -> Annotations:
         digitized=_time(values, _SCAN_DATE, _SCAN_TIME),
         caption=clean_caption(_first(values, _CAPTION)),
         keywords=clean_keywords(values.get(_KEYWORD, ())),
+        details=Details(title=clean_title(_first(values, _TITLE))),
     )
 
 

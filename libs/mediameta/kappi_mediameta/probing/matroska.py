@@ -58,6 +58,7 @@ async def read_matroska(reader: BlockReader, limits: ProbeLimits) -> PictureHead
         capture=capture_of(
             _tags(found.get(_TAGS, b"")), orientation=track.orientation, created_at=_created_at(info)
         ),
+        projection=track.projection,
     )
 
 

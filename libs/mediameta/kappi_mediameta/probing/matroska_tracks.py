@@ -8,7 +8,9 @@ from fractions import Fraction
 from typing import Final
 
 from kappi_mediameta.containers.ebml import parts, real, string, unsigned
+from kappi_mediameta.probing.facts import Projection
 from kappi_mediameta.probing.movie_tracks import square_width
+from kappi_mediameta.probing.projections import projection_of_matroska
 
 _TRACK_ENTRY, _TYPE, _CODEC, _DEFAULT, _VIDEO, _FRAME_DURATION = 0xAE, 0x83, 0x86, 0x88, 0xE0, 0x23E383
 _WIDTH, _HEIGHT, _SHOWN_WIDTH, _SHOWN_HEIGHT, _UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
@@ -48,6 +50,7 @@ class VideoTrack:
     orientation: int
     frame_duration_ns: int | None
     default: bool
+    projection: Projection | None
 
     @property
     def square_width(self) -> int:
@@ -64,6 +67,7 @@ def shown_track(tracks: bytes) -> VideoTrack | None:
 
 def _track(entry: dict[int, bytes]) -> VideoTrack:
     video = dict(parts(entry.get(_VIDEO, b"")))
+    projection = dict(parts(video.get(_PROJECTION, b"")))
     width, height = unsigned(video.get(_WIDTH, b"")), unsigned(video.get(_HEIGHT, b""))
     width -= unsigned(video.get(_CUT_LEFT, b"")) + unsigned(video.get(_CUT_RIGHT, b""))
     height -= unsigned(video.get(_CUT_TOP, b"")) + unsigned(video.get(_CUT_BOTTOM, b""))
@@ -72,9 +76,10 @@ def _track(entry: dict[int, bytes]) -> VideoTrack:
         width=width,
         height=height,
         shape=_shape(video, width, height),
-        orientation=_orientation(dict(parts(video.get(_PROJECTION, b"")))),
+        orientation=_orientation(projection),
         frame_duration_ns=unsigned(entry.get(_FRAME_DURATION, b"")) or None,
         default=unsigned(entry.get(_DEFAULT, b"\x01")) == 1,
+        projection=projection_of_matroska(unsigned(projection.get(_PROJECTION_KIND, b""))),
     )
 
 

@@ -49,6 +49,7 @@ async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
             orientation=orientation_of(product(track.matrix, movie.matrix)),
             created_at=movie.created_at,
         ),
+        projection=track.projection,
     )
 
 

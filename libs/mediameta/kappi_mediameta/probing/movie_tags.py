@@ -14,6 +14,7 @@ from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import boxes_of
 from kappi_mediameta.probing.apple import LIVE_KEY, clean_live_id
+from kappi_mediameta.probing.details import details_of_film
 from kappi_mediameta.probing.exif import (
     NO_EXIF,
     camera_of,
@@ -28,6 +29,9 @@ from kappi_mediameta.probing.xmp import read_xmp
 
 MAX_TAG_BYTES: Final = 256 << 10
 
+# Well-known types of whole numbers: of any length, and of 8 to 64 bits.
+_SIGNED: Final = frozenset({21, 65, 66, 67, 74})
+_WHOLE_NUMBERS: Final = _SIGNED | {22, 75, 76, 77, 78}
 LOCI: Final = "loci"
 XMP: Final = "XMP_"
 # In the order of trust. Names are compared in lower case. Names without a prefix are Matroska's.
@@ -87,14 +91,23 @@ def keyed_tags(body: bytes) -> dict[str, str]:
     for item, value in boxes_of(atoms.get(b"ilst", b"")):
         number = int.from_bytes(item, "big")
         data = dict(boxes_of(value)).get(b"data", b"")
-        if data[:4] != b"\x00\x00\x00\x01":  # well-known type 1: UTF-8
+        text = _well_known(int.from_bytes(data[:4], "big"), data[8:])
+        if text is None:
             continue
-        text = data[8:].decode("utf-8", "replace")
         if 1 <= number <= len(keys):
             tags[keys[number - 1].decode("utf-8", "replace").lower()] = text
         elif item.startswith(b"\xa9"):
             tags[item.decode("latin-1")] = text
     return tags
+
+
+def _well_known(kind: int, value: bytes) -> str | None:
+    """Returns a text, or a whole number as a text, by the well-known types of QuickTime."""
+    if kind == 1:  # UTF-8
+        return value.decode("utf-8", "replace")
+    if kind in _WHOLE_NUMBERS and 1 <= len(value) <= 8:
+        return str(int.from_bytes(value, "big", signed=kind in _SIGNED))
+    return None
 
 
 def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetime | None) -> CaptureFacts:
@@ -111,6 +124,7 @@ def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetim
         camera=camera_of(next(_all(tags, MAKE), None), next(_all(tags, MODEL), None)),
         location=place or described.location,
         live_id=clean_live_id(tags.get(LIVE_KEY)),
+        details=details_of_film(tags).or_else(described.details),
     )
     if written is not None:
         instant, minutes = written

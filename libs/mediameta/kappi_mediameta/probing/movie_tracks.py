@@ -14,9 +14,17 @@ from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.probing.boxes import BoxReader
+from kappi_mediameta.probing.details import LENS_KEYS
 from kappi_mediameta.probing.exif import plausible_instant
+from kappi_mediameta.probing.facts import Projection
 from kappi_mediameta.probing.matrix import IDENTITY, Matrix
 from kappi_mediameta.probing.movie_tags import MAX_TAG_BYTES, keyed_tags, user_data_tags
+from kappi_mediameta.probing.projections import (
+    MAX_SPHERICAL_BYTES,
+    SPHERICAL_UUID,
+    projection_of_box,
+    projection_of_xml,
+)
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 
 _EPOCH: Final = datetime(1904, 1, 1, tzinfo=UTC)
@@ -49,7 +57,7 @@ class Track:
     """One track, filled in steps. shown_*: of the track header, square pixels. coded_*: of the sample entry.
 
     timescale: units per second of its times. sample_count: 0 where the samples are in fragments.
-    is_opacity: of the picture's track.
+    is_opacity: of the picture's track. tags: those of its own metadata.
     """
 
     id: int = 0
@@ -67,6 +75,8 @@ class Track:
     sample_count: int = 0
     is_opacity: bool = False
     premultiplied: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    projection: Projection | None = None
 
     @property
     def is_picture(self) -> bool:
@@ -123,7 +133,8 @@ async def read_moov(boxes: BoxReader, moov: Box) -> tuple[Movie, dict[str, str]]
             tags |= keyed_tags(await boxes.body(box, at_most=MAX_TAG_BYTES))
         elif box.name == b"cmov":
             raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "compressed movie header")
-    return movie, tags
+    of_track = movie.picture.tags if movie.picture is not None else {}
+    return movie, {**{key: of_track[key] for key in LENS_KEYS if key in of_track}, **tags}
 
 
 def _with_header(movie: Movie, body: bytes) -> Movie:
@@ -187,7 +198,16 @@ async def _track(boxes: BoxReader, trak: Box) -> Track:
                 track = replace(track, premultiplied=track.premultiplied or reference.name == b"prem")
         elif box.name == b"mdia":
             track = await _media(boxes, box, track)
+        elif box.name == b"meta":  # iPhones describe their lens here
+            track = replace(track, tags=keyed_tags(await boxes.body(box, at_most=MAX_TAG_BYTES)))
+        elif box.name == b"uuid":
+            track = replace(track, projection=track.projection or await _spherical(boxes, box))
     return track
+
+
+async def _spherical(boxes: BoxReader, box: Box) -> Projection | None:
+    body = await boxes.body(box, at_most=MAX_SPHERICAL_BYTES)
+    return projection_of_xml(body[16:]) if body.startswith(SPHERICAL_UUID) else None
 
 
 async def _media(boxes: BoxReader, mdia: Box, track: Track) -> Track:
@@ -234,6 +254,8 @@ async def _with_entry(boxes: BoxReader, entry: Box, track: Track) -> Track:
             horizontal, vertical = struct.unpack(">II", await boxes.fields(box, 8))
             if horizontal and vertical:
                 track = replace(track, pixel_shape=Fraction(horizontal, vertical))
+        elif box.name == b"sv3d":
+            track = replace(track, projection=await projection_of_box(boxes, box))
         elif box.name == b"auxi" and track.handler == _AUXILIARY_HANDLER:
             kind = (await boxes.body(box, at_most=_MAX_AUXILIARY_BYTES))[4:].split(b"\x00", 1)[0]
             track = replace(track, is_opacity=kind.decode("latin-1") in _OPACITY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -11,7 +12,7 @@ from kappi_mediameta.probing.avi import read_avi
 from kappi_mediameta.probing.bmp import read_bmp
 from kappi_mediameta.probing.camera_raw.marks import is_camera_raw
 from kappi_mediameta.probing.camera_raw.reading import RAW_READERS
-from kappi_mediameta.probing.facts import PictureHeader, Probe, ProbeLimits
+from kappi_mediameta.probing.facts import Details, PictureHeader, Probe, ProbeLimits
 from kappi_mediameta.probing.formats import FILMS_OF_BOXES, MediaFormat, format_of, matches
 from kappi_mediameta.probing.gif import read_gif
 from kappi_mediameta.probing.heif import read_avif, read_heic
@@ -19,6 +20,7 @@ from kappi_mediameta.probing.jp2 import read_jp2
 from kappi_mediameta.probing.jpeg import read_jpeg
 from kappi_mediameta.probing.jxl import read_jxl
 from kappi_mediameta.probing.matroska import read_matroska
+from kappi_mediameta.probing.motion_photos import film_in_picture
 from kappi_mediameta.probing.movie import read_movie
 from kappi_mediameta.probing.png import read_png
 from kappi_mediameta.probing.polyglot import refuse_polyglots
@@ -117,4 +119,14 @@ async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DE
         frame_count=header.frame_count,
         caption=capture.caption,
         keywords=capture.keywords,
+        details=await _details(reader, fmt, header),
+    )
+
+
+async def _details(reader: BlockReader, fmt: MediaFormat, header: PictureHeader) -> Details:
+    details, told = header.capture.details, header.capture.film_from_end
+    return replace(
+        details,
+        projection=header.projection or details.projection,
+        film=await film_in_picture(reader, fmt, film_from_end=told),
     )

@@ -34,10 +34,10 @@ MAX_VALUE_BYTES: Final = 1024
 IMAGE_DESCRIPTION: Final = 0x010E
 MAKER_NOTE: Final = 0x927C
 SUB_DIRECTORIES: Final = 330
-XP_COMMENT, XP_KEYWORDS = 0x9C9C, 0x9C9E
+XP_TITLE, XP_COMMENT, XP_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
 """Tags of Windows, in little-endian UTF-16 in each byte order."""
 _LARGER: Final = {
-    **dict.fromkeys((IMAGE_DESCRIPTION, XP_COMMENT, XP_KEYWORDS), 8 << 10),
+    **dict.fromkeys((IMAGE_DESCRIPTION, XP_TITLE, XP_COMMENT, XP_KEYWORDS), 8 << 10),
     MAKER_NOTE: 64 << 10,
 }
 

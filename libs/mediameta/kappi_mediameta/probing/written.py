@@ -1,4 +1,4 @@
-"""Text, times and zones as cameras and programs write them in metadata.
+"""Text, numbers, times and zones as cameras and programs write them in metadata.
 
 Sources: EXIF 3.0; XMP specification part 2 (ISO 8601 dates); the Latin-1 of PNG and of IPTC without a
 character set.
@@ -31,6 +31,8 @@ _MONTH_FIRST_TIME: Final = re.compile(
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ONLY_ZONE: Final = re.compile(_ZONE, re.ASCII | re.IGNORECASE)
 _WIDEST: Final = timedelta(hours=14)
+_MAX_NAME_CHARS: Final = 128
+_NUMBER: Final = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}(?:\.\d{1,12})?))?", re.ASCII)
 
 
 class WrittenTime(NamedTuple):
@@ -46,6 +48,23 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return str(_WINDOWS_1252(raw, "replace")[0])
+
+
+def written_number(text: str | None) -> float | None:
+    """Returns a number or the value of a fraction, or None, also for a fraction over zero."""
+    match = _NUMBER.fullmatch((text or "").strip()[:_MAX_TIME_CHARS])
+    if match is None:
+        return None
+    below = float(match.group(2) or 1)
+    return float(match.group(1)) / below if below else None
+
+
+def clean_name(name: str | None) -> str | None:
+    """Returns at most 128 printable characters with single spaces, or None where none are left."""
+    if name is None:
+        return None
+    kept = "".join(c if c.isprintable() else " " for c in name[: 4 * _MAX_NAME_CHARS])
+    return " ".join(kept.split())[:_MAX_NAME_CHARS] or None
 
 
 def written_time(text: str | None) -> WrittenTime | None:

@@ -1,4 +1,4 @@
-"""Time, caption, keywords and place of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
+"""Time, place, words and details of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
 
 XMP is untrusted XML. It is parsed from its root element on, so it has no document type, no entities but the
 five of XML, and nothing to fetch. Size, elements, depth and text are bounded. Nothing here raises: of a
@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from xml.parsers import expat
 
 from kappi_mediameta.probing.annotations import Annotations, clean_caption, clean_keywords
+from kappi_mediameta.probing.details import XMP_NAMES, XMP_TITLE, details_of_xmp
 from kappi_mediameta.probing.exif import plausible_place
 from kappi_mediameta.probing.facts import Coordinates
-from kappi_mediameta.probing.written import WrittenTime, written_time
+from kappi_mediameta.probing.projections import XMP_NAMES as PANORAMA_NAMES
+from kappi_mediameta.probing.projections import projection_of_xmp
+from kappi_mediameta.probing.written import WrittenTime, written_number, written_time
 
 MAX_XMP_BYTES: Final = 1 << 20
 XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -35,12 +39,19 @@ _KEYWORDS: Final = _DC + "subject"
 _KEYWORD_PATHS: Final = "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject"
 _LATITUDE, _LONGITUDE = _EXIF + "GPSLatitude", _EXIF + "GPSLongitude"
 _ALTITUDE, _ALTITUDE_REFERENCE = _EXIF + "GPSAltitude", _EXIF + "GPSAltitudeRef"
+# The parts of a motion photo, in their order, and the older form.
+_GOOGLE: Final = "http://ns.google.com/photos/1.0/"
+_PART: Final = _GOOGLE + "container/ Item"
+_PART_FIELD: Final = _GOOGLE + "container/item/ "
+_PART_MEANING, _PART_LENGTH = _PART_FIELD + "Semantic", _PART_FIELD + "Length"
+_MICRO_VIDEO_OFFSET: Final = _GOOGLE + "camera/ MicroVideoOffset"
 # In the order of trust. The time when a program last saved is not a time of the picture.
 _TAKEN: Final = ("http://ns.adobe.com/photoshop/1.0/ DateCreated", _EXIF + "DateTimeOriginal")
 _DIGITIZED: Final = ("http://ns.adobe.com/xap/1.0/ CreateDate", _EXIF + "DateTimeDigitized")
 _WANTED: Final = frozenset(
     {_CAPTION, _KEYWORDS, _KEYWORD_PATHS, *_TAKEN, *_DIGITIZED}
     | {_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REFERENCE}
+    | {*XMP_NAMES, *PANORAMA_NAMES, _MICRO_VIDEO_OFFSET}
 )
 # 48,53.316N by the specification. Other writers: 48,53,19N, 48.8886 and 48°53'19" N.
 _APART: Final = r"(?:[\s,;:°º'\u2032m]|deg|d){1,6}"
@@ -49,7 +60,7 @@ _DEGREES: Final = re.compile(
     rf"(?:{_APART}(\d{{1,2}}(?:\.\d{{1,15}})?))?[\s,;°º'\u2032\u2033\"ms]{{0,6}}([NSEW]?)",
     re.ASCII,
 )
-_RATIONAL: Final = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}))?", re.ASCII)
+_LENGTH: Final = re.compile(r"\d{1,15}", re.ASCII)
 
 _Value = tuple[str, str]
 """Language and text."""
@@ -61,12 +72,15 @@ def read_xmp(packets: Iterable[bytes]) -> Annotations:
     for packet in packets:
         for name, found in _properties(packet).items():
             values.setdefault(name, []).extend(found)
+    texts = _texts(values)
     return Annotations(
         taken=_time(values, _TAKEN),
         digitized=_time(values, _DIGITIZED),
         caption=_caption(values.get(_CAPTION, ())),
         keywords=_keywords(values),
         location=_place(values),
+        details=replace(details_of_xmp(texts), projection=projection_of_xmp(texts)),
+        film_from_end=_film_from_end(values),
     )
 
 
@@ -139,6 +153,8 @@ class _PropertyReader:
             raise _EnoughError
         if self._property is None and self._in_description and name in _WANTED:
             self._property, self._depth = name, len(self._path)
+        if name == _PART:
+            self._keep(_PART, attributes.get(_PART_MEANING, ""), attributes.get(_PART_LENGTH, "0"))
         self._path.append(name)
         self._language, self._text = attributes.get(_LANGUAGE, ""), ""
         if self._property is None and self._in_description:
@@ -177,10 +193,30 @@ def _time(values: Mapping[str, Sequence[_Value]], names: Iterable[str]) -> Writt
     return next((time for time in written if time is not None), None)
 
 
+def _texts(values: Mapping[str, Sequence[_Value]]) -> Mapping[str, str]:
+    """Returns the texts of the details by name."""
+    texts = {name: _first(values, name) for name in XMP_NAMES | PANORAMA_NAMES}
+    titles = _by_language(values.get(XMP_TITLE, ()))
+    return texts | {XMP_TITLE: titles[0]} if titles else texts
+
+
+def _film_from_end(values: Mapping[str, Sequence[_Value]]) -> int | None:
+    """Returns the lengths of a motion photo's film and of the parts behind it. A part has a meaning and a
+    length."""
+    parts = values.get(_PART, ())
+    film = next((at for at, (meaning, _) in enumerate(parts) if meaning == "MotionPhoto"), None)
+    lengths = [length for _, length in parts[film:]] if film is not None else []
+    written = lengths or [_first(values, _MICRO_VIDEO_OFFSET)]
+    return sum(map(int, written)) if all(map(_LENGTH.fullmatch, written)) else None
+
+
+def _by_language(values: Sequence[_Value]) -> list[str]:
+    """Returns the texts, the one in the default language of its writer first."""
+    return [text for _, text in sorted(values, key=lambda value: value[0].lower() != "x-default")]
+
+
 def _caption(values: Sequence[_Value]) -> str | None:
-    """Returns the caption in the default language of its writer, or else the first."""
-    captions = sorted(values, key=lambda value: value[0].lower() != "x-default")
-    return next(filter(None, (clean_caption(text) for _, text in captions)), None)
+    return next(filter(None, map(clean_caption, _by_language(values))), None)
 
 
 def _keywords(values: Mapping[str, Sequence[_Value]]) -> tuple[str, ...]:
@@ -194,7 +230,7 @@ def _place(values: Mapping[str, Sequence[_Value]]) -> Coordinates | None:
     longitude = _degrees(_first(values, _LONGITUDE), letters="EW")
     if latitude is None or longitude is None:
         return None
-    metres = _number(_first(values, _ALTITUDE))
+    metres = written_number(_first(values, _ALTITUDE))
     below = _first(values, _ALTITUDE_REFERENCE) == "1"
     return plausible_place(latitude, longitude, -metres if below and metres is not None else metres)
 
@@ -207,12 +243,3 @@ def _degrees(written: str, *, letters: str) -> float | None:
     sign, *parts, letter = match.groups()
     whole = sum(float(part or 0) / 60.0**power for power, part in enumerate(parts))
     return -whole if sign == "-" or letter == letters[1] else whole
-
-
-def _number(written: str) -> float | None:
-    """Returns a number or the value of a fraction, or None, also for a fraction over zero."""
-    match = _RATIONAL.fullmatch(written)
-    if match is None:
-        return None
-    below = int(match.group(2) or 1)
-    return float(match.group(1)) / below if below else None

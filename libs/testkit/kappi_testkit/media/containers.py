@@ -13,6 +13,21 @@ def box(name: bytes, *bodies: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), name) + body
 
 
+def grown(body: bytes, *path: bytes, more: bytes) -> bytes:
+    """Returns a movie whose index is behind its media, with bytes added at the end of a box.
+
+    path: the names of the box and of those around it, the outermost first; the first box of each name counts.
+    """
+    at = 0
+    for name in path:
+        at = body.index(name, at) - 4
+        size = int.from_bytes(body[at : at + 4], "big")
+        body = body[:at] + struct.pack(">I", size + len(more)) + body[at + 4 :]
+        at += 8
+    end = at - 8 + size
+    return body[:end] + more + body[end:]
+
+
 def full_box(name: bytes, *bodies: bytes, version: int = 0, flags: int = 0) -> bytes:
     return box(name, bytes([version]) + flags.to_bytes(3, "big"), *bodies)
 

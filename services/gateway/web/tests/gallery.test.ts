@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { freeName, wayOf } from "../src/download/way";
 import { between, withId } from "../src/gallery/order";
 import { codeOf, isWall, itemIn } from "../src/gallery/place";
-import { cameraName, coordinates, takenAt } from "../src/lightbox/facts";
+import { cameraName, coordinates, exposureSettings, takenAt } from "../src/lightbox/facts";
 import { Playlist } from "../src/wall/playlist";
 import { itemOf } from "./item";
 
@@ -69,6 +69,16 @@ test("a camera is named once, a place in degrees", () => {
     undefined,
   ]);
   expect(coordinates(-33.86, 151.2093)).toBe("33.8600° S, 151.2093° E");
+});
+
+test("the settings of a picture are in one line, as far as they are known", () => {
+  const none = { lens: null, exposure_time_s: null, aperture: null, iso: null, focal_length_mm: null, focal_length_35mm: null };
+  const line = (known: object) => exposureSettings(itemOf({ exposure: { ...none, ...known } }));
+  expect(
+    line({ exposure_time_s: 0.004, aperture: 2.8, iso: 640, focal_length_mm: 6.86, focal_length_35mm: 24 }),
+  ).toBe("1/250 s · ƒ/2.8 · ISO 640 · 6.9 mm (24 mm)");
+  expect(line({ exposure_time_s: 30, focal_length_mm: 50, focal_length_35mm: 50 })).toBe("30 s · 50 mm");
+  expect([line({ lens: "50 mm" }), exposureSettings(itemOf({}))]).toEqual([undefined, undefined]);
 });
 
 test("a slide show goes round, and shows new pictures first", () => {

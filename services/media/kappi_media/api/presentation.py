@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from kappi_chassis.base_url import link_base_url
 from kappi_chassis.time_left import seconds_left
@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from kappi_media.api.schemas import (
     CameraView,
+    ExposureView,
     ItemContributor,
     ItemView,
     PlaceView,
@@ -61,8 +62,10 @@ def present_item(
         taken_at=item.taken_at,
         taken_offset_minutes=item.taken_offset_minutes,
         camera=CameraView(**item.camera) if item.camera is not None else None,
+        **_details(item, variant=variant),
         gps=_place(item, variant=variant) if gives_original else None,
         live_partner_id=item.live_partner_id,
+        raw_partner_id=item.raw_partner_id,
         contributor=_contributor(item),
         caption=caption,
         tags=tags,
@@ -131,6 +134,19 @@ def _contributor(item: Item) -> ItemContributor | None:
     if item.contributor_id is None:
         return None
     return ItemContributor(id=item.contributor_id, name=item.contributor_name)
+
+
+def _details(item: Item, *, variant: ServedVariant) -> dict[str, Any]:
+    """Returns the fields of the details in the file. A title may name the place, as a caption may."""
+    details = item.details or {}
+    exposure = details.get("exposure")
+    return {
+        "exposure": ExposureView(**exposure) if exposure else None,
+        "rating": details.get("rating"),
+        "title": details.get("title") if variant is _ORIGINAL else None,
+        "projection": details.get("projection"),
+        "motion": item.film is not None,
+    }
 
 
 def _place(item: Item, *, variant: ServedVariant) -> PlaceView | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from kappi_mediameta.probing.facts import Projection
 from msgspec import UNSET, Meta, UnsetType
 
 from kappi_media.domain.bulk import BulkOutcome
@@ -117,6 +118,20 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the device took the item, as far as it recorded it.
+
+    lens: its name. aperture: the f-number. focal_length_35mm: of the same view on 35 mm film, in mm.
+    """
+
+    lens: str | None = None
+    exposure_time_s: float | None = None
+    aperture: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    focal_length_35mm: float | None = None
+
+
 class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
     """The place where the item was taken: WGS 84, in degrees, and metres above sea level."""
 
@@ -141,9 +156,13 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     is not known. placeholder: a ThumbHash in base64, to be shown until the picture is loaded; null until
     processed. taken_at: by the device's clock. taken_offset_minutes: the offset of that clock east of UTC;
     null if the device did not record it: then `taken_at` is its local time. gps: null if the original is not
-    available. live_partner_id: the film of a Live Photo's picture, or the picture of its film. contributor:
-    null for an item that the gallery's manager added. rejection_reason: why the item is `rejected`; pages of
-    a gallery never show rejected items.
+    available. rating: 1 to 5 in the file, 0 for no rating, -1 for a picture that is rejected. title: in the
+    file; null, as the caption from a file, where places are hidden. projection: of a panorama or of a film
+    all around; null for what is flat. motion: whether a motion photo has its film in its file.
+    live_partner_id: the film of a Live Photo's picture, or the picture of its film. raw_partner_id: the JPEG
+    or HEIC of a camera RAW's shot, or the camera RAW of its picture. contributor: null for an item that the
+    gallery's manager added. rejection_reason: why the item is `rejected`; pages of a gallery never show
+    rejected items.
     """
 
     id: UUID
@@ -161,8 +180,14 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     taken_at: Instant | None
     taken_offset_minutes: int | None
     camera: CameraView | None
+    exposure: ExposureView | None
+    rating: int | None
+    title: str | None
+    projection: Projection | None
+    motion: bool
     gps: PlaceView | None
     live_partner_id: UUID | None
+    raw_partner_id: UUID | None
     contributor: ItemContributor | None
     caption: str | None
     tags: list[str]

@@ -21,6 +21,8 @@ _MORE_EXTENSIONS: Final = {
     ".m2ts": MediaFormat.MPEG_TS,
     ".asf": MediaFormat.WMV,
 }
+_CAMERA_RAW: Final = [fmt.content_type for fmt in MediaFormat if fmt.is_camera_raw]
+_BESIDE_RAW: Final = ["image/jpeg", "image/heic"]
 _BY_EXTENSION: Final = {fmt.value.extension: fmt for fmt in MediaFormat} | _MORE_EXTENSIONS
 
 
@@ -32,6 +34,13 @@ def content_type_of(declared: str | None, *, filename: str, found: MediaFormat |
         return declared
     named = _BY_EXTENSION.get(PurePosixPath(filename).suffix.lower()) or found
     return named.content_type if named is not None else ""
+
+
+def partner_types_of(content_type: str) -> list[str]:
+    """Returns the types of what a camera stores for the same shot beside a file of this type."""
+    if content_type in _CAMERA_RAW:
+        return _BESIDE_RAW
+    return _CAMERA_RAW if content_type in _BESIDE_RAW else []
 
 
 @lru_cache(maxsize=256)

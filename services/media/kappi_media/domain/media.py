@@ -8,6 +8,8 @@ from enum import Enum, auto
 from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
+from kappi_mediameta.probing.facts import EmbeddedFilm
+
 AccountId = NewType("AccountId", UUID)
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
@@ -101,10 +103,11 @@ class Item(NamedTuple):
     every change, and is the sequence of the item's events. renditions: sizes that are stored as JPEG.
     placeholder: ThumbHash. sha256: raw digest, None when neither the client declared it nor the store
     computed it. The fields from codec on are as read from the file: taken_offset_minutes east of UTC, camera
-    {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
-    folder: of its objects, part of their keys. told_by_file: whether its caption, and which of its tags, were
-    read from the file and not written by people here; {caption, tags}. contributor_id, contributor_name: of
-    the contributor that added it.
+    {make, model}, gps {latitude, longitude, altitude}, details as in mediameta's `Details`, None where the
+    file has none of them. live_partner_id: the other half of a Live Photo. raw_partner_id: the picture of a
+    camera RAW, or the camera RAW of a picture. folder: of its objects, part of their keys. told_by_file:
+    whether its caption, and which of its tags, were read from the file and not written by people here;
+    {caption, tags}. contributor_id, contributor_name: of the contributor that added it.
     """
 
     id: MediaId
@@ -138,6 +141,14 @@ class Item(NamedTuple):
     told_by_file: dict[str, Any] | None = None
     contributor_id: UUID | None = None
     contributor_name: str | None = None
+    details: dict[str, Any] | None = None
+    raw_partner_id: MediaId | None = None
+
+    @property
+    def film(self) -> EmbeddedFilm | None:
+        """Returns where the film of a motion photo is in its original, and in a copy without the place."""
+        found = self.details.get("film") if self.details is not None else None
+        return EmbeddedFilm(**found) if found is not None else None
 
 
 class ServedVariant(Enum):

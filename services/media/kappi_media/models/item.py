@@ -25,6 +25,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kappi_media.models.base import metadata
 
+NAME_STEM = r"lower(regexp_replace(filename, '\.[^.]*$', ''))"
+"""A file's name without its extension and without case, as an index of items has it."""
+
 items = Table(
     "items",
     metadata,
@@ -49,6 +52,8 @@ items = Table(
     Column("taken_offset_minutes", SmallInteger),
     Column("camera", JSONB),
     Column("gps", JSONB),
+    # Facts that are shown and never queried: exposure, rating and others (`Details` of mediameta).
+    Column("details", JSONB),
     Column("caption", Text),
     Column("tags", JSONB, nullable=False, server_default=text("'[]'")),
     # {caption, tags}: whether the caption, and which tags, were read from the file; NULL for most.
@@ -62,6 +67,8 @@ items = Table(
     # The common id of a Live Photo's picture and film, and the other of the two.
     Column("live_id", Text),
     Column("live_partner_id", Uuid),
+    # The camera RAW of the same shot, or the picture of a camera RAW.
+    Column("raw_partner_id", Uuid),
     # When the store had no tags for it, so that not every view asks again.
     Column("tags_missed_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
@@ -88,6 +95,14 @@ items = Table(
         postgresql_where=text("contributor_id IS NOT NULL"),
     ),
     Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),
+    # Pictures that may be half of a pair of a camera RAW and a picture.
+    Index(
+        "ix_items_raw_partner",
+        *("gallery_id", text(NAME_STEM), "content_type", "taken_at"),
+        postgresql_where=text(
+            "kind = 'image' AND status = 'ready' AND taken_at IS NOT NULL AND raw_partner_id IS NULL"
+        ),
+    ),
     # Few rows, whatever the number of items: every tick queries them.
     Index("ix_items_unprobed", "id", postgresql_where=text("status = 'processing' AND width IS NULL")),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.problems import Unavailable
@@ -19,6 +19,7 @@ from sqlalchemy import (
     TextClause,
     Uuid,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -213,12 +214,13 @@ async def delete_held(
                 items.c.status,
                 items.c.size_bytes,
                 items.c.live_partner_id,
+                items.c.raw_partner_id,
             )
         )
     ).all()
     if not gone:
         return {}
-    await _leave_partners(connection, [row.live_partner_id for row in gone])
+    await _leave_partners(connection, gone)
     tombstones = [
         {"media_id": row.id, "gallery_id": row.gallery_id, "version": row.version, "deleted_at": now}
         for row in gone
@@ -243,10 +245,16 @@ async def _count_off(connection: AsyncConnection, seen: Counter[UUID]) -> None:
         )
 
 
-async def _leave_partners(connection: AsyncConnection, partners: Sequence[UUID | None]) -> None:
-    """Clear the references from the other halves of Live Photos."""
+async def _leave_partners(connection: AsyncConnection, gone: Sequence[Any]) -> None:
+    """Clear the references from the other halves of pairs."""
+    ids = [row.id for row in gone]
+    named = [partner for row in gone for partner in (row.live_partner_id, row.raw_partner_id)]
+    left = {
+        name: case((items.c[name].in_(ids), None), else_=items.c[name])
+        for name in ("live_partner_id", "raw_partner_id")
+    }
     await connection.execute(
         update(items)
-        .where(items.c.id.in_([partner for partner in partners if partner is not None]))
-        .values(live_partner_id=None, version=items.c.version + 1)
+        .where(items.c.id.in_([partner for partner in named if partner is not None]))
+        .values(**left, version=items.c.version + 1)
     )

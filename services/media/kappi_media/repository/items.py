@@ -40,10 +40,11 @@ WITH home AS MATERIALIZED (
 gone AS (
   DELETE FROM items i USING home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
   RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status, i.size_bytes, i.live_partner_id,
-    home.owner_id),
+    i.raw_partner_id, home.owner_id),
 alone AS (
-  UPDATE items p SET live_partner_id = NULL, version = p.version + 1
-  FROM gone WHERE p.id = gone.live_partner_id),
+  UPDATE items p SET live_partner_id = nullif(p.live_partner_id, gone.id),
+    raw_partner_id = nullif(p.raw_partner_id, gone.id), version = p.version + 1
+  FROM gone WHERE p.id IN (gone.live_partner_id, gone.raw_partner_id)),
 released AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM gone WHERE owner_id IS NOT NULL AND status <> 'rejected'
   ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM gone)),

@@ -22,6 +22,7 @@ from kappi_media.models.account import accounts
 from kappi_media.models.gallery import contents
 from kappi_media.models.item import moves, object_folders
 from kappi_media.repository.processing import PAIR
+from kappi_media.repository.raw_pairs import pair_raw
 
 # The first move of each account comes before the second of any, so that no account waits for all moves of
 # another. At most `$3` moves of one account are under way at the same time, over all processes.
@@ -62,13 +63,15 @@ SELECT 1 FROM items i, moves m WHERE i.id = $1 AND m.folder = $2 AND m.done_at I
 """
 _SWITCH = """
 WITH moved AS (
-  UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, position = NULL,
-    version = i.version + 1
+  UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, raw_partner_id = NULL,
+    position = NULL, version = i.version + 1
   WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
-  RETURNING i.id, i.version, i.live_id, old.live_partner_id AS partner_id),
+  RETURNING i.id, i.version, i.live_id, i.content_type, i.taken_at,
+    old.live_partner_id AS partner_id, old.raw_partner_id),
 alone AS (
-  UPDATE items p SET live_partner_id = NULL, version = p.version + 1
-  FROM moved WHERE p.id = moved.partner_id),
+  UPDATE items p SET live_partner_id = nullif(p.live_partner_id, moved.id),
+    raw_partner_id = nullif(p.raw_partner_id, moved.id), version = p.version + 1
+  FROM moved WHERE p.id IN (moved.partner_id, moved.raw_partner_id)),
 not_copied AS (
   DELETE FROM renditions r USING moved
   WHERE r.media_id = moved.id
@@ -97,7 +100,7 @@ told AS (
 told_what_is_unused AS (
   INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
   SELECT $17, $18, $19, $20, $21, $22, $4 FROM moved)
-SELECT live_id FROM moved
+SELECT live_id, content_type, taken_at FROM moved
 """
 _GIVE_UP = """
 WITH done AS (UPDATE moves SET done_at = $2 WHERE folder = $1 AND done_at IS NULL RETURNING folder)
@@ -242,8 +245,8 @@ class MoveQueries:
                 *moved,
                 *unused,
             )
-            if record is not None and record["live_id"] is not None:
-                await connection.execute(PAIR, move.media_id)
+            if record is not None:
+                await _pair_again(connection, move, record)
         return record is not None
 
     async def give_up(self, folder: int, *, unused: OutboxRow, now: datetime) -> bool:
@@ -261,6 +264,14 @@ class MoveQueries:
         """Remove up to `limit` moves that were done before the instant. Returns the number removed."""
         status: str = await self._database.hot.execute(_FORGET, before, limit)
         return int(status.rpartition(" ")[2])
+
+
+async def _pair_again(connection: Any, move: PendingMove, moved: Any) -> None:
+    """Pair an item that was moved with the other halves in its new gallery."""
+    if moved["live_id"] is not None:
+        await connection.execute(PAIR, move.media_id)
+    shot = {"content_type": moved["content_type"], "taken_at": moved["taken_at"]}
+    await pair_raw(connection, move.media_id, move.gallery_id, **shot)
 
 
 async def is_open_gallery_of(connection: AsyncConnection, gallery_id: UUID, *, owner_id: AccountId) -> bool:

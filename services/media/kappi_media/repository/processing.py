@@ -10,6 +10,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 from kappi_mediameta.probing import Probe
+from kappi_mediameta.probing.facts import NO_DETAILS
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,7 @@ from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.models.item import items
 from kappi_media.models.upload import upload_jobs
+from kappi_media.repository.raw_pairs import may_pair, pair_raw
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
@@ -36,7 +38,7 @@ done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
     duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $23,
-    taken_offset_minutes = $24, live_id = $25, version = i.version + 1
+    taken_offset_minutes = $24, live_id = $25, details = $26, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
   RETURNING i.id, i.gallery_id, i.version),
 finished AS (
@@ -142,12 +144,14 @@ class ProcessingQueries:
         """Record an item's facts and first rendition. Returns False when the item was no longer in
         processing.
 
-        An item that is half of a Live Photo is paired with the other half in the same transaction. A caption
-        and keywords in the file are added to the item, as far as texts written by people leave room for them.
+        An item that is half of a Live Photo, or of a camera RAW and its picture, is paired with the other
+        half in the same transaction. A caption and keywords in the file are added to the item, as far as
+        texts written by people leave room for them.
         """
         values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)
-        if probe.live_id is None and not described:
+        taken_at = probe.taken_at if may_pair(probe.content_type, probe.taken_at) else None
+        if probe.live_id is None and taken_at is None and not described:
             return await self._database.hot.fetchval(_READY, *values) is not None
         async with self._database.hot.acquire() as connection, connection.transaction():
             # Both halves may become ready at the same time. A transaction that waits here for the gallery's
@@ -159,6 +163,10 @@ class ProcessingQueries:
                 await connection.execute(_DESCRIBE_BY_FILE, media_id, *words)
             if done and probe.live_id is not None:
                 await connection.execute(PAIR, media_id)
+            if done and taken_at is not None:
+                await pair_raw(
+                    connection, media_id, gallery_id, content_type=probe.content_type, taken_at=taken_at
+                )
         return done
 
     async def rejected(
@@ -187,6 +195,7 @@ def _ready_values(probe: Probe, grid: KeptGridPicture, event: OutboxRow) -> tupl
         grid.placeholder,
         probe.taken_offset_minutes,
         probe.live_id,
+        probe.details if probe.details != NO_DETAILS else None,
     )
 
 

@@ -794,6 +794,32 @@ async def test_the_halves_of_a_live_photo_find_each_other_again(
     assert (await partner(album, picture), await partner(album, film)) == (film, picture)
 
 
+async def test_the_raw_and_the_picture_of_a_shot_find_each_other_again(
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    database: Database,
+) -> None:
+    body = encode(quadrants(64, 48), "JPEG", shot=Shot(taken="2026:05:30 04:41:12"))
+    raw = await ready(home, body, filename="IMG_1.DNG")
+    await database.hot.execute("UPDATE items SET content_type = 'image/x-adobe-dng'")
+    picture = await ready(home, body, filename="IMG_1.jpg")
+
+    async def partner(gallery: Gallery, media_id: str) -> Any:
+        return (await look(http, gallery, media_id))["raw_partner_id"]
+
+    assert (await partner(home, raw), await partner(home, picture)) == (picture, raw)
+    await move(album, raw)
+    await deliver()
+    assert (await partner(album, raw), await partner(home, picture)) == (None, None)
+    await move(album, picture)
+    await deliver()
+    assert (await partner(album, raw), await partner(album, picture)) == (picture, raw)
+
+
 async def test_what_an_account_moves_is_bounded(
     home: Gallery,
     album: Gallery,

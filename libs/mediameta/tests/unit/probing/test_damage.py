@@ -1,10 +1,15 @@
 """For any bytes, a probe returns facts or raises a typed refusal, within its budget of reads."""
 
+import json
+import struct
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 from kappi_mediameta.probing import MediaFormat, ProbeLimits, ProbeRejected, probe, sniff
 from kappi_mediameta.probing.exif import exif_tags, facts_of
+from kappi_testkit.media.metadata_blocks import exif_block
+from kappi_testkit.media.motion_photos import film_of_photo, google_photo, samsung_photo
 from kappi_testkit.media.samples import (
     CountingSource,
     MovieShape,
@@ -21,6 +26,8 @@ LOSSLESS = {"lossless": True}
 METADATA = {"com.apple.quicktime.make": "Apple"}
 SAMPLES: dict[str, tuple[MediaFormat, Callable[[], bytes]]] = {
     "jpeg": (MediaFormat.JPEG, lambda: encode(quadrants(60, 40), "JPEG", shot=SHOT)),
+    "jpeg-motion": (MediaFormat.JPEG, lambda: google_photo(film_of_photo())),
+    "jpeg-trailer": (MediaFormat.JPEG, lambda: samsung_photo(film_of_photo())),
     "png": (MediaFormat.PNG, lambda: encode(quadrants(60, 40), "PNG", shot=SHOT)),
     "apng": (MediaFormat.PNG, lambda: animation("PNG", 60, 40)),
     "gif": (MediaFormat.GIF, lambda: animation("GIF", 60, 40)),
@@ -38,6 +45,7 @@ SAMPLES: dict[str, tuple[MediaFormat, Callable[[], bytes]]] = {
     "mov": (MediaFormat.MOV, lambda: index_only(MovieShape(seconds=0.5, container="mov"))),
 }
 LIMITS = ProbeLimits()
+NUMBERS = (0x829A, 0x829D, 0x8827, 0x8832, 0x9201, 0x9202, 0x920A, 0xA405)
 
 
 def index_only(shape: MovieShape) -> bytes:
@@ -62,6 +70,8 @@ async def test_damaged_files_end_in_facts_or_in_a_refusal(name: str) -> None:
         else:
             assert 0 < found.width <= LIMITS.max_side
             assert 0 < found.height <= LIMITS.max_side
+            film = found.details.film
+            assert film is None or 0 < film.start < film.start + film.size_bytes <= len(damaged)
             outcomes.add("facts")
         assert len(source.reads) <= LIMITS.max_reads
     assert "facts" in outcomes
@@ -72,4 +82,14 @@ def test_damaged_exif_never_raises() -> None:
     readable = 0
     for damaged in mutations(SHOT.exif(), seed=7, count=5_000):
         readable += facts_of(exif_tags(damaged)).camera is not None
+    assert 0 < readable < 5_000
+
+
+def test_damaged_exposures_are_left_out_or_can_be_stored() -> None:
+    readable = 0
+    block = exif_block(details=[(tag, 5, struct.pack(">II", 28, 10)) for tag in NUMBERS])
+    for damaged in mutations(block, seed=7, count=5_000):
+        exposure = facts_of(exif_tags(damaged)).details.exposure
+        readable += exposure is not None
+        json.dumps(None if exposure is None else asdict(exposure), allow_nan=False)
     assert 0 < readable < 5_000

@@ -5,6 +5,16 @@ export interface Signed {
   expires_at: string;
 }
 
+/** How a picture was taken. The second focal length is that of the same view on 35 mm film. */
+export interface Exposure {
+  lens: string | null;
+  exposure_time_s: number | null;
+  aperture: number | null;
+  iso: number | null;
+  focal_length_mm: number | null;
+  focal_length_35mm: number | null;
+}
+
 export interface Item {
   id: string;
   gallery_id: string;
@@ -21,6 +31,10 @@ export interface Item {
   taken_at?: string | null;
   taken_offset_minutes?: number | null;
   camera?: { make: string | null; model: string | null } | null;
+  exposure?: Exposure | null;
+  /** 1 to 5; 0 for no rating, -1 for a picture that is rejected. */
+  rating?: number | null;
+  title?: string | null;
   gps?: { latitude: number; longitude: number; altitude: number | null } | null;
   caption?: string | null;
   tags: string[];

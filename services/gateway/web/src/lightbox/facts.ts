@@ -29,6 +29,20 @@ export function cameraName(item: Item): string | undefined {
   return model.toLowerCase().startsWith(make.toLowerCase()) ? model : `${make} ${model}`;
 }
 
+/** Returns how a picture was taken, such as `1/250 s · ƒ/2.8 · ISO 640 · 35 mm (52 mm)`. */
+export function exposureSettings(item: Item): string | undefined {
+  const { exposure_time_s: time, aperture, iso, focal_length_mm: focal, focal_length_35mm: equivalent } = item.exposure ?? {};
+  const millimetres = (length: number): string => `${Math.round(length * 10) / 10} mm`;
+  const sameView = equivalent && equivalent !== focal ? millimetres(equivalent) : "";
+  const parts = [
+    time ? (time < 0.4 ? `1/${Math.round(1 / time)} s` : `${Math.round(time * 10) / 10} s`) : "",
+    aperture ? `ƒ/${Math.round(aperture * 100) / 100}` : "",
+    iso ? `ISO ${iso}` : "",
+    focal ? millimetres(focal) + (sameView && ` (${sameView})`) : sameView && `(${sameView})`,
+  ];
+  return parts.filter(Boolean).join(" · ") || undefined;
+}
+
 /** Returns a place in degrees, such as `68.1234° N, 13.5678° E`. */
 export function coordinates(latitude: number, longitude: number): string {
   const one = (value: number, positive: string, negative: string): string =>
