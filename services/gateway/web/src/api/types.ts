@@ -5,6 +5,9 @@ export interface Signed {
   expires_at: string;
 }
 
+/** A film that browsers play, or how far it is made: from 0 to 1. */
+export type Playback = Signed | { state: "waiting" | "making"; progress: number };
+
 export interface Item {
   id: string;
   gallery_id: string;
