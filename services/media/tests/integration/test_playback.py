@@ -20,11 +20,12 @@ from kappi_contracts.keys import media_prefix, playback_pieces_prefix
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.playback import Films, build_film_worker
+from kappi_media.bootstrap.use_cases import build_mover
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.film_maker import FilmMaker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
-from kappi_media.use_cases import make_film
+from kappi_media.use_cases import make_film, move_items
 from kappi_media.use_cases.make_film import ATTEMPTS, FAILURE_KEPT, LEASE
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_testkit.asgi import Answer
@@ -43,6 +44,9 @@ from kappi_testkit.media.harness import (
 )
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.signed_requests import call
+
+# Decoders of films have the lowest priority, so other tests may delay them.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SHORT = film(FilmShape(codec="libx265", seconds=1))
 LONG = film(FilmShape(codec="libx265", seconds=20, frame_rate=5))
@@ -413,6 +417,72 @@ async def test_a_film_that_ends_its_decoder_each_time_is_given_up(
 
         await eventually(given_up, deadline_s=60)
     assert len(making.begun) == ATTEMPTS
+
+
+async def moved(
+    http: Http,
+    deps: Dependencies,
+    media_id: str,
+    *,
+    to: Gallery,
+    headers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Returns once the item is in the other gallery."""
+    monkeypatch.setattr(move_items, "WAIT_S", 0.0)
+    body = {"ids": [media_id], "action": "move", "gallery_id": str(to.id)}
+    await http("POST", "/v1/media/bulk", grant=to.grant(), headers=headers, body=body)
+    mover = asyncio.create_task(build_mover(deps).run())
+
+    async def is_there() -> None:
+        answer = await http("GET", f"/v1/media/{media_id}", grant=to.grant("view"))
+        assert answer.status == 200
+
+    await eventually(is_there)
+    mover.cancel()
+    await asyncio.wait((mover,))
+
+
+@pytest.mark.parametrize("when", ["made", "being made"])
+async def test_a_film_moves_with_its_item(
+    http: Http,
+    make_gallery: Callable[..., Gallery],
+    bearer: Callable[[UUID], dict[str, str]],
+    deps: Dependencies,
+    ready: Ready,
+    working: Working,
+    making: Interrupted,
+    tell: Teller,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    owner_id = new_id()
+    await tell(AccountCreated(account_id=owner_id, tier="Enterprise", created_at=utc_now()))
+    home, album = (make_gallery(owner_id=owner_id, code=code, expires_at=None) for code in ("h2me", "a2bm"))
+    media_id = await ready(home, LONG)
+    await ask(http, home, media_id)
+    change = {"to": album, "headers": bearer(owner_id), "monkeypatch": monkeypatch}
+    if when == "made":
+        async with working():
+            await playable(http, home, media_id)
+        await moved(http, deps, media_id, **change)  # type: ignore[arg-type]
+        assert (await ask(http, album, media_id)).status == 302
+        assert making.begun == [0]
+        return
+    making.go = asyncio.Semaphore(1)
+    async with working():
+
+        async def one_piece() -> None:
+            assert await database.hot.fetchval("SELECT cardinality(pieces) FROM playbacks") == 1
+
+        await eventually(one_piece, deadline_s=60)
+        await moved(http, deps, media_id, **change)  # type: ignore[arg-type]
+        for _ in range(9):
+            making.go.release()
+        body = await downloaded(await playable(http, album, media_id))
+    assert making.begun == [0, 0], "pieces are not copied"
+    assert b"avc1" in body
 
 
 async def test_nothing_of_a_film_stays_that_is_deleted_while_it_is_made(

@@ -27,6 +27,9 @@ from kappi_testkit.media.rendering import assert_upright, corners
 from kappi_testkit.media.samples import MovieShape, movie
 from PIL import Image
 
+# Decoders of films have the lowest priority, so other tests may delay them.
+pytestmark = pytest.mark.timeout(300)
+
 _FORMATS = {
     "mp4": MediaFormat.MP4,
     "mov": MediaFormat.MOV,
