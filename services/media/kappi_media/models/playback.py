@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from kappi_media.models.base import metadata
 
 _PENDING = text("failure IS NULL AND NOT original")
 
-# There is no foreign key: the deletion of an item that was deleted meanwhile is published once more, so that
-# nothing stays in the store. A row goes once its film is a row of `renditions`.
+# A row goes with its item, or once its film is a row of `renditions`.
 playbacks = Table(
     "playbacks",
     metadata,
-    Column("media_id", Uuid, primary_key=True),
+    Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("gallery_id", Uuid, nullable=False),
     # The folder of the item's objects when the pieces were made.
     Column("folder", BigInteger),

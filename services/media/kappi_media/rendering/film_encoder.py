@@ -135,7 +135,7 @@ class _Film:
         yield from self._packing.add_pictures(self._encoder.encode(picture))
 
     def _hear(self, frame: AudioFrame) -> Iterator[Piece]:
-        if frame.time is None:
+        if frame.time is None or frame.time - self._start > self._job.max_seconds:
             return
         yield from self._packing.add_sounds(self._sound.encode(frame, frame.time - self._start))
 

@@ -14,11 +14,18 @@ from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.source import RangedSource
 
 from kappi_media.rendering.failures import DecoderCrashed
+from kappi_media.rendering.mp4 import PICTURE_SCALE
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.wire import FilmJob, Piece
 
 LOWEST: Final = 19
 _SPARE_READ_BYTES: Final = 64 << 20
+# What a piece may say: more than a film of the decoder does.
+_SPARE_SECONDS: Final = 60
+_MOST_PACKETS_PER_S: Final = 47
+_LONGEST_SIDE: Final = 1920
+_CONFIG_BYTES: Final = 1024
+_SOUND_CONFIG_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +75,34 @@ class FilmMaker:
             film = process.film(job, source, time_limit=limits.time, wall_time_limit=limits.wall_time_limit)
             async with aclosing(film):
                 async for piece in film:
-                    yield _checked(piece)
+                    yield _checked(piece, max_seconds=max_seconds)
         except DecoderCrashed as crashed:  # the process was new, so the film is the cause
             raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder") from crashed
         finally:
             await process.close()
 
 
-def _checked(piece: Piece) -> Piece:
-    """Returns the piece. Raises DecoderCrashed if its parts do not fit each other."""
-    sound = sum(chunk.samples for chunk in piece.chunks if chunk.sound)
+def _checked(piece: Piece, *, max_seconds: int) -> Piece:
+    """Returns the piece. Raises DecoderCrashed if its parts do not fit each other, or no MP4."""
     pictures = sum(chunk.samples for chunk in piece.chunks if not chunk.sound)
-    if (
-        sum(chunk.size_bytes for chunk in piece.chunks) != len(piece.body)
-        or 4 * sound != len(piece.sound_sizes)
-        or 4 * pictures != len(piece.picture_sizes)
-        or piece.ticks < 0
-    ):
+    sounds = sum(chunk.samples for chunk in piece.chunks if chunk.sound)
+    fits = (
+        all(chunk.samples > 0 and chunk.size_bytes >= 0 for chunk in piece.chunks)
+        and sum(chunk.size_bytes for chunk in piece.chunks) == len(piece.body)
+        and len(piece.picture_sizes) == 4 * pictures
+        and len(piece.sound_sizes) == 4 * sounds
+        and len(piece.picture_times) % 8 == 0
+        and all(0 < number <= pictures for number in piece.keys)
+    )
+    longest = max_seconds + _SPARE_SECONDS
+    bounded = (
+        0 <= piece.ticks <= longest * PICTURE_SCALE
+        and 0 <= piece.sound_packets <= longest * _MOST_PACKETS_PER_S
+        and 0 < piece.width <= _LONGEST_SIDE
+        and 0 < piece.height <= _LONGEST_SIDE
+        and len(piece.picture_config) <= _CONFIG_BYTES
+        and len(piece.sound_config) <= _SOUND_CONFIG_BYTES
+    )
+    if not (fits and bounded):
         raise DecoderCrashed("sends a piece that does not fit")
     return piece

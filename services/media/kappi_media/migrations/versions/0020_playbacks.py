@@ -37,6 +37,9 @@ def upgrade() -> None:
         sa.Column("pieces", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("ticks", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("sound_packets", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["media_id"], ["items.id"], name=op.f("fk_playbacks_media_id_items"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("media_id", name=op.f("pk_playbacks")),
     )
     op.create_index(

@@ -11,12 +11,14 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import msgspec
 import pytest
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from kappi_media.domain.playback import plays
 from kappi_media.rendering.film_maker import FilmMaker
 from kappi_media.rendering.film_pictures import shown_size
 from kappi_media.rendering.mp4 import head
+from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Piece
@@ -236,6 +238,33 @@ async def test_a_film_longer_than_it_may_be_is_refused() -> None:
     with pytest.raises(RenderRejected) as refused:
         await pieces(film(FilmShape(seconds=4)), max_seconds=2)
     assert refused.value.reason is RejectReason.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"body": b"more than the chunks say"},
+        {"picture_sizes": b""},
+        {"keys": (1_000,)},
+        {"ticks": 90_000 * 3_600 * 24},
+        {"sound_packets": 1 << 40},
+        {"width": 1 << 20},
+        {"sound_config": bytes(300)},
+    ],
+    ids=str,
+)
+async def test_a_decoder_that_sends_nonsense_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    body = film(FilmShape())
+    (honest,) = await pieces(body)
+
+    async def hostile(*given: Any, **known: Any) -> Any:
+        yield msgspec.structs.replace(honest, **changed)
+
+    monkeypatch.setattr(DecoderProcess, "film", hostile)
+    with pytest.raises(RenderRejected):
+        await pieces(body)
 
 
 @pytest.mark.parametrize(
