@@ -587,6 +587,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET /v1/media/{id}/renditions/{size}", PART_VIEWER, "302", f"{_ITEM}/renditions/400", _NO_ITEM
     ),
+    Operation(
+        "GET /v1/media/{id}/playback", PART_VIEWER, "422 media_not_a_film", f"{_ITEM}/playback", _NO_ITEM
+    ),
     # links; an anonymous gallery has none
     Operation(
         "POST /v1/media/{id}/links", LINKING, "201", f"{_ITEM}/links", _NO_ITEM, json={"valid_for": 300}

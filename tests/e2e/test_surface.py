@@ -7,7 +7,7 @@ import json
 import os
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +18,16 @@ from kappi_chassis.observability.declared import MetricGroup
 from kappi_contracts.services import SERVING
 from kappi_gateway.metrics import STORE as TRANSFERS
 from kappi_testkit.eventually import eventually
+from kappi_testkit.media.films import FilmShape, film
 from kappi_testkit.media.samples import encode, quadrants
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.test_openapi_clients import fits
-from tests.e2e.phone import Answer, File, Phone
+from tests.e2e.phone import Answer, File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+FILM = File("a.mp4", "video/mp4", film(FilmShape(codec="libx265", seconds=1)))
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
 # These need an account, or a tier that only accounts have. test_authorisation.py calls them, and all
@@ -67,6 +69,26 @@ async def test_the_committed_openapi_is_the_running_one(stack: StackUnderTest, p
     )
 
 
+async def _play_a_film(phone: Phone, gallery: Gallery, call: Callable[..., Awaitable[Answer]]) -> None:
+    (film_id,) = await phone.upload(gallery, FILM)
+    media, code = f"/v1/media/{film_id}", {"X-Gallery-Code": gallery.code}
+
+    async def ready() -> None:
+        assert (await phone.ask("GET", media, headers=code)).ok()["status"] == "ready"
+
+    await eventually(ready, 30)
+    await call("GET /v1/media/{id}/playback", f"{media}/playback", 202, headers=code)
+
+    async def made() -> str:
+        answer = await phone.ask("GET", f"{media}/playback", headers=code)
+        assert answer.status == 302
+        return str(answer.headers["Location"])
+
+    played = await phone.ask("GET", await eventually(made, 60))
+    assert played.headers["Content-Type"] == "video/mp4"
+    assert b"avc1" in played.body
+
+
 async def test_every_operation_of_the_document_works(stack: StackUnderTest, phone: Phone) -> None:
     """Calls every operation on one gallery; each answers with a documented status."""
     document = (await phone.ask("GET", "/openapi.json")).ok()
@@ -95,8 +117,8 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     first, second = signed.json()["uploads"]
     upload, media = f"/v1/uploads/{first['id']}", f"/v1/media/{first['media_id']}"
     await call("GET /v1/uploads/{id}", upload, 200, headers=key)
-    film = {"filename": "a.mp4", "size": 17 << 20, "content_type": "video/mp4"}
-    begun = await phone.ask("POST", f"{gallery}/uploads", headers=key, json={"files": [film]})
+    large = {"filename": "a.mp4", "size": 17 << 20, "content_type": "video/mp4"}
+    begun = await phone.ask("POST", f"{gallery}/uploads", headers=key, json={"files": [large]})
     parts = f"/v1/uploads/{begun.ok(201)['uploads'][0]['id']}/parts"
     await call("POST /v1/uploads/{id}/parts", parts, 200, headers=key, json={"numbers": [1, 3]})
     assert (await phone.put(first, PICTURE.body)).status == 200
@@ -121,6 +143,7 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert (await phone.ask("GET", redirected.headers["Location"])).body == PICTURE.body
     small = await call("GET /v1/media/{id}/renditions/{size}", f"{media}/renditions/400", 302, headers=code)
     assert (await phone.ask("GET", small.headers["Location"])).headers["Content-Type"] == "image/jpeg"
+    await _play_a_film(phone, Gallery(created["id"], created["code"], created["access_key"], ""), call)
     page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)

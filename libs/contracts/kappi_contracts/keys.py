@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from uuid import UUID
 
-from kappi_contracts.rendition_formats import FALLBACK_FORMAT, OUTPUT_FORMATS, RenditionFormat
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, PLAYBACK_SIZE, STORED_FORMATS, StoredFormat
 
 
 @lru_cache(maxsize=1024)  # keys of one gallery are made by the hundred, and formatting a UUID is slow
@@ -43,12 +43,17 @@ def rendition_key(
     gallery_id: UUID,
     media_id: UUID,
     size: str,
-    fmt: RenditionFormat = FALLBACK_FORMAT,
+    fmt: StoredFormat = FALLBACK_FORMAT,
     *,
     folder: int | None = None,
 ) -> str:
     """Returns the key of a rendition. size: `400` (height) or `600x600` (cover), as in the public API."""
-    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{OUTPUT_FORMATS[fmt].extension}"
+    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{STORED_FORMATS[fmt].extension}"
+
+
+def playback_pieces_prefix(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
+    """Returns the prefix of the pieces of a film that is being made playable."""
+    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{PLAYBACK_SIZE}/"
 
 
 POST_PICTURE_SIZE = "600x600"

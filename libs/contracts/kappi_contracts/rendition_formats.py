@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 RenditionFormat = Literal["jpeg", "webp", "avif"]
+StoredFormat = RenditionFormat | Literal["mp4"]
+"""The format of a picture, or of a film that browsers play."""
 
 
 class OutputFormat(NamedTuple):
@@ -27,3 +29,8 @@ OUTPUT_FORMATS: Final[Mapping[RenditionFormat, OutputFormat]] = MappingProxyType
     }
 )
 """The largest files first: of two formats that a client likes the same, it gets the later one."""
+STORED_FORMATS: Final[Mapping[StoredFormat, OutputFormat]] = MappingProxyType(
+    dict[StoredFormat, OutputFormat](OUTPUT_FORMATS.items()) | {"mp4": OutputFormat("mp4", "video/mp4")}
+)
+PLAYBACK_SIZE: Final = "playback"
+"""The name of the rendition of a film that browsers play, in place of a size."""

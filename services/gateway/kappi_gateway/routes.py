@@ -231,6 +231,7 @@ ROUTES: tuple[Route, ...] = (
         takes_signature=True,
         may_be_counted=True,
     ),
+    Route("GET", "/v1/media/{id}/playback", _M, Credential.VIEWER, may_be_counted=True),
     Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER, takes_signature=True),
     Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),

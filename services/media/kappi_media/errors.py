@@ -146,6 +146,22 @@ class RenditionsBusy(Unavailable):
     code, title = "renditions_busy", "Too many renditions are being made at the moment"
 
 
+class MediaNotAFilm(Unprocessable):
+    code, title = "media_not_a_film", "The item is not a film"
+
+
+class PlaybackNotInTier(Forbidden):
+    code, title = "playback_not_in_tier", "The film is longer than the gallery's tier makes playable"
+
+
+class PlaybackImpossible(Unprocessable):
+    code, title = "playback_impossible", "This film cannot be made playable"
+
+
+class PlaybacksBusy(Unavailable):
+    code, title = "playbacks_busy", "Too many films wait to be made playable at the moment"
+
+
 class LocationNotRemovable(Unprocessable):
     """Answered in a gallery that hides places. Its manager can still get the original."""
 

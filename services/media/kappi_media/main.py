@@ -19,6 +19,7 @@ from kappi_media import metrics
 from kappi_media.api.store_events import PATH as STORE_EVENTS_PATH
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.playback import Films, build_film_worker
 from kappi_media.bootstrap.reconciler import build_reconciler
 from kappi_media.bootstrap.use_cases import (
     build_accesses,
@@ -53,6 +54,7 @@ from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, Count
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
+from kappi_media.use_cases.make_film import FilmWorker
 from kappi_media.use_cases.mover import Mover
 from kappi_media.use_cases.renditions import WaitingBounds
 
@@ -85,7 +87,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     # It has its own processes: it reads whole JPEGs, and requests for pictures must not wait for that.
     finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
     mover = build_mover(deps, store=closes(_store(storage)))
-    app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover)
+    films = build_film_worker(deps, settings)
+    app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover, films=films)
     backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
     galleries = Peer(settings.galleries_url, headers=internal_headers(platform))
     reconciler = build_reconciler(deps, settings, galleries=galleries)
@@ -100,7 +103,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     if {"api", "worker"} & set(settings.roles):
         report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
         backbone.service.runs("decoder confinement", report.run)
-    _work(backbone, deps, settings, decoding=renderer, budget=budget, mover=mover)
+    _work(backbone, deps, settings, decoding=renderer, budget=budget, mover=mover, films=films)
     return backbone.service
 
 
@@ -135,6 +138,7 @@ def _app(
     renderer: Renderer,
     finder: Renderer,
     mover: Mover,
+    films: FilmWorker,
 ) -> App:
     closes = backbone.service.closes
     bounds = WaitingBounds(settings.renditions_waiting, settings.renditions_waiting_of_one)
@@ -152,6 +156,7 @@ def _app(
         pictures=build_post_pictures(deps, settings, renderer),
         recorder=_recorder(backbone, deps, settings),
         wake_mover=mover.wake,
+        films=Films(renderer, films.wake),
     )
 
 
@@ -163,6 +168,7 @@ def _work(
     decoding: Renderer,
     budget: DecoderBudget,
     mover: Mover,
+    films: FilmWorker,
 ) -> None:
     """Run what the `worker` role does beside consuming events."""
     worker = build_worker(
@@ -178,6 +184,7 @@ def _work(
     if "worker" in settings.roles:
         backbone.service.runs("uploads", worker.run)
         backbone.service.runs("moves", mover.run)
+        backbone.service.runs("films", films.run)
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(deps.database)).run)
         backbone.service.runs("usage", CatchUpUsage(UsageQueries(deps.database)).run)
 

@@ -142,6 +142,24 @@ RENDITION_SECONDS = API.histogram(
     kind=("image", "video"),
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+PLAYBACKS = WORKER.counter(
+    "kappi_media_playbacks_total",
+    "Films that were to be made playable in browsers",
+    # postponed: an attempt failed, and another follows.
+    outcome=("made", "impossible", "gone", "postponed"),
+)
+PLAYBACK_SECONDS = WORKER.counter(
+    "kappi_media_playback_seconds_total", "Seconds for which films were being made playable"
+)
+PLAYBACKS_WAITING = WORKER.gauge(
+    "kappi_media_playbacks_waiting", "Films that wait to be made playable, or are being made"
+)
+PLAYBACK_REQUESTS = API.counter(
+    "kappi_media_playback_requests_total",
+    "Requests for films that browsers play",
+    # busy: too many wait.
+    answer=("film", "original", "pending", "impossible", "busy"),
+)
 LOCATION_FREE_COPIES = API.counter(
     "kappi_media_location_free_copies_total",
     "Requested copies of originals without the place where they were made",

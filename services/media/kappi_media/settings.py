@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from kappi_media.domain.contributions import ContributionLimits
 from kappi_media.domain.media import ReservationBudget, ReservationBudgets
+from kappi_media.domain.playback import PlaybackBounds
 from kappi_media.scanning import ClamdAddress
 
 
@@ -290,6 +291,31 @@ class MediaSettings(ReconcileSettings):
         description="Of these, the renditions of one account or anonymous gallery, and those requested by "
         "one client; further requests are answered 503, so that one client cannot fill the queue",
     )
+    films_at_once: int = Field(
+        default=1,
+        ge=1,
+        description="Films that a process of the role `worker` makes playable at the same time, each in a "
+        "decoder of its own with one thread and the lowest priority",
+    )
+    films_waiting: int = Field(
+        default=1_000,
+        ge=1,
+        description="Films that may wait to be made playable; further ones are answered 503",
+    )
+    films_waiting_of_one: int = Field(
+        default=20,
+        ge=1,
+        description="Of these, the films of one account or anonymous gallery, and those requested by one "
+        "client",
+    )
+    playback_minutes: int = Field(
+        default=180, ge=0, le=720, description="The longest film that is made playable; 0 for none"
+    )
+    playback_minutes_by_tier: dict[str, int] = Field(
+        default={"anonymous": 30},
+        description="The longest film that is made playable for galleries of the named tiers, in minutes, in "
+        "place of the value for all",
+    )
     decoder_memory_bytes: int = Field(
         default=2 << 30,
         ge=512 << 20,
@@ -322,6 +348,16 @@ class MediaSettings(ReconcileSettings):
             ),
             pending_quota_percent=self.contributed_pending_quota_percent,
             pending_lifetime=self.contributed_pending_lifetime,
+        )
+
+    @property
+    def playback_bounds(self) -> PlaybackBounds:
+        """Returns the limits of making films playable."""
+        return PlaybackBounds(
+            minutes=self.playback_minutes,
+            by_tier={name.lower(): minutes for name, minutes in self.playback_minutes_by_tier.items()},
+            in_all=self.films_waiting,
+            of_one=self.films_waiting_of_one,
         )
 
     @property

@@ -10,7 +10,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import gps_free_key, original_key, rendition_key
-from kappi_contracts.rendition_formats import RenditionFormat
+from kappi_contracts.rendition_formats import StoredFormat
 
 from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
 from kappi_media.domain.upload_plan import SignedUrl
@@ -86,9 +86,7 @@ class DownloadUrls:
         """Returns the URL of the object under a key, under a file name."""
         return self._signed(key, as_of, filename, content_type)
 
-    def rendition(
-        self, item: Item, size: str, *, as_of: datetime, fmt: RenditionFormat = "jpeg"
-    ) -> SignedUrl:
+    def rendition(self, item: Item, size: str, *, as_of: datetime, fmt: StoredFormat = "jpeg") -> SignedUrl:
         key = rendition_key(item.gallery_id, item.id, size, fmt, folder=item.folder)
         return self._signed(key, as_of)
 

@@ -33,6 +33,7 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.OrderChanged: examples.ORDER_CHANGED,
     declarations.PostedFile: examples.POSTED_FILE,
     schemas.PartNumbers: examples.PART_NUMBERS,
+    schemas.PendingPlayback: examples.PENDING_PLAYBACK,
     schemas.PlacePage: examples.PLACE_PAGE,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
     schemas.SignedParts: examples.SIGNED_PARTS,

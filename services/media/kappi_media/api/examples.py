@@ -21,6 +21,7 @@ SIGNED_URL: dict[str, Any] = {
     "expires_at": "2026-06-01T10:15:00Z",
     "expires_in": 900,
 }
+PENDING_PLAYBACK: dict[str, Any] = {"state": "making", "progress": 0.4}
 BATCH_DECLARATION: dict[str, Any] = {
     "files": [
         {"filename": "DSC_0412.jpg", "size": 4183212, "content_type": "image/jpeg", "tags": ["alps"]},

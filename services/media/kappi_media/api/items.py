@@ -46,7 +46,10 @@ _changes = msgspec.json.Decoder(ItemChanges)
 
 
 def leads_to_rendition(raw_path: bytes) -> bool:
-    return b"/renditions/" in raw_path and raw_path.startswith(b"/v1/media/")
+    """Returns whether a request may wait for a decoder."""
+    return raw_path.startswith(b"/v1/media/") and (
+        b"/renditions/" in raw_path or raw_path.endswith(b"/playback")
+    )
 
 
 class ItemApi:
@@ -83,7 +86,7 @@ class ItemApi:
 
     async def look(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
-        await self._check_shown(grant, media_id)
+        await self.check_shown(grant, media_id)
         item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
         shown = await self._answers(item, grant)
         self._recorder("item_view", request, gallery_id=grant.gallery_id, media_id=media_id)
@@ -130,7 +133,7 @@ class ItemApi:
             )
             return _counted(redirect_to(signed), gallery_id, media_id)
         grant = await self._gate.open(request, "view")
-        await self._check_shown(grant, media_id)
+        await self.check_shown(grant, media_id)
         signed = await (await self._download_for(grant, media_id))(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
@@ -159,7 +162,7 @@ class ItemApi:
             self._recorder("preview", request, gallery_id=gallery_id, media_id=media_id)
             return redirect_to(signed)
         grant = await self._gate.open(request, "view")
-        await self._check_shown(grant, media_id)
+        await self.check_shown(grant, media_id)
         if not is_size(size):
             message = "a height, as 400, or a width and a height, as 600x600"
             raise ValidationFailed(
@@ -184,11 +187,24 @@ class ItemApi:
             await self._own.check_item(contributor_id, MediaId(media_id), GalleryId(grant.gallery_id))
         return grant
 
-    async def _check_shown(self, grant: Grant, media_id: UUID) -> None:
+    async def check_shown(self, grant: Grant, media_id: UUID) -> None:
         """Raises MediaNotFound for an item that the gallery hides from the bearer of the grant."""
         only_of = shown_only_of(grant)
         if only_of is not None:
             await self._own.check_item(only_of, MediaId(media_id), GalleryId(grant.gallery_id))
+
+    async def original_for(
+        self, grant: Grant, media_id: UUID, request: Request, *, redirect: bool
+    ) -> Response:
+        """Returns the answer that leads to what the bearer of the grant gets as the original of a film."""
+        signed = await (await self._download_for(grant, media_id))(
+            MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
+        )
+        response = redirect_to(signed) if redirect else JsonResponse(signed)
+        if is_counted(grant):
+            return _counted(response, grant.gallery_id, media_id)
+        self._recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
+        return response
 
     async def _download_for(self, grant: Grant, media_id: UUID) -> Callable[..., Awaitable[SignedUrl]]:
         if is_told_no_places(grant):

@@ -336,6 +336,15 @@ class OrderChanged(msgspec.Struct, frozen=True, kw_only=True):
 LinkCap = Annotated[int, Meta(ge=1, le=MAX_LINK_CAP, examples=[5])] | None
 
 
+class PendingPlayback(msgspec.Struct, frozen=True, kw_only=True):
+    """A film that is not playable yet."""
+
+    state: Annotated[
+        Literal["waiting", "making"], Meta(description="`waiting`: for its turn, or for another attempt")
+    ]
+    progress: Annotated[float, Meta(ge=0, le=1, description="The part of the film that is made")]
+
+
 class LinkRequest(RequestBody, frozen=True, kw_only=True):
     """The request of an expiring link. valid_for: seconds from now. max_views, max_downloads: the number of
     times that the link leads to the original; then it answers as one that has expired. A link has no page, so

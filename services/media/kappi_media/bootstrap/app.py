@@ -37,6 +37,7 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.archive.continuations import Continuations
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.playback import Films, playback_api
 from kappi_media.bootstrap.reconciler import build_pages
 from kappi_media.bootstrap.use_cases import (
     build_abort,
@@ -90,7 +91,7 @@ from kappi_media.use_cases.view_gallery import ViewGallery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
+class Shared:
     """The parts that several groups of routes share."""
 
     deps: Dependencies
@@ -120,12 +121,13 @@ def build_app(
     pictures: StorePostPicture | None = None,
     recorder: AccessRecorder | None = None,
     wake_mover: Callable[[], None] = lambda: None,
+    films: Films | None = None,
 ) -> App:
     """Returns the HTTP side of the service.
 
     make, facts, archives, copies, and the decoding of `pictures`: closed by the caller, after the last call.
     recorder: records accesses; without one, none is recorded. wake_mover: wakes the mover when a move was
-    requested.
+    requested. films: what their playback needs.
     """
     copies = copies or build_copies(deps)
     shared = _share(deps, settings, copies=copies, facts=facts, recorder=recorder or CountNothing())
@@ -136,7 +138,7 @@ def build_app(
     _small_uploads(shared).register(app)
     _library(shared).register(app)
     _bulk(shared, wake_mover).register(app)
-    _items(shared, make).register(app)
+    _items(shared, make, films or Films(), app)
     _gallery_items(shared).register(app)
     _cover(shared, make).register(app)
     _links(shared).register(app)
@@ -172,7 +174,7 @@ def _share(
     copies: GpsFreeCopies,
     facts: FactsOnRead | None,
     recorder: AccessRecorder,
-) -> _Shared:
+) -> Shared:
     secret = settings.idempotency_secret.get_secret_value().encode()
     tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     on_request = RenditionUrls(public_url=settings.public_url, secret=secret)
@@ -186,7 +188,7 @@ def _share(
         on_request=on_request,
         scanned_only=settings.clamd_address is not None,
     )
-    return _Shared(
+    return Shared(
         deps=deps,
         settings=settings,
         gate=GrantGate(GrantVerifier(tokens, clock=deps.clock), clock=deps.clock),
@@ -204,14 +206,14 @@ def _share(
     )
 
 
-def _view(shared: _Shared) -> ViewApi:
+def _view(shared: Shared) -> ViewApi:
     cache = PageCache(max_bytes=shared.settings.view_cache_bytes)
     view = ViewGallery(ViewQueries(shared.deps.database), copies=shared.copies, facts=shared.facts)
     pages = GalleryPages(view, urls=shared.urls, counted_urls=shared.counted_urls, cache=cache)
     return ViewApi(shared.gate, tier=shared.tier, pages=pages, view=view, recorder=shared.recorder)
 
 
-def _uploads(shared: _Shared) -> UploadApi:
+def _uploads(shared: Shared) -> UploadApi:
     deps, settings = shared.deps, shared.settings
     uploads, multiparts = UploadQueries(deps.database), build_multiparts(deps)
     signer = UploadSigner(deps.signer, lifetime=settings.upload_url_lifetime)
@@ -233,7 +235,7 @@ def _uploads(shared: _Shared) -> UploadApi:
     )
 
 
-def _small_uploads(shared: _Shared) -> SmallUploadApi:
+def _small_uploads(shared: Shared) -> SmallUploadApi:
     return SmallUploadApi(
         shared.gate,
         addresses=shared.addresses,
@@ -246,12 +248,12 @@ def _small_uploads(shared: _Shared) -> SmallUploadApi:
     )
 
 
-def _library(shared: _Shared) -> LibraryApi:
+def _library(shared: Shared) -> LibraryApi:
     search = SearchLibrary(LibraryQueries(shared.deps.database), clock=shared.deps.clock)
     return LibraryApi(shared.accounts, tier=shared.tier, search=search, urls=shared.urls)
 
 
-def _bulk(shared: _Shared, wake_mover: Callable[[], None]) -> BulkApi:
+def _bulk(shared: Shared, wake_mover: Callable[[], None]) -> BulkApi:
     deps = shared.deps
     return BulkApi(
         shared.accounts,
@@ -263,9 +265,9 @@ def _bulk(shared: _Shared, wake_mover: Callable[[], None]) -> BulkApi:
     )
 
 
-def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
+def _items(shared: Shared, make: MakeRendition, films: Films, app: FastAPI) -> None:
     deps = shared.deps
-    return ItemApi(
+    items = ItemApi(
         shared.gate,
         tier=shared.tier,
         items=_items_of(shared),
@@ -275,9 +277,11 @@ def _items(shared: _Shared, make: MakeRendition) -> ItemApi:
         addresses=shared.addresses,
         own=OwnContributions(ContributionQueries(deps.database)),
     )
+    items.register(app)
+    playback_api(shared, items, films).register(app)
 
 
-def _items_of(shared: _Shared) -> Items:
+def _items_of(shared: Shared) -> Items:
     deps = shared.deps
     return Items(
         ItemQueries(deps.database),
@@ -290,13 +294,13 @@ def _items_of(shared: _Shared) -> Items:
     )
 
 
-def _answers(shared: _Shared) -> ItemAnswers:
+def _answers(shared: Shared) -> ItemAnswers:
     return ItemAnswers(
         _items_of(shared), tier=shared.tier, urls=shared.urls, counted_urls=shared.counted_urls
     )
 
 
-def _renditions(shared: _Shared, make: MakeRendition) -> Renditions:
+def _renditions(shared: Shared, make: MakeRendition) -> Renditions:
     return Renditions(
         ItemQueries(shared.deps.database),
         stored=RenditionQueries(shared.deps.database),
@@ -307,7 +311,7 @@ def _renditions(shared: _Shared, make: MakeRendition) -> Renditions:
     )
 
 
-def _gallery_items(shared: _Shared) -> GalleryItemsApi:
+def _gallery_items(shared: Shared) -> GalleryItemsApi:
     deps, settings = shared.deps, shared.settings
     return GalleryItemsApi(
         shared.gate,
@@ -324,7 +328,7 @@ def _gallery_items(shared: _Shared) -> GalleryItemsApi:
     )
 
 
-def _cover(shared: _Shared, make: MakeRendition) -> CoverApi:
+def _cover(shared: Shared, make: MakeRendition) -> CoverApi:
     database = shared.deps.database
     show_cover = ShowCover(
         ItemQueries(database), view=ViewQueries(database), renditions=_renditions(shared, make)
@@ -332,7 +336,7 @@ def _cover(shared: _Shared, make: MakeRendition) -> CoverApi:
     return CoverApi(shared.gate, tier=shared.tier, show_cover=show_cover, addresses=shared.addresses)
 
 
-def _links(shared: _Shared) -> LinkApi:
+def _links(shared: Shared) -> LinkApi:
     deps = shared.deps
     links = Links(
         LinkQueries(deps.database),
@@ -352,7 +356,7 @@ def _links(shared: _Shared) -> LinkApi:
     )
 
 
-def _archives(shared: _Shared, archives: Archives | None) -> ArchiveApi:
+def _archives(shared: Shared, archives: Archives | None) -> ArchiveApi:
     archives = archives or build_archives(shared.deps, shared.settings, shared.copies)
     secret = shared.settings.idempotency_secret.get_secret_value().encode()
     return ArchiveApi(
@@ -364,7 +368,7 @@ def _archives(shared: _Shared, archives: Archives | None) -> ArchiveApi:
     )
 
 
-def _post_pictures(shared: _Shared, pictures: StorePostPicture | None) -> PostPictureApi:
+def _post_pictures(shared: Shared, pictures: StorePostPicture | None) -> PostPictureApi:
     deps, settings = shared.deps, shared.settings
     return PostPictureApi(
         store=pictures or build_post_pictures(deps, settings, Renderer()),
@@ -373,7 +377,7 @@ def _post_pictures(shared: _Shared, pictures: StorePostPicture | None) -> PostPi
     )
 
 
-def _statistics(shared: _Shared) -> StatisticsApi:
+def _statistics(shared: Shared) -> StatisticsApi:
     deps = shared.deps
     return StatisticsApi(
         shared.gate,
@@ -383,7 +387,7 @@ def _statistics(shared: _Shared) -> StatisticsApi:
     )
 
 
-def _internal(shared: _Shared) -> InternalApi:
+def _internal(shared: Shared) -> InternalApi:
     deps = shared.deps
     reserve_claim = ReserveClaim(deps.outbox, tier=shared.tier, clock=deps.clock)
     return InternalApi(

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_media.models import account, gallery, item, library_index, upload
+from kappi_media.models import account, gallery, item, library_index, playback, upload
 from kappi_media.models.base import metadata
 
-__all__ = ["NUMBERS", "VERSIONS", "account", "gallery", "item", "library_index", "metadata", "upload"]
+__all__ = [
+    "NUMBERS",
+    "VERSIONS",
+    "account",
+    "gallery",
+    "item",
+    "library_index",
+    "metadata",
+    "playback",
+    "upload",
+]
 
 VERSIONS: Final = (gallery.contents.c.version, item.items.c.version, item.deleted_media.c.version)
 """The columns from which the sequences of published events are taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kappi_contracts.rendition_formats import OUTPUT_FORMATS
+from kappi_contracts.rendition_formats import STORED_FORMATS
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -116,7 +116,7 @@ renditions = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    CheckConstraint(f"format IN {tuple(OUTPUT_FORMATS)}", name="format_known"),
+    CheckConstraint(f"format IN {tuple(STORED_FORMATS)}", name="format_known"),
 )
 
 # Copies of originals without their place, for galleries that serve only those.

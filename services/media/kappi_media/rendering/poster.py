@@ -107,23 +107,26 @@ class PosterJob:
         return (height, width) if self.orientation >= 5 else (width, height)
 
 
+def open_film(file: RangedFile, content_type: str) -> av.container.InputContainer:
+    """Returns the film, to be closed. Raises RenderRejected, FFmpegError."""
+    demuxer = _DEMUXERS.get(content_type)
+    if demuxer is None:
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
+    return av.open(file, "r", format=demuxer, options=_OPEN_OPTIONS[demuxer], metadata_errors="replace")
+
+
 def load_poster(file: RangedFile, job: PosterJob) -> pyvips.Image:
     """Returns a frame that represents the film, upright, sRGB. Raises RenderRejected, pyvips.Error."""
-    demuxer = _DEMUXERS.get(job.content_type)
-    if demuxer is None:
-        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
     try:
-        return _load(file, job, demuxer)
+        return _load(file, job)
     except FFmpegError as error:
         reason = RejectReason.TOO_COMPLEX if error.errno == errno.ENOMEM else RejectReason.CORRUPT
         raise RenderRejected(reason, "FFmpeg could not read it") from error
 
 
-def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
-    with av.open(
-        file, "r", format=demuxer, options=_OPEN_OPTIONS[demuxer], metadata_errors="replace"
-    ) as container:
-        stream = _picture_stream(container, job.tracks)
+def _load(file: RangedFile, job: PosterJob) -> pyvips.Image:
+    with open_film(file, job.content_type) as container:
+        stream = picture_stream(container, job.tracks)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(job.max_pixels)}
         frame = _best_frame(container, stream, file=file, max_read_bytes=job.max_read_bytes)
@@ -139,7 +142,8 @@ def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
         return in_memory(_upright(image, job.orientation))
 
 
-def _picture_stream(container: av.container.InputContainer, tracks: FrameTracks | None) -> VideoStream:
+def picture_stream(container: av.container.InputContainer, tracks: FrameTracks | None = None) -> VideoStream:
+    """Returns the track that shows the film. Raises RenderRejected."""
     for stream in container.streams.video:
         if stream.disposition & av.stream.Disposition.attached_pic:
             continue
@@ -282,7 +286,7 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
         width=width,
         height=height,
         format="rgba64le" if deep else "rgba",
-        src_colorspace=_matrix(frame),
+        src_colorspace=matrix_of(frame),
         dst_color_range=ColorRange.JPEG,
         interpolation=_DEEP_SCALING if deep else _SCALING,
         threads=1,
@@ -296,7 +300,7 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
     return to_srgb(image, transfer=transfer, primaries=primaries)
 
 
-def _matrix(frame: VideoFrame) -> Colorspace | None:
+def matrix_of(frame: VideoFrame) -> Colorspace | None:
     """Returns the matrix from luma and chroma to RGB. A film that does not name one gets the one of its
     height, as in players.
     """

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -26,9 +27,11 @@ from kappi_media.rendering.wire import (
     LENGTH,
     MAX_MESSAGE_BYTES,
     Answer,
+    FilmJob,
     Job,
     Need,
     Order,
+    Piece,
     Ready,
     Refused,
     Result,
@@ -49,6 +52,7 @@ _SETTINGS: Final = {
     "MALLOC_ARENA_MAX": "2",
     "VIPS_WARNING": "0",
 }
+NICENESS: Final = 10
 _EXIT_WAIT: Final = timedelta(seconds=5)
 _WORKER: Final = "kappi_media.rendering.worker"
 # A file cannot make its decoder send itself one of these signals. The first is how a machine frees memory.
@@ -73,7 +77,8 @@ class DecoderProcess:
         self.jobs_done = 0
 
     @classmethod
-    async def start(cls, *, memory_bytes: int) -> DecoderProcess:
+    async def start(cls, *, memory_bytes: int, niceness: int = NICENESS) -> DecoderProcess:
+        """niceness: how far its priority for the processor is below that of services."""
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -82,6 +87,7 @@ class DecoderProcess:
             "-m",
             _WORKER,
             str(memory_bytes),
+            str(niceness),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -145,7 +151,44 @@ class DecoderProcess:
             self.jobs_done += 1
             if isinstance(answer, Refused):
                 raise RenderRejected(answer.reason, answer.detail)
+            if isinstance(answer, Piece):
+                raise DecoderCrashed("answers what it was not asked")
             return answer
+
+    async def film(
+        self,
+        job: FilmJob,
+        source: RangedSource,
+        *,
+        time_limit: timedelta,
+        wall_time_limit: timedelta,
+    ) -> AsyncGenerator[Piece]:
+        """Yields the pieces of a film; the next one is begun once the caller comes back. time_limit,
+        wall_time_limit: as in `run`, for each piece. Raises as `run` does.
+        """
+        clock = asyncio.get_running_loop().time
+        left_bytes = job.max_read_bytes
+        seconds_left = wall_time_limit.total_seconds()
+        said = encode(Order(job=job, cpu_seconds=time_limit.total_seconds()))
+        while True:
+            asked_at = clock()
+            answer = await self._answer_within(seconds_left, to=said)
+            seconds_left -= clock() - asked_at
+            match answer:
+                case Need():
+                    left_bytes -= answer.length
+                    said = await _needed(source, answer, left_bytes=left_bytes)
+                case Piece():
+                    yield answer
+                    if answer.last:
+                        return
+                    said, seconds_left = b"", wall_time_limit.total_seconds()
+                case Unable():
+                    raise DecoderLacksLibrary(answer.detail)
+                case Refused():
+                    raise RenderRejected(answer.reason, answer.detail)
+                case _:
+                    raise DecoderCrashed("answers what it was not asked")
 
     def retire(self) -> None:
         """Ask the process to end: it exits when its input ends."""

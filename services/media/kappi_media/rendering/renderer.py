@@ -31,6 +31,8 @@ from kappi_media.rendering.wire import (
     Job,
     Located,
     LocateJob,
+    Looked,
+    LookJob,
     Probed,
     ProbeJob,
     RenderJob,
@@ -41,7 +43,12 @@ from kappi_media.rendering.wire import (
 
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a new process costs a fraction of a second
 _SPARE_READ_BYTES: Final = 8 << 20
-_STEPS: Final = {RenderJob: "decoder render", ProbeJob: "decoder probe", LocateJob: "decoder locate"}
+_STEPS: Final = {
+    RenderJob: "decoder render",
+    ProbeJob: "decoder probe",
+    LocateJob: "decoder locate",
+    LookJob: "decoder look",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,19 @@ class Renderer:
         if isinstance(found, Probed):
             return found.facts
         raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
+
+    async def look(self, source: RangedSource, content_type: str, *, share: Share = NO_SHARE) -> Looked:
+        """Returns how a film is coded. Raises as `render` does."""
+        job = LookJob(
+            content_type=content_type,
+            size_bytes=source.size_bytes,
+            max_pixels=self._limits.max_video_pixels,
+            max_read_bytes=self._limits.video_read_bytes,
+        )
+        found = await self._answer(job, source, share)
+        if isinstance(found, Looked):
+            return found
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
 
     async def find_location(self, source: RangedSource, *, share: Share = NO_SHARE) -> tuple[Patch, ...]:
         """As `gps_free.find.find_location`, in a confined process, because the file may be malicious.

@@ -5,7 +5,10 @@ decoder can send wrong pixels, but no code.
 
     decoder  -> Ready, once it has shown that it can decode
     renderer -> Order; then, for each Need, only the bytes
-    decoder  -> Need*, then one of Done, Probed, Located, Refused or Unable
+    decoder  -> Need*, then one of Done, Probed, Located, Looked, Refused or Unable
+
+A film is answered in pieces instead: Need*, Piece, then no bytes from the renderer once it has stored the
+piece, and so on, until a Piece that is the last.
 """
 
 from __future__ import annotations
@@ -63,10 +66,40 @@ class LocateJob(msgspec.Struct, frozen=True, tag="locate"):
     max_read_bytes: int
 
 
-class Order(msgspec.Struct, frozen=True):
-    """A job with its limit. cpu_seconds: of processor time, after which the decoder ends itself."""
+class LookJob(msgspec.Struct, frozen=True, tag="look"):
+    """The job of finding how a film is coded. max_pixels, max_read_bytes: as in `RenderJob`."""
 
-    job: RenderJob | ProbeJob | LocateJob
+    content_type: str
+    size_bytes: int
+    max_pixels: int
+    max_read_bytes: int
+
+
+class FilmJob(msgspec.Struct, frozen=True, tag="film"):
+    """The job of a film that browsers play, or of the rest of one. width, height, orientation, max_pixels,
+    max_read_bytes: as in `RenderJob`.
+
+    max_seconds: a longer film is refused. ticks, sound_packets: what earlier pieces contain (see `Piece`).
+    """
+
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    orientation: int
+    max_pixels: int
+    max_read_bytes: int
+    max_seconds: int
+    ticks: int = 0
+    sound_packets: int = 0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A job with its limit. cpu_seconds: of processor time, after which the decoder ends itself; of a film,
+    for each piece.
+    """
+
+    job: RenderJob | ProbeJob | LocateJob | LookJob | FilmJob
     cpu_seconds: float
 
 
@@ -103,6 +136,49 @@ class Located(msgspec.Struct, frozen=True, tag="located"):
     patches: tuple[Patch, ...]
 
 
+class Looked(msgspec.Struct, frozen=True, tag="looked"):
+    """How a film is coded. pixels, sound: FFmpeg's names; sound: None for a film without. wide: high dynamic
+    range, or colours beyond those of BT.709.
+    """
+
+    codec: str
+    pixels: str
+    wide: bool
+    sound: str | None
+
+
+class FilmChunk(msgspec.Struct, frozen=True, array_like=True):
+    """Samples of one track that follow each other in the body of a piece."""
+
+    sound: bool
+    samples: int
+    size_bytes: int
+
+
+class Piece(msgspec.Struct, frozen=True, tag="piece"):
+    """A part of a film: some seconds that begin with a key frame. body: the samples, in the order of chunks.
+
+    The tables are as in an MP4, big-endian: picture_sizes and sound_sizes a number of 32 bits per sample,
+    picture_times pairs of a count and a duration. keys: the numbers of key frames within the piece, from 1.
+    picture_config, sound_config: avcC and AudioSpecificConfig; no sound_config for a film without sound.
+    ticks: of 90,000 a second, where the next piece begins. sound_packets: in all pieces so far.
+    """
+
+    width: int
+    height: int
+    picture_sizes: bytes
+    picture_times: bytes
+    keys: tuple[int, ...]
+    sound_sizes: bytes
+    chunks: tuple[FilmChunk, ...]
+    picture_config: bytes
+    sound_config: bytes
+    ticks: int
+    sound_packets: int
+    last: bool
+    body: bytes
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     reason: RejectReason
     detail: str = ""
@@ -114,9 +190,9 @@ class Unable(msgspec.Struct, frozen=True, tag="unable"):
     detail: str = ""
 
 
-Job = RenderJob | ProbeJob | LocateJob
-Result = Done | Probed | Located
-Answer = Ready | Need | Done | Probed | Located | Refused | Unable
+Job = RenderJob | ProbeJob | LocateJob | LookJob
+Result = Done | Probed | Located | Looked
+Answer = Ready | Need | Done | Probed | Located | Looked | Piece | Refused | Unable
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final[Callable[[bytes], Order]] = msgspec.msgpack.Decoder(Order).decode

@@ -1,4 +1,4 @@
-"""A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes>`.
+"""A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes> <niceness>`.
 
 Orders arrive on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. The process
 loads what any job needs, confines itself, and is ready when it has shown that it can still decode. From then
@@ -15,9 +15,9 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from kappi_chassis.confinement.confine import confine
 from kappi_mediameta.gps_free.blocking import find_location_blocking
@@ -32,9 +32,12 @@ from kappi_media.rendering.wire import (
     LENGTH,
     Answer,
     Done,
+    FilmJob,
     Job,
     Located,
     LocateJob,
+    Looked,
+    LookJob,
     Need,
     Order,
     Probed,
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
     import pyvips
 
     from kappi_media.rendering.poster import FrameTracks
+
+_Made = TypeVar("_Made")
 
 # Pictures are read from end to end, most of them at once; of camera RAW a preview, of a video single frames.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
@@ -78,6 +83,8 @@ _LIBRARIES: Final = (
     "kappi_media.rendering.heic",
     "kappi_media.rendering.camera_raw",
     "kappi_media.rendering.poster",
+    "kappi_media.rendering.film_look",
+    "kappi_media.rendering.film_encoder",
     "av.subtitles.stream",
     "av.subtitles.codeccontext",
 )
@@ -114,12 +121,19 @@ class _Parent:
         body = self._incoming.read(length)
         return body if len(body) == length else None
 
+    def await_storing(self) -> None:
+        """Wait until the renderer has stored a piece."""
+        if self._receive() is None:
+            os._exit(0)
 
-def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused | Unable:
+
+def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Looked | Refused | Unable:
     """Returns the answer to one job of any kind. fetch(start, length) returns the original's bytes."""
     try:
         if isinstance(job, RenderJob):
             return render(job, fetch)
+        if isinstance(job, LookJob):
+            return _looked(job, fetch)
         return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
     except ImportError as missing:
         return Unable(detail="; ".join([*_not_loaded, str(missing)])[:_DETAIL_CHARS])
@@ -161,15 +175,47 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
     """Returns the answer to one job. fetch(start, length) returns the original's bytes. Raises unforeseen
     errors only.
     """
+    return _unless_refused(lambda: _done(job, fetch))
+
+
+def _looked(job: LookJob, fetch: Fetch) -> Looked | Refused:
+    from kappi_media.rendering.film_look import look_at
+
+    file = RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=_VIDEO_BLOCK_BYTES)
+    return _unless_refused(lambda: look_at(file, job.content_type, max_pixels=job.max_pixels))
+
+
+def answer_film(job: FilmJob, parent: _Parent, *, cpu_seconds: float) -> None:
+    """Send the pieces of a film, or a refusal. cpu_seconds: for each piece."""
+    try:
+        from kappi_media.rendering.film_encoder import film_pieces
+    except ImportError as missing:
+        parent.send(Unable(detail="; ".join([*_not_loaded, str(missing)])[:_DETAIL_CHARS]))
+        return
+    file = RangedFile(parent.fetch, size_bytes=job.size_bytes, block_bytes=_VIDEO_BLOCK_BYTES)
+    pieces = film_pieces(file, job)
+    last = False
+    while not last:
+        limit_time(cpu_seconds)
+        piece = _unless_refused(lambda: next(pieces))
+        lift_time_limit()
+        parent.send(piece)
+        last = isinstance(piece, Refused) or piece.last
+        if not last:
+            parent.await_storing()
+
+
+def _unless_refused(work: Callable[[], _Made]) -> _Made | Refused:
+    """Returns what the work makes of a file, or why it does not."""
     import pyvips
 
     try:
-        return _done(job, fetch)
+        return work()
     except Rejected as refusal:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
-    # The exceptions of libvips and Pillow for bad data.
+    # The exceptions of libvips, Pillow and FFmpeg for bad data.
     except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
         return _undecodable(str(error))
 
@@ -302,14 +348,17 @@ def _close_all_but(kept: set[int]) -> None:
             os.close(number)
 
 
-def _limit(memory_bytes: int) -> None:
+def _limit(memory_bytes: int, *, niceness: int) -> None:
     """Limit the memory to the given size, forbid files and core dumps, and lower the priority for the
     processor.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)
+    os.nice(niceness)
+    # Where the system shares its processors among sessions, a priority counts within its session only.
+    with suppress(OSError), open("/proc/self/autogroup", "w") as session:
+        session.write(str(niceness))
 
 
 def _prove() -> None:
@@ -334,7 +383,7 @@ def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not write to the pipe of answers
     _close_all_but({0, 1, 2, outgoing.fileno()})
-    _limit(int(sys.argv[1]))
+    _limit(int(sys.argv[1]), niceness=int(sys.argv[2]))
     _load_libraries()
     from kappi_media.rendering.picture import harden
 
@@ -344,6 +393,9 @@ def main() -> None:
     parent = _Parent(sys.stdin.buffer, outgoing)
     parent.send(Ready(missing=missing))
     while (order := parent.next_order()) is not None:
+        if isinstance(order.job, FilmJob):
+            answer_film(order.job, parent, cpu_seconds=order.cpu_seconds)
+            continue
         limit_time(order.cpu_seconds)
         answered = answer(order.job, parent.fetch)
         lift_time_limit()

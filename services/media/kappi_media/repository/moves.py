@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from kappi_contracts.rendition_formats import RenditionFormat
+from kappi_contracts.rendition_formats import StoredFormat
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -166,7 +166,7 @@ class PendingMove(NamedTuple):
     from_gallery_id: GalleryId | None
     from_folder: int | None
     size_bytes: int | None
-    renditions: Sequence[tuple[str, RenditionFormat]]
+    renditions: Sequence[tuple[str, StoredFormat]]
     location_free: bool
 
 
@@ -184,7 +184,7 @@ class CopiedObjects(NamedTuple):
 
     etag: str
     location_free_etag: str | None
-    renditions: Collection[tuple[str, RenditionFormat]]
+    renditions: Collection[tuple[str, StoredFormat]]
 
 
 class MoveQueries:

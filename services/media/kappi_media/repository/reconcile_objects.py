@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from kappi_contracts.rendition_formats import RenditionFormat
+from kappi_contracts.rendition_formats import StoredFormat
 
 _COLUMNS = """
 SELECT i.gallery_id, i.id, i.folder, i.status,
   ARRAY(SELECT ARRAY[r.size, r.format] FROM renditions r WHERE r.media_id = i.id) AS renditions,
-  EXISTS (SELECT FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged) AS location_free
+  EXISTS (SELECT FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged) AS location_free,
+  coalesce((SELECT p.pieces FROM playbacks p
+    WHERE p.media_id = i.id AND p.folder IS NOT DISTINCT FROM i.folder), '{}') AS pieces
 FROM items i
 """
 _ITEMS = f"{_COLUMNS} WHERE (i.gallery_id, i.id) > ($1, $2) ORDER BY i.gallery_id, i.id LIMIT $3"
@@ -39,14 +41,17 @@ _PICTURE_STATE = "SELECT state FROM post_pictures WHERE post_id = $1"
 
 
 class StoredItem(NamedTuple):
-    """An item and the objects that its rows name. renditions: (size, format)."""
+    """An item and the objects that its rows name. renditions: (size, format). pieces: of a film that is being
+    made playable, by their names.
+    """
 
     gallery_id: UUID
     media_id: UUID
     folder: int | None
     status: str
-    renditions: Sequence[tuple[str, RenditionFormat]]
+    renditions: Sequence[tuple[str, StoredFormat]]
     location_free: bool
+    pieces: Sequence[str] = ()
 
 
 class ObjectQueries:
@@ -103,4 +108,5 @@ def _item(record: Any) -> StoredItem:
         record["status"],
         [(size, fmt) for size, fmt in record["renditions"]],
         record["location_free"],
+        record["pieces"],
     )

@@ -13,9 +13,15 @@ from kappi_chassis.reconcile.check import PAGE
 from kappi_chassis.reconcile.peer import Peer
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.events import MediaDeleted, ObjectsUnused
-from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
+from kappi_contracts.keys import (
+    folder_prefix,
+    gps_free_key,
+    original_key,
+    playback_pieces_prefix,
+    rendition_key,
+)
 from kappi_contracts.reconciliation import Named
-from kappi_contracts.rendition_formats import OUTPUT_FORMATS, RenditionFormat
+from kappi_contracts.rendition_formats import STORED_FORMATS, StoredFormat
 
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.stored_objects import (
@@ -195,7 +201,7 @@ class ReconcileObjects:
     async def _names(self, key: FolderKey) -> bool:
         """Returns whether a row names an object of an item."""
         item = await self._objects.item(key.gallery_id, key.media_id)
-        return item is not None and key.name in _named_objects(item)
+        return item is not None and key.name in _named_objects(item) | _pieces(item)
 
     async def _is_old(self, prefix: str) -> bool:
         """Returns whether there are objects under a prefix, all older than the longest upload."""
@@ -224,7 +230,7 @@ def _compared_item(item: StoredItem, stored: set[str]) -> Iterator[Difference]:
     named = _named_objects(item)
     for name in sorted(named - stored):
         yield Difference(kind="rendition_missing", subject=f"{place}{name}")
-    for name in sorted(stored - named):
+    for name in sorted(stored - named - _pieces(item)):
         yield Difference(kind="object_unnamed", subject=f"{place}{name}")
 
 
@@ -237,12 +243,19 @@ def _named_objects(item: StoredItem) -> set[str]:
     return {key.removeprefix(folder_prefix(*at)) for key in keys}
 
 
-def _rendition_of(name: str) -> tuple[str, RenditionFormat] | None:
+def _pieces(item: StoredItem) -> set[str]:
+    """Returns the names of the pieces of a film that is being made playable. A missing one is made again."""
+    at = item.gallery_id, item.media_id
+    place = playback_pieces_prefix(*at).removeprefix(folder_prefix(*at))
+    return {place + piece for piece in item.pieces}
+
+
+def _rendition_of(name: str) -> tuple[str, StoredFormat] | None:
     """Returns size and format of a rendition's object; None for another object."""
     if not name.startswith("renditions/"):
         return None
     size, _, extension = name.removeprefix("renditions/").rpartition(".")
-    for fmt, output in OUTPUT_FORMATS.items():
+    for fmt, output in STORED_FORMATS.items():
         if output.extension == extension:
             return size, fmt
     return None

@@ -10,7 +10,7 @@ from alembic import command
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import alembic_config
-from kappi_contracts.rendition_formats import OUTPUT_FORMATS
+from kappi_contracts.rendition_formats import STORED_FORMATS
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
@@ -23,7 +23,7 @@ async def test_the_table_takes_every_format_of_renditions(database: Database) ->
     check = await database.hot.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ck_renditions_format_known'"
     )
-    assert set(re.findall(r"'(\w+)'", check)) == set(OUTPUT_FORMATS)
+    assert set(re.findall(r"'(\w+)'", check)) == set(STORED_FORMATS)
 
 
 async def test_the_way_back_leaves_nothing(url: str, database: Database) -> None:

@@ -13,7 +13,14 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.reconcile import Check, Difference
 from kappi_contracts.events import AccountCreated
-from kappi_contracts.keys import folder_prefix, original_key, post_picture_key, post_prefix, rendition_key
+from kappi_contracts.keys import (
+    folder_prefix,
+    original_key,
+    playback_pieces_prefix,
+    post_picture_key,
+    post_prefix,
+    rendition_key,
+)
 from kappi_contracts.reconciliation import Named
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.reconciler import build_checks, build_pages
@@ -161,6 +168,27 @@ async def test_an_object_in_the_folder_of_an_item_is_removed_when_it_is_old(
     clock.pass_by(WEEK)
     assert await mend(check, gallery.id) == [True]
     assert await found(check, gallery.id) == []
+
+
+async def test_pieces_of_a_film_that_is_being_made_are_named(
+    checks: dict[str, Check],
+    gallery: Gallery,
+    ready: Callable[..., Awaitable[UUID]],
+    store: FaultyStore,
+    database: Database,
+) -> None:
+    media_id = await ready(gallery)
+    key = playback_pieces_prefix(gallery.id, media_id) + "00000-a"
+    await store.put(key, b"piece", content_type="application/octet-stream")
+    await database.hot.execute(
+        "INSERT INTO playbacks (media_id, gallery_id, tenant, anonymous, address, max_seconds, requested_at, "
+        "due_at, pieces) VALUES ($1, $2, $2, true, 0, 60, now(), now(), '{00000-a,00001-a}')",
+        media_id,
+        gallery.id,
+    )
+    assert await found(checks["media-objects"], gallery.id) == []
+    await database.hot.execute("DELETE FROM playbacks")
+    assert await found(checks["media-objects"], gallery.id) == [("object_unnamed", key)]
 
 
 async def test_an_unknown_key_is_told_and_left(

@@ -15,6 +15,9 @@ export interface Exposure {
   focal_length_35mm: number | null;
 }
 
+/** A film that browsers play, or how far it is made: from 0 to 1. */
+export type Playback = Signed | { state: "waiting" | "making"; progress: number };
+
 export interface Item {
   id: string;
   gallery_id: string;

@@ -21,7 +21,7 @@ const ratioOf = (item: Item): number => (item.width && item.height ? item.width 
 export const tileRatio = (item: Item): number => (item.width && item.height ? item.width / item.height : 4 / 3);
 
 /** Returns an address if it is one of the web's: scripts never run from it. */
-function webAddress(text: string | undefined): string | undefined {
+export function webAddress(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   try {
     const { protocol, href } = new URL(text, document.baseURI);

@@ -8,7 +8,8 @@ import { t } from "../i18n/lightbox";
 import type { Collection } from "../gallery/collection.svelte";
 import { watchItems } from "../gallery/watch.svelte";
 import { addButtons, hasPanel } from "./buttons";
-import { makeFilm, makeWords, type Slide, slideOf } from "./slides";
+import { makeFilm } from "./films";
+import { makeWords, type Slide, slideOf } from "./slides";
 
 export interface Options {
   collection: Collection;

@@ -8,7 +8,7 @@ from kappi_chassis.db.migrations import create_index_concurrently
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

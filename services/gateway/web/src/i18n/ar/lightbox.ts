@@ -27,6 +27,7 @@ export default {
   gone: "أُزيلت هذه الصورة أو هذا الفيلم.",
   processing: "ما زال قيد التحضير. سيظهر هنا تلقائيًا.",
   notShown: "لا يستطيع متصفحك عرض هذا الملف. نزّله لمشاهدته.",
+  filmPreparing: "يجري تجهيز هذا الفيلم لمتصفحك: {percent}",
   filmNotPlayed: "لا يستطيع متصفحك تشغيل هذا الفيلم. نزّله لمشاهدته.",
   filmWithheld: "لا يمكن تشغيل أفلام هذا المعرض هنا.",
 } satisfies Like<typeof english>;

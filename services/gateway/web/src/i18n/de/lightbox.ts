@@ -27,6 +27,7 @@ export default {
   gone: "Dieses Foto oder dieser Film wurde entfernt.",
   processing: "Das wird noch vorbereitet. Es erscheint hier von selbst.",
   notShown: "Ihr Browser kann diese Datei nicht zeigen. Laden Sie sie herunter, um sie zu sehen.",
+  filmPreparing: "Dieser Film wird für Ihren Browser vorbereitet: {percent}",
   filmNotPlayed: "Ihr Browser kann diesen Film nicht abspielen. Laden Sie ihn herunter, um ihn zu sehen.",
   filmWithheld: "Die Filme dieser Galerie können hier nicht abgespielt werden.",
 } satisfies Like<typeof english>;

@@ -26,6 +26,7 @@ export default {
   gone: "This photo or film was removed.",
   processing: "This is still being prepared. It appears here by itself.",
   notShown: "Your browser cannot show this file. Download it to see it.",
+  filmPreparing: "This film is being prepared for your browser: {percent}",
   filmNotPlayed: "Your browser cannot play this film. Download it to see it.",
   filmWithheld: "The films of this gallery cannot be played here.",
 } as const satisfies Catalogue;

@@ -27,6 +27,7 @@ export default {
   gone: "Se ha quitado esta foto o este vídeo.",
   processing: "Todavía se está preparando. Aparecerá aquí por sí solo.",
   notShown: "Tu navegador no puede mostrar este archivo. Descárgalo para verlo.",
+  filmPreparing: "Preparando este vídeo para tu navegador: {percent}",
   filmNotPlayed: "Tu navegador no puede reproducir este vídeo. Descárgalo para verlo.",
   filmWithheld: "Los vídeos de esta galería no se pueden reproducir aquí.",
 } satisfies Like<typeof english>;

@@ -27,6 +27,7 @@ export default {
   gone: "Cette photo ou vidéo a été retirée.",
   processing: "C’est encore en préparation. Cela apparaîtra ici tout seul.",
   notShown: "Votre navigateur ne peut pas afficher ce fichier. Téléchargez-le pour le voir.",
+  filmPreparing: "Préparation de cette vidéo pour votre navigateur : {percent}",
   filmNotPlayed: "Votre navigateur ne peut pas lire cette vidéo. Téléchargez-la pour la voir.",
   filmWithheld: "Les vidéos de cette galerie ne peuvent pas être lues ici.",
 } satisfies Like<typeof english>;

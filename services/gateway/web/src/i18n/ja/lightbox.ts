@@ -27,6 +27,7 @@ export default {
   gone: "この写真または動画は削除されました。",
   processing: "まだ準備中です。できあがると自動で表示されます。",
   notShown: "このファイルはブラウザーで表示できません。ダウンロードしてご覧ください。",
+  filmPreparing: "この動画をブラウザー用に変換しています: {percent}",
   filmNotPlayed: "この動画はブラウザーで再生できません。ダウンロードしてご覧ください。",
   filmWithheld: "このギャラリーの動画はここでは再生できません。",
 } satisfies Like<typeof english>;
