@@ -1,1 +1,0 @@
-export{t as default}from"./UploadPanel-BHUgK0H8.js";
