@@ -36,9 +36,14 @@ def content_type_of(declared: str | None, *, filename: str, found: MediaFormat |
     return named.content_type if named is not None else ""
 
 
+def is_camera_raw_type(content_type: str) -> bool:
+    """Returns whether files of a type are camera RAW. content_type: as it was found."""
+    return content_type in _CAMERA_RAW
+
+
 def partner_types_of(content_type: str) -> list[str]:
     """Returns the types of what a camera stores for the same shot beside a file of this type."""
-    if content_type in _CAMERA_RAW:
+    if is_camera_raw_type(content_type):
         return _BESIDE_RAW
     return _CAMERA_RAW if content_type in _BESIDE_RAW else []
 

@@ -48,6 +48,8 @@ contents = Table(
     Column("claim_until", DateTime(timezone=True)),
     # Its items are older than `usage_days` and still to be counted there, all at once.
     Column("usage_behind", Boolean, nullable=False, server_default=text("false")),
+    # Whether a camera RAW was ready in it: only then other pictures look for one of the same shot.
+    Column("has_camera_raw", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
     CheckConstraint("num_nulls(claimant_id, claim_bytes, claim_until) IN (0, 3)", name="claim_is_whole"),

@@ -4,6 +4,8 @@ processed.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from kappi_mediameta.probing.facts import NO_DETAILS
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_media.domain.content_types import is_camera_raw_type
 from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.models.item import items
@@ -24,7 +27,8 @@ from kappi_media.stored_renditions import KeptGridPicture
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id, c.owner_id
+SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id, c.owner_id,
+  coalesce(c.has_camera_raw, false)
 FROM items i LEFT JOIN contents c ON c.gallery_id = i.gallery_id LEFT JOIN uploads u ON u.id = i.upload_id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
@@ -33,7 +37,8 @@ _NEXT_OF_GONE = "UPDATE deleted_media SET version = version + 1 WHERE media_id =
 # `done` makes the effect happen once: an item leaves `processing` a single time.
 _READY = """
 WITH home AS MATERIALIZED (
-  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+  SELECT gallery_id, has_camera_raw FROM contents
+  WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
@@ -49,7 +54,7 @@ bumped AS (
   UPDATE contents c SET version = c.version + 1 FROM done WHERE c.gallery_id = done.gallery_id)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $17, $18, $19, $20, $21, $22, version FROM done
-RETURNING sequence
+RETURNING (SELECT has_camera_raw FROM home)
 """
 # Texts that people wrote take precedence. Tags that differ only in case or accents count as one.
 _DESCRIBE_BY_FILE = """
@@ -110,11 +115,13 @@ RETURNING sequence
 class TakenUp(NamedTuple):
     """An item that is to be processed. unchecked_sha256: the declared raw digest, until it was compared with
     the content. contributor_id: the contributor that added it. owner_id: the account that owns its gallery.
+    beside_raw: whether camera RAW is in the gallery.
     """
 
     unchecked_sha256: bytes | None
     contributor_id: UUID | None
     owner_id: UUID | None
+    beside_raw: bool
 
 
 class ProcessingQueries:
@@ -140,34 +147,46 @@ class ProcessingQueries:
         probe: Probe,
         grid: KeptGridPicture,
         event: OutboxRow,
+        beside_raw: bool,
     ) -> bool:
         """Record an item's facts and first rendition. Returns False when the item was no longer in
         processing.
 
         An item that is half of a Live Photo, or of a camera RAW and its picture, is paired with the other
         half in the same transaction. A caption and keywords in the file are added to the item, as far as
-        texts written by people leave room for them.
+        texts written by people leave room for them. beside_raw: whether the gallery had camera RAW when the
+        item was taken up.
         """
         values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)
-        taken_at = probe.taken_at if may_pair(probe.content_type, probe.taken_at) else None
-        if probe.live_id is None and taken_at is None and not described:
-            return await self._database.hot.fetchval(_READY, *values) is not None
-        async with self._database.hot.acquire() as connection, connection.transaction():
-            # Both halves may become ready at the same time. A transaction that waits here for the gallery's
-            # row sees in its next statement what the other has done; within one statement it would not.
-            await connection.execute(_HOLD_GALLERY, gallery_id)
+        may_be_half = may_pair(probe.content_type, probe.taken_at)
+        looks = may_be_half and (beside_raw or is_camera_raw_type(probe.content_type))
+        if probe.live_id is None and not looks and not described:
+            # The gallery's row is locked, so this sees what a transaction has done for which it waited.
+            got_raw: bool | None = await self._database.hot.fetchval(_READY, *values)
+            if got_raw and may_be_half:
+                async with self._holding(gallery_id) as connection:
+                    await _pair(connection, media_id, gallery_id, probe)
+            return got_raw is not None
+        # Both halves may become ready at the same time. A transaction that waits for the gallery's row sees
+        # in its next statement what the other has done; within one statement it would not.
+        async with self._holding(gallery_id) as connection:
             done = await connection.fetchval(_READY, *values) is not None
             if done and described:
                 words = probe.caption, list(probe.keywords), MAX_TAGS
                 await connection.execute(_DESCRIBE_BY_FILE, media_id, *words)
             if done and probe.live_id is not None:
                 await connection.execute(PAIR, media_id)
-            if done and taken_at is not None:
-                await pair_raw(
-                    connection, media_id, gallery_id, content_type=probe.content_type, taken_at=taken_at
-                )
+            if done:
+                await _pair(connection, media_id, gallery_id, probe)
         return done
+
+    @asynccontextmanager
+    async def _holding(self, gallery_id: GalleryId) -> AsyncIterator[Any]:
+        """Yields a connection in a transaction that holds the gallery."""
+        async with self._database.hot.acquire() as connection, connection.transaction():
+            await connection.execute(_HOLD_GALLERY, gallery_id)
+            yield connection
 
     async def rejected(
         self, media_id: MediaId, gallery_id: GalleryId, *, reason: str, event: OutboxRow
@@ -175,6 +194,10 @@ class ProcessingQueries:
         """Record a rejection. Returns False when the item was no longer in processing."""
         sequence = await self._database.hot.fetchval(_REJECTED, media_id, gallery_id, reason, *event)
         return sequence is not None
+
+
+async def _pair(connection: Any, media_id: MediaId, gallery_id: GalleryId, probe: Probe) -> None:
+    await pair_raw(connection, media_id, gallery_id, content_type=probe.content_type, taken_at=probe.taken_at)
 
 
 def _ready_values(probe: Probe, grid: KeptGridPicture, event: OutboxRow) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from kappi_media.domain.content_types import partner_types_of
+from kappi_media.domain.content_types import is_camera_raw_type, partner_types_of
 from kappi_media.models.item import NAME_STEM
 
 _CANDIDATES: Final = 16
@@ -31,6 +31,8 @@ UPDATE items i SET
 FROM me, partner WHERE i.id IN (me.id, partner.id)
 """  # noqa: S608 - column names
 
+_NOTE_CAMERA_RAW = "UPDATE contents SET has_camera_raw = true WHERE gallery_id = $1 AND NOT has_camera_raw"
+
 
 def may_pair(content_type: str, taken_at: datetime | None) -> bool:
     """Returns whether a picture may be half of a pair."""
@@ -49,4 +51,6 @@ async def pair_raw(
         return
     second = taken_at.replace(microsecond=0)
     until = second + timedelta(seconds=1)
+    if is_camera_raw_type(content_type):
+        await connection.execute(_NOTE_CAMERA_RAW, gallery_id)
     await connection.execute(_PAIR, media_id, gallery_id, partner_types_of(content_type), second, until)

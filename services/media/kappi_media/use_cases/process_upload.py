@@ -204,7 +204,12 @@ class ProcessUpload:
             owner_id=taken.owner_id,
         )
         done = await self._processing.ready(
-            job.media_id, job.gallery_id, probe=facts, grid=made.grid, event=self._outbox.row(ready)
+            job.media_id,
+            job.gallery_id,
+            probe=facts,
+            grid=made.grid,
+            event=self._outbox.row(ready),
+            beside_raw=taken.beside_raw,
         )
         if not done:
             await self._nothing_to_do(job)

@@ -78,6 +78,7 @@ def processed(database: Database, outbox: Outbox) -> Processed:
             probe=probe,
             grid=KeptGridPicture(KeptRendition("400", 64, 48, 500), b"thumb"),
             event=outbox.row(ready),
+            beside_raw=False,  # camera RAW may come while an item is under work
         )
 
     return record
