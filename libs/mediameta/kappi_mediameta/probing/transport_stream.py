@@ -44,10 +44,10 @@ _SIZES: Final[dict[str, Callable[[bytes], CodedSize | None]]] = {
     "h264": h264_size,
     "hevc": hevc_size,
 }
-_HEAD_BYTES: Final = 4 << 20
+_HEAD_BYTES: Final = 8 << 20
 _ENOUGH_BYTES: Final = 1 << 20  # for the times of pictures, once their size is known
 _WINDOW_BYTES: Final = 4 * BLOCK_BYTES
-_TAIL_BYTES: Final = (512 << 10, 3 << 20)
+_TAIL_BYTES: Final = (512 << 10, 2 << 20)
 _KEPT_BYTES, _CHECKED_BYTES = 2 << 10, 16 << 10
 _FIRST_UNITS: Final = 8  # a picture may be shown before the one that it is coded after
 _SYNCS, _LAST_PACKETS = 4, 16
