@@ -1,8 +1,7 @@
 """Location removal for AVI: headers, index, pictures and sound stay; texts, dates, other streams and
 everything unknown become zeros in `JUNK` chunks.
 
-Cameras write places between the media, too, so all chunks are walked. A file whose chunks are spread over
-more than can be read has no copy.
+Cameras write places between the media, too, so all chunks are walked.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from kappi_mediameta.containers.chunks import RIFF_START, Chunk, riff_chunks
-from kappi_mediameta.gps_free.edits import Region, Unremovable
+from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremovable
 from kappi_mediameta.probing.avi import LIST, NAMED_START
 
 _NOTHING: Final = b"JUNK"
@@ -22,11 +21,45 @@ _SHOWN: Final = frozenset({b"vids", b"auds"})
 _HEADERS: Final = {b"avih": 56, b"strh": 56, b"dmlh": 4, b"indx": 1 << 20, b"vprp": 164}
 _MAX_FORMAT_BYTES: Final = 1 << 20
 
-Clean = Callable[[Chunk, Region], Awaitable[None]]
+Clean = Callable[[Chunk], Awaitable[None]]
 
 
 async def clean_avi(region: Region) -> None:
     await _Cleaner(region).clean()
+
+
+class _Ahead:
+    """Reads a file forwards, a megabyte at a time: the headers of chunks are all over it."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._start = 0
+        self._piece = b""
+        self.size_bytes = region.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        if start + length > self.size_bytes:
+            raise Outside("points outside the file")
+        at = start - self._start
+        if not 0 <= at <= len(self._piece) - length:
+            self._piece, self._start, at = await self._region.scan(start), start, 0
+        return self._piece[at : at + length]
+
+    async def scan(self, start: int) -> bytes:
+        return await self._region.scan(start)
+
+    def damaged(self, detail: str) -> Exception:
+        return self._region.damaged(detail)
+
+    def too_many(self, parts: str) -> Exception:
+        return self._region.too_many(parts)
+
+    async def erase(self, start: int, length: int) -> None:
+        """Notes zeros, unless there are zeros already."""
+        for position in range(start, start + length, SCAN_BYTES):
+            size = min(SCAN_BYTES, start + length - position)
+            if (await self.read(position, size)).count(0) < size:
+                self._region.zero(position, size)
 
 
 class _Cleaner:
@@ -34,6 +67,7 @@ class _Cleaner:
 
     def __init__(self, region: Region) -> None:
         self._region = region
+        self._ahead = _Ahead(region)
         self._shown: list[bool] = []
 
     async def clean(self) -> None:
@@ -55,63 +89,65 @@ class _Cleaner:
 
     async def _each(self, start: int, end: int, clean: Clean) -> None:
         """Cleans the chunks between two positions, and erases what is between and behind them."""
-        region, position = self._region, start
-        async for chunk in riff_chunks(region, start, end, most=_MAX_CHUNKS):
+        position = start
+        async for chunk in riff_chunks(self._ahead, start, end, most=_MAX_CHUNKS):
+            # The last chunk may be cut off.
             position = min(chunk.end, end)
-            await clean(chunk, region.part(chunk.start, position - chunk.start))
+            await clean(chunk._replace(end=position))
             padding = min(chunk.following, end) - position
-            await region.erase(position, padding)
+            await self._ahead.erase(position, padding)
             position += padding
-        await region.erase(position, max(0, end - position))
+        await self._ahead.erase(position, max(0, end - position))
 
-    async def _top(self, chunk: Chunk, body: Region) -> None:
-        name = await _list_name(chunk, body)
+    async def _top(self, chunk: Chunk) -> None:
+        name = await self._list_name(chunk)
         if name == b"hdrl":
-            await self._inside(chunk, body, self._header)
+            await self._inside(chunk, self._header)
         elif name == b"movi":
-            await self._inside(chunk, body, self._media)
+            await self._inside(chunk, self._media)
         elif chunk.name != b"idx1":
-            await self._blank(chunk, body)
+            await self._blank(chunk)
 
-    async def _inside(self, chunk: Chunk, body: Region, clean: Clean) -> None:
-        await self._each(chunk.start + NAMED_START, chunk.start + body.size_bytes, clean)
+    async def _inside(self, chunk: Chunk, clean: Clean) -> None:
+        await self._each(chunk.start + NAMED_START, chunk.end, clean)
 
-    async def _header(self, chunk: Chunk, body: Region) -> None:
-        name = await _list_name(chunk, body)
-        if name in (b"strl", b"odml"):
-            await self._inside(chunk, body, self._header)
+    async def _header(self, chunk: Chunk) -> None:
+        if await self._list_name(chunk) in (b"strl", b"odml"):
+            await self._inside(chunk, self._header)
         elif chunk.name == b"strh":
-            self._shown.append(body.size_bytes >= NAMED_START and await body.read(0, NAMED_START) in _SHOWN)
-            await self._shorten(body, _HEADERS[chunk.name])
+            kind = await self._ahead.read(chunk.start, min(NAMED_START, chunk.length))
+            self._shown.append(kind in _SHOWN)
+            await self._shorten(chunk, _HEADERS[chunk.name])
         elif chunk.name in _HEADERS:
-            await self._shorten(body, _HEADERS[chunk.name])
+            await self._shorten(chunk, _HEADERS[chunk.name])
         elif chunk.name == b"strf":
-            await self._shorten(body, _MAX_FORMAT_BYTES if self._shown and self._shown[-1] else 0)
+            await self._shorten(chunk, _MAX_FORMAT_BYTES if self._shown and self._shown[-1] else 0)
         else:
-            await self._blank(chunk, body)
+            await self._blank(chunk)
 
-    async def _media(self, chunk: Chunk, body: Region) -> None:
+    async def _media(self, chunk: Chunk) -> None:
         """Keeps a chunk of a stream that is shown, and an index, whose names begin with `ix`."""
-        if await _list_name(chunk, body) == b"rec ":
-            await self._inside(chunk, body, self._media)
+        if await self._list_name(chunk) == b"rec ":
+            await self._inside(chunk, self._media)
         elif chunk.name[:2].isdigit():
             number = int(chunk.name[:2])
             if number >= len(self._shown) or not self._shown[number]:
-                await body.erase(0, body.size_bytes)
+                await self._shorten(chunk, 0)
         elif not (chunk.name[:2] == b"ix" and chunk.name[2:].isdigit()):
-            await self._blank(chunk, body)
+            await self._blank(chunk)
 
-    async def _shorten(self, body: Region, kept: int) -> None:
-        await body.erase(min(kept, body.size_bytes), max(0, body.size_bytes - kept))
+    async def _list_name(self, chunk: Chunk) -> bytes:
+        if chunk.name != LIST:
+            return b""
+        if chunk.length < NAMED_START:
+            raise Unremovable("a list of an unknown size")
+        return await self._ahead.read(chunk.start, NAMED_START)
 
-    async def _blank(self, chunk: Chunk, body: Region) -> None:
-        await body.erase(0, body.size_bytes)
-        await self._region.write(chunk.begin, _NOTHING)
+    async def _shorten(self, chunk: Chunk, kept: int) -> None:
+        kept = min(kept, chunk.length)
+        await self._ahead.erase(chunk.start + kept, chunk.length - kept)
 
-
-async def _list_name(chunk: Chunk, body: Region) -> bytes:
-    if chunk.name != LIST:
-        return b""
-    if body.size_bytes < NAMED_START:
-        raise Unremovable("a list of an unknown size")
-    return await body.read(0, NAMED_START)
+    async def _blank(self, chunk: Chunk) -> None:
+        await self._shorten(chunk, 0)
+        if chunk.name != _NOTHING:
+            await self._region.write(chunk.begin, _NOTHING)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from kappi_mediameta.containers.chunks import RIFF_START, Chunk, riff_chunks, riff_end
-from kappi_mediameta.probing.exif import NO_EXIF, facts_of, plausible_instant
+from kappi_mediameta.probing.exif import NO_EXIF, facts_of, offset_minutes, plausible_instant
 from kappi_mediameta.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
 from kappi_mediameta.probing.fourcc import BITMAP_HEADER_BYTES, bitmap_of, codec_of
 from kappi_mediameta.probing.movie_tracks import square_width
@@ -104,13 +104,20 @@ def _duration_ms(film: _Film, stream: _Stream) -> int | None:
 
 
 def _capture(film: _Film) -> CaptureFacts:
-    """Returns the time that the camera wrote, which has no zone, else that of XMP."""
+    """Returns the time that the camera wrote, mostly without a zone, else that of XMP."""
     facts = facts_of(NO_EXIF, read_xmp([film.xmp] if film.xmp else []))
     for text in (film.date, film.created):
         time = month_first_time(text) or written_time(text)
-        instant = plausible_instant(time.local.replace(tzinfo=time.zone or UTC)) if time else None
+        if time is None:
+            continue
+        instant = plausible_instant(time.local.replace(tzinfo=time.zone or UTC))
         if instant is not None:
-            return replace(facts, taken_at=instant, taken_offset_known=False, taken_offset_minutes=None)
+            return replace(
+                facts,
+                taken_at=instant,
+                taken_offset_known=time.zone is not None,
+                taken_offset_minutes=offset_minutes(time.zone),
+            )
     return facts
 
 

@@ -84,10 +84,16 @@ class MediaFormat(Enum):
         "video/x-matroska", "video", ".mkv", frozenset({"video/matroska", "video/mkv", "video/x-mkv"})
     )
     AVI = FormatFacts(
-        "video/x-msvideo", "video", ".avi", frozenset({"video/avi", "video/msvideo", "video/vnd.avi"})
+        "video/x-msvideo",
+        "video",
+        ".avi",
+        frozenset({"video/avi", "video/msvideo", "video/vnd.avi", "video/x-avi"}),
     )
     MPEG_TS = FormatFacts(
-        "video/mp2t", "video", ".ts", frozenset({"video/m2ts", "video/mts", "video/vnd.dlna.mpeg-tts"})
+        "video/mp2t",
+        "video",
+        ".ts",
+        frozenset({"video/m2ts", "video/mp2ts", "video/mts", "video/vnd.dlna.mpeg-tts"}),
     )
     WMV = FormatFacts(
         "video/x-ms-wmv", "video", ".wmv", frozenset({"video/x-ms-asf", "application/vnd.ms-asf"})

@@ -44,10 +44,11 @@ _SIZES: Final[dict[str, Callable[[bytes], CodedSize | None]]] = {
     "h264": h264_size,
     "hevc": hevc_size,
 }
-_HEAD_BYTES: Final = 4 << 20
+_HEAD_BYTES: Final = 8 << 20
 _ENOUGH_BYTES: Final = 1 << 20  # for the times of pictures, once their size is known
+_MAX_LOST_BYTES: Final = 1 << 20  # between packets
 _WINDOW_BYTES: Final = 4 * BLOCK_BYTES
-_TAIL_BYTES: Final = (512 << 10, 3 << 20)
+_TAIL_BYTES: Final = (512 << 10, 2 << 20)
 _KEPT_BYTES, _CHECKED_BYTES = 2 << 10, 16 << 10
 _FIRST_UNITS: Final = 8  # a picture may be shown before the one that it is coded after
 _SYNCS, _LAST_PACKETS = 4, 16
@@ -136,14 +137,16 @@ class _Start:
     async def _packets(self) -> AsyncIterator[Packet]:
         stride = self._layout.stride
         end = min(self._reader.size_bytes, _HEAD_BYTES)
-        length = BLOCK_BYTES
+        length, lost = BLOCK_BYTES, 0
         while self._at + PACKET_BYTES <= end:
             body = await self._reader.read_upto(self._at, length // stride * stride)
-            last = None
+            walked, lost = len(body), lost + len(body)
             for packet in packets(body, 0, stride):
                 yield packet
-                last = packet.at
-            self._at += last + stride if last is not None else len(body)
+                walked, lost = packet.at + stride, lost - stride
+            self._at += walked
+            if lost > _MAX_LOST_BYTES:
+                return
             length = _WINDOW_BYTES
 
     def _note(self, pid: int, table: bytes) -> None:
@@ -167,7 +170,8 @@ class _Start:
         payload = packet.payload
         self._found.has_media = self._found.has_media or bool(payload)
         if packet.starts:
-            self._check()
+            if len(self._stream) - self._checked > _KEPT_BYTES:
+                self._check()
             time = time_of(payload)
             if time is not None:
                 self._found.times.append(time)

@@ -29,6 +29,8 @@ _COMPARED: Final = frozenset(
         *(MediaFormat.JXL, MediaFormat.JP2),
     }
 )
+# Films that only FFmpeg decodes. The service has another version of it, and reads their headers by itself.
+_FILMS: Final = frozenset({MediaFormat.AVI, MediaFormat.MPEG_TS, MediaFormat.WMV})
 _SIDE: Final = 32
 _MEAN, _PIXEL = 4.0, 8.0  # of 255, at 32 pixels a side
 # No other decoder applies EXIF in a HEIC or JPEG 2000, nor light in JPEG XL, and only Pillow opacity in an
@@ -150,6 +152,18 @@ BITMAPS: Final = {
     **{f"24 bits, {size}": of_colours(colours(), header_bytes=size) for size in (*HEADERS, *OS2_HEADERS)},
     "top down": of_colours(colours(), top_down=True),
 }
+
+
+async def test_posters_show_what_ffmpeg_shows(
+    corpus: Mapping[str, Path], renderer: Renderer, tmp_path: Path
+) -> None:
+    wrong = {}
+    for name, path in corpus.items():
+        body = path.read_bytes()
+        if sniff(body[:SNIFF_BYTES]) in _FILMS:
+            wrong[name] = differ(await rendered(renderer, body), by_ffmpeg(path, tmp_path))
+    assert len(wrong) >= 15
+    assert {name: how for name, how in wrong.items() if how} == {}
 
 
 async def test_every_kind_of_bmp_is_shown(renderer: Renderer) -> None:

@@ -14,7 +14,7 @@ from kappi_mediameta.probing import BytesSource, probe, sniff
 from kappi_testkit.media.camcorder import MARK as USER_DATA
 from kappi_testkit.media.camcorder import PARIS, with_date, with_user_data
 from kappi_testkit.media.located_files import without_place
-from kappi_testkit.media.samples import quadrants
+from kappi_testkit.media.samples import CountingSource, quadrants
 from kappi_testkit.media.transport_packets import packet, packets_of, stream, tables, unit, with_times
 from kappi_testkit.media.windows_films import (
     COMMANDS,
@@ -172,10 +172,12 @@ async def test_further_parts_of_a_long_avi_are_cleaned() -> None:
     assert b"more" in copy
 
 
-async def test_an_avi_with_more_chunks_than_can_be_read_has_no_copy() -> None:
-    far = listed(b"movi", *[chunk(b"00dc", bytes(65_528))] * 5_000)
-    with pytest.raises(Unremovable):
-        await find_location(BytesSource(avi(picture(), behind=(far,))))
+async def test_a_long_avi_is_read_once_and_forwards() -> None:
+    many = [chunk(b"00dc", b"\x11" * 65_528), chunk(b"JUNK", bytes(2_000)), chunk(b"JUNK", MARK)] * 400
+    source = CountingSource(avi(picture(), behind=(listed(b"movi", *many),)))
+    assert len(await find_location(source)) == 400
+    assert sum(source.reads) < 2 * source.size_bytes
+    assert len(source.reads) < 200
 
 
 async def test_a_list_of_an_unknown_size_has_no_copy() -> None:

@@ -12,6 +12,8 @@ import pytest
 from kappi_mediameta.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, probe, sniff
 from kappi_testkit.media.metadata_bombs import webp_with_chunks
 from kappi_testkit.media.samples import MovieShape, animation, encode, movie, quadrants
+from kappi_testkit.media.transport_packets import stream
+from kappi_testkit.media.windows_films import asf, avi, picture, stream_properties
 
 JPEG = encode(quadrants(60, 40), "JPEG")
 PNG = encode(quadrants(60, 40), "PNG")
@@ -19,7 +21,12 @@ GIF = animation("GIF", 60, 40)
 WEBP = encode(quadrants(60, 40), "WEBP")
 BMP = encode(quadrants(60, 40), "BMP")
 MP4 = movie(MovieShape(seconds=0.5))
-PICTURES = {"jpeg": JPEG, "png": PNG, "gif": GIF, "bmp": BMP, "mp4": MP4}
+FILMS = {
+    "avi": avi(picture()),
+    "ts": stream(range(0, 90_000, 3_600)),
+    "wmv": asf(stream_properties()),
+}
+PICTURES = {"jpeg": JPEG, "png": PNG, "gif": GIF, "bmp": BMP, "mp4": MP4, **FILMS}
 
 
 def zipped(*, comment: bytes = b"", files: int = 1) -> bytes:

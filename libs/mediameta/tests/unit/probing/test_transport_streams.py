@@ -103,6 +103,15 @@ async def test_little_is_read_of_a_long_film() -> None:
     assert sum(source.reads) < 2 << 20
 
 
+async def test_a_header_is_not_searched_behind_a_megabyte_without_packets() -> None:
+    lost = (b"G" * 188 * 4 + b"x" * 188) * 8_000
+    source = CountingSource(stream(SECOND, coded=b"\x00\x00\x01\x01" + bytes(200)) + lost + stream(SECOND))
+    with pytest.raises(ProbeRejected) as refused:
+        await probe(source, MediaFormat.MPEG_TS)
+    assert refused.value.reason is RejectReason.CORRUPT
+    assert sum(source.reads) < 2 << 20
+
+
 async def test_a_header_may_come_late() -> None:
     late = stream(SECOND, coded=b"\x00\x00\x01\x01" + b"\x22" * 40_000) + stream([CLOCK_HZ], head=b"")
     found = await probed(late)

@@ -129,6 +129,11 @@ async def test_dates_of_cameras_are_local(date: bytes, expected: datetime | None
     assert (found.taken_at, found.taken_offset_known) == (expected, False)
 
 
+async def test_a_date_may_have_a_zone() -> None:
+    found = await probed(avi(picture(), chunk(b"IDIT", b"2013-01-02T10:00:00+02:00")))
+    assert (found.taken_at, found.taken_offset_minutes) == (datetime(2013, 1, 2, 8, tzinfo=UTC), 120)
+
+
 async def test_a_date_may_be_among_the_texts() -> None:
     texts = listed(b"INFO", chunk(b"INAM", b"A name"), chunk(b"ICRD", b"2004-05-06\0"))
     found = await probed(avi(picture(), behind=(texts, MEDIA)))

@@ -25,6 +25,7 @@ _MPEG4: Final = ("-c:v", "mpeg4", "-pix_fmt", "yuv420p")
 _MPEG2: Final = ("-c:v", "mpeg2video", "-pix_fmt", "yuv420p")
 _MJPEG: Final = ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p")
 _AVCHD: Final = ("-f", "mpegts", "-mpegts_m2ts_mode", "1")
+_BT709: Final = "scale=out_color_matrix=bt709"
 # WMA has frames of 32 milliseconds at this rate, less than a frame of the picture.
 _WMA: Final = ("-c:a", "wmav2", "-ar", "16000")
 _DATED: Final = ("-metadata", "creation_time=2024-07-05T10:11:12Z")
@@ -96,7 +97,8 @@ def _camera_of_2003(path: Path) -> None:
 def camcorder(path: Path) -> None:
     """Makes a film of a camcorder: time, zone, place and maker are in its pictures."""
     coded = path.with_suffix(".h264")
-    _film(*_FAST_X264, "-flags", "+ildct+ilme", "-vf", "setsar=4/3", size="1440x1080")(coded)
+    colour = ("-vf", f"setsar=4/3,{_BT709}", "-colorspace", "bt709")
+    _film(*_FAST_X264, "-flags", "+ildct+ilme", *colour, size="1440x1080")(coded)
     coded.write_bytes(with_user_data(coded.read_bytes(), PARIS))
     run("ffmpeg", "-y", "-v", "error", "-r", "25", "-i", coded, "-c", "copy", *_AVCHD, path)
     coded.unlink()
@@ -167,7 +169,7 @@ MOVIES: Final[Mapping[str, Make]] = {
     "x264.avi": _film(*_FAST_X264),
     "msmpeg4.avi": _film("-c:v", "msmpeg4"),
     "cinepak.avi": _film("-c:v", "cinepak", size="160x88"),
-    "plain.avi": _film("-c:v", "rawvideo", "-pix_fmt", "bgr24", size="64x48"),
+    "plain.avi": _film("-c:v", "rawvideo", "-pix_fmt", "bgr24", size="128x72"),
     "anamorphic.avi": _film(*_MPEG4, "-vf", "setsar=16/11", size="352x288"),
     "x264.ts": _film(*_FAST_X264, "-c:a", "aac", sound=True),
     "x264-reordered.ts": _film("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "3"),
