@@ -13,6 +13,7 @@ from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import for_format, needs_conversion
 from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.essentials import essentials
+from kappi_media.rendering.gain_map import load_gain_map
 from kappi_media.rendering.hdr_avif import shrunk
 from kappi_media.rendering.png_colour import ColourNumbers, colour_numbers
 from kappi_media.rendering.profiles import PROFILE, SRGB, output_profile
@@ -64,6 +65,10 @@ def load_picture(
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
+    if content_type == "image/jpeg" and fmt == "avif":
+        whole = load_gain_map(file, sizes=sizes, max_pixels=max_pixels)
+        if whole is not None:
+            return whole
     shown = essentials(file, content_type=content_type)
     numbers = colour_numbers(file) if content_type == "image/png" else None
     if numbers is not None and needs_conversion(**numbers._asdict()):

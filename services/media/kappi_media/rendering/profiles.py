@@ -27,6 +27,7 @@ _TO_SRGB: Final = (
     (-0.9788, 1.9161, 0.0335),
     (0.0719, -0.2290, 1.4052),
 )
+_NEAR: Final = 0.005
 _LEAST: Final = -0.02  # primaries of sRGB are at 0, apart from rounding; those of Display P3 reach -0.22
 
 
@@ -47,6 +48,17 @@ def is_wide(profile: bytes) -> bool:
         return False
     shares = [sum(a * b for a, b in zip(row, point, strict=True)) for point in points for row in _TO_SRGB]
     return min(shares) < _LEAST
+
+
+def has_primaries_of_p3(profile: bytes) -> bool:
+    """Returns whether the primaries of a profile are those of Display P3, apart from rounding."""
+    for name in _PRIMARIES:
+        one, other = _point(profile, name), _point(display_p3(), name)
+        if one is None or other is None:
+            return False
+        if max(abs(a - b) for a, b in zip(one, other, strict=True)) >= _NEAR:
+            return False
+    return True
 
 
 def _point(profile: bytes, name: bytes) -> tuple[float, float, float] | None:

@@ -12,6 +12,8 @@ import pillow_heif
 import pytest
 import pyvips
 from kappi_contracts.rendition_formats import RenditionFormat
+from kappi_media.rendering import colour
+from kappi_media.rendering.gain_map import brightened
 from kappi_media.rendering.profiles import display_p3, is_wide
 from kappi_media.rendering.wire import Done, WireSize
 from kappi_testkit.media.high_range import (
@@ -164,3 +166,90 @@ async def test_wide_colours_by_numbers(primaries: int, kept: bool) -> None:
 def test_a_profile_that_is_cut_off_is_not_wide(cut: int) -> None:
     assert is_wide(display_p3())
     assert not is_wide(display_p3()[:cut])
+
+
+# Gain maps (Ultra HDR)
+
+_TO_2020: Final = {
+    BT_709: np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]),
+    DISPLAY_P3: np.array([[0.7538, 0.1986, 0.0476], [0.0457, 0.9418, 0.0125], [-0.0012, 0.0176, 0.9836]]),
+}
+
+
+def ultra_hdr(light: npt.NDArray[np.float64], *, orientation: int = 1) -> bytes:
+    """Returns a JPEG with a gain map, by libultrahdr. light: in BT.709."""
+    image = pyvips.Image.new_from_array(light.astype("f4")).copy(interpretation="scrgb")
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return bytes(image.uhdrsave_buffer(Q=95))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+async def test_a_gain_map_is_applied_in_avif(orientation: int) -> None:
+    body = await body_of(ultra_hdr(scene(), orientation=orientation))
+    frame = frame_of(body)
+    assert (frame.color_primaries, frame.color_trc) == (BT_2020, PQ)
+    found = of_pq(signals(body))
+    right = scene() @ _TO_2020[BT_709].T
+    if orientation == 6:
+        right = np.rot90(right, -1)
+        assert found.shape[0] == 160
+        assert found.mean() == pytest.approx(right.mean(), rel=0.05)
+        assert found[:20].mean() == pytest.approx(right[:30].mean(), rel=0.1)
+    else:
+        assert np.abs(found - right).mean() / right.mean() < 0.05
+        assert found.max() == pytest.approx(right.max(), rel=0.1)
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "webp"])
+async def test_other_formats_show_the_base_picture(fmt: RenditionFormat) -> None:
+    original = ultra_hdr(scene())
+    (picture,) = await rendered(original, WHOLE, fmt=fmt)
+    with Image.open(io.BytesIO(original), formats=["JPEG"]) as base:
+        right = np.asarray(base.convert("RGB"), "f8")
+    assert np.abs(np.asarray(picture.convert("RGB"), "f8") - right).mean() < 3
+
+
+async def test_a_jpeg_without_a_gain_map_has_no_range_to_keep() -> None:
+    body = await body_of(encode(RED, "JPEG"))
+    assert frame_of(body).color_trc == SRGB_TRANSFER
+    assert pyvips.Image.new_from_buffer(body, "").format == "uchar"
+
+
+async def test_a_damaged_gain_map_leaves_the_base_picture() -> None:
+    original = ultra_hdr(scene())
+    at = original.rindex(b"\xff\xd8\xff")
+    for damaged in (original[: at + 40] + bytes(200), original[:at], original[:-200] + bytes(200)):
+        image = pyvips.Image.new_from_buffer(await body_of(damaged), "")
+        assert (image.width, image.height) == (240, 160)
+
+
+def test_gains_are_those_of_the_standard() -> None:
+    """Of three channels, with powers and with parts that become darker."""
+    base = np.random.default_rng(3).integers(0, 256, (40, 60, 3), "u1")
+    shades = Image.fromarray(np.full((20, 30, 3), (30, 128, 220), "u1"))
+    image = pyvips.Image.new_from_array(base).copy(interpretation="srgb")
+    numbers = {
+        "min-content-boost": [0.5, 1.0, 0.25],
+        "max-content-boost": [2.0, 8.0, 16.0],
+        "gamma": [1.0, 0.5, 2.0],
+        "offset-sdr": [0.01, 0.02, 0.03],
+        "offset-hdr": [0.03, 0.02, 0.01],
+    }
+    for name, each in numbers.items():
+        image.set_type(pyvips.GValue.array_double_type, f"gainmap-{name}", each)
+    coded = encode(shades, "JPEG", options={"quality": 100, "subsampling": 0})
+    image.set_type(pyvips.GValue.blob_type, "gainmap-data", coded)
+    least, most, gamma, before, after = (np.array(each) for each in numbers.values())
+    share = (np.asarray(Image.open(io.BytesIO(coded)).convert("RGB"), "f8")[0, 0] / 255) ** (1 / gamma)
+    gain = 2 ** (np.log2(least) + (np.log2(most) - np.log2(least)) * share)
+    signal = base / 255
+    light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    assert brightened(image).numpy() == pytest.approx((light + before) * gain - after, rel=0.01, abs=0.002)
+
+
+@pytest.mark.parametrize("primaries", [BT_709, DISPLAY_P3])
+def test_light_becomes_pq(primaries: int) -> None:
+    light = scene(60, 40)
+    image = pyvips.Image.new_from_array(light.astype("f4")).copy(interpretation="scrgb")
+    found = colour.in_pq(image, primaries=primaries).numpy() / 65_535
+    assert found == pytest.approx(in_pq(np.maximum(light @ _TO_2020[primaries].T, 0)), abs=0.001)
