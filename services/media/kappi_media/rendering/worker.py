@@ -15,9 +15,9 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from kappi_chassis.confinement.confine import confine
 from kappi_mediameta.gps_free.blocking import find_location_blocking
@@ -26,6 +26,7 @@ from kappi_mediameta.probing.blocking import probe_blocking
 from kappi_mediameta.probing.formats import format_of
 from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason
 
+from kappi_media.rendering.loading import VIDEO_BLOCK_BYTES, load, original
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import (
@@ -53,18 +54,8 @@ from kappi_media.rendering.wire import (
     framed,
 )
 
-if TYPE_CHECKING:
-    import pyvips
-
-    from kappi_media.rendering.poster import FrameTracks
-
 _Made = TypeVar("_Made")
 
-# Pictures are read from end to end, most of them at once; of camera RAW a preview, of a video single frames.
-_PICTURE_BLOCK_BYTES: Final = 8 << 20
-_RAW_BLOCK_BYTES: Final = 1 << 20
-_VIDEO_BLOCK_BYTES: Final = 256 << 10
-_HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
 # The messages of libraries for a valid file for which they lack a feature.
@@ -181,7 +172,7 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
 def _looked(job: LookJob, fetch: Fetch) -> Looked | Refused:
     from kappi_media.rendering.film_look import look_at
 
-    file = RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=_VIDEO_BLOCK_BYTES)
+    file = RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=VIDEO_BLOCK_BYTES)
     return _unless_refused(lambda: look_at(file, job.content_type, max_pixels=job.max_pixels))
 
 
@@ -192,7 +183,7 @@ def answer_film(job: FilmJob, parent: _Parent, *, cpu_seconds: float) -> None:
     except ImportError as missing:
         parent.send(Unable(detail="; ".join([*_not_loaded, str(missing)])[:_DETAIL_CHARS]))
         return
-    file = RangedFile(parent.fetch, size_bytes=job.size_bytes, block_bytes=_VIDEO_BLOCK_BYTES)
+    file = RangedFile(parent.fetch, size_bytes=job.size_bytes, block_bytes=VIDEO_BLOCK_BYTES)
     pieces = film_pieces(file, job)
     last = False
     while not last:
@@ -239,91 +230,16 @@ def _done(job: RenderJob, fetch: Fetch) -> Done:
     sizes = [RenditionSize(height=s.height, cover_width=s.cover_width) for s in job.sizes]
     if job.fmt == "webp" and len(sizes) == 1:
         moving = animation(
-            _file(job, fetch), content_type=job.content_type, size=sizes[0], max_pixels=job.max_pixels
+            original(job, fetch), content_type=job.content_type, size=sizes[0], max_pixels=job.max_pixels
         )
         if moving is not None:
             return Done(images=(WireImage(body=moving.body, width=moving.width, height=moving.height),))
-    base = _base(job, fetch, sizes)
+    base = load(job, fetch, sizes)
     images = [resized(base, size) for size in sizes]
     files = [encoded(image, job.fmt) for image in images]
     return Done(
         images=tuple(WireImage(body=f.body, width=f.width, height=f.height) for f in files),
         placeholder=placeholder(images[0]) if job.placeholder else b"",
-    )
-
-
-def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvips.Image:
-    """Returns the upright picture, at least as large as the largest size needs."""
-    from kappi_media.rendering import picture
-
-    file = _file(job, fetch)
-    if _is_video(job):
-        return _poster(file, job, sizes)
-    if job.content_type == "image/bmp":
-        from kappi_media.rendering.bmp import load_bmp
-
-        return load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
-    if job.content_type in _HEIF:
-        from kappi_media.rendering.heic import load_heif
-        from kappi_media.rendering.poster import FrameTracks
-
-        loaded = load_heif(
-            file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
-        )
-        return _poster(file, job, sizes, loaded) if isinstance(loaded, FrameTracks) else loaded
-    if job.content_type == "image/tiff":
-        from kappi_media.rendering.tiff import load_tiff
-
-        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
-    if job.content_type == "image/jxl":
-        from kappi_media.rendering.jxl import load_jxl
-
-        return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
-    if job.content_type == "image/jp2":
-        from kappi_media.rendering.jp2 import load_jp2
-
-        return load_jp2(
-            file, orientation=job.orientation, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
-        )
-    raw_format = format_of(job.content_type)
-    if raw_format is not None and raw_format.is_camera_raw:
-        from kappi_media.rendering.camera_raw import load_raw
-
-        return load_raw(file, raw_format=raw_format, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
-    return picture.load_picture(
-        file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt
-    )
-
-
-def _is_video(job: RenderJob) -> bool:
-    return job.content_type.startswith("video/")
-
-
-def _file(job: RenderJob, fetch: Fetch) -> RangedFile:
-    fmt = format_of(job.content_type)
-    block_bytes = _PICTURE_BLOCK_BYTES
-    if fmt is not None and (fmt.kind == "video" or fmt.is_camera_raw):
-        block_bytes = _VIDEO_BLOCK_BYTES if fmt.kind == "video" else _RAW_BLOCK_BYTES
-    return RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=block_bytes)
-
-
-def _poster(
-    file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize], tracks: FrameTracks | None = None
-) -> pyvips.Image:
-    from kappi_media.rendering.poster import PosterJob, load_poster
-
-    return load_poster(
-        file,
-        PosterJob(
-            content_type=job.content_type,
-            width=job.width,
-            height=job.height,
-            orientation=job.orientation,
-            sizes=sizes,
-            max_pixels=job.max_pixels,
-            max_read_bytes=job.max_read_bytes,
-            tracks=tracks,
-        ),
     )
 
 

@@ -149,13 +149,11 @@ class ProcessingQueries:
         event: OutboxRow,
         beside_raw: bool,
     ) -> bool:
-        """Record an item's facts and first rendition. Returns False when the item was no longer in
-        processing.
+        """Record an item's facts and first rendition. Returns False when it was no longer in processing.
 
         An item that is half of a Live Photo, or of a camera RAW and its picture, is paired with the other
         half in the same transaction. A caption and keywords in the file are added to the item, as far as
-        texts written by people leave room for them. beside_raw: whether the gallery had camera RAW when the
-        item was taken up.
+        texts written by people leave room. beside_raw: whether camera RAW was there when it was taken up.
         """
         values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)

@@ -16,7 +16,9 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("items", sa.Column("details", JSONB(), nullable=True), if_not_exists=True)
     op.add_column("items", sa.Column("raw_partner_id", sa.Uuid(), nullable=True), if_not_exists=True)
-    has_raw: sa.Column[bool] = sa.Column("has_camera_raw", sa.Boolean(), nullable=False, server_default=sa.false())
+    has_raw: sa.Column[bool] = sa.Column(
+        "has_camera_raw", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
     op.add_column("contents", has_raw, if_not_exists=True)
     alone = sa.text("kind = 'image' AND status = 'ready' AND taken_at IS NOT NULL AND raw_partner_id IS NULL")
     stem = sa.text(r"lower(regexp_replace(filename, '\.[^.]*$', ''))")
