@@ -85,6 +85,9 @@ async def _play_a_film(phone: Phone, gallery: Gallery, call: Callable[..., Await
         return str(answer.headers["Location"])
 
     played = await phone.ask("GET", await eventually(made, 60))
+    path = f"{media}/playback?redirect=false"
+    signed = (await call("GET /v1/media/{id}/playback", path, 200, headers=code)).json()
+    assert (await phone.ask("GET", signed["url"])).body == played.body
     assert played.headers["Content-Type"] == "video/mp4"
     assert b"avc1" in played.body
 
