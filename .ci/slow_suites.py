@@ -1,6 +1,6 @@
 """Prints the slow suites that a change could affect, for `make test SLOW=…`: paths separated by commas.
 
-The change consists of the commits since KAPPI_CI_BASE, or, without that, of those in the eight hours before
+The change consists of the commits since KAPPI_CI_BASE, or, without that, of those in the four hours before
 the newest commit.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SUITES: Mapping[str, Sequence[str]] = tomllib.loads((ROOT / ".ci/slow_suites.toml").read_text())
-WINDOW_S = 8 * 3600
+WINDOW_S = 4 * 3600
 EVERYTHING = ("requirements.lock",)  # a change of it could affect any suite
 
 
@@ -32,14 +32,15 @@ def suites_for(changed: Sequence[str]) -> list[str]:
 def changed_paths() -> list[str]:
     base = os.environ.get("KAPPI_CI_BASE") or _commit_before_window()
     changed = _git("diff", "--name-only", "--no-renames", base, "HEAD").splitlines()
-    return [path for path in changed if path not in EVERYTHING or not _only_comments(base, path)]
+    return [path for path in changed if path not in EVERYTHING or not _only_more(base, path)]
 
 
-def _only_comments(base: str, path: str) -> bool:
-    """Returns whether only comments of a file changed: in a lock file they name the users of a package."""
+def _only_more(base: str, path: str) -> bool:
+    """Returns whether a lock file only got packages that the others do not need, or other comments, which
+    name the users of a package. Code that uses a new package has changed, and is watched."""
     _, _, hunks = _git("diff", "--unified=0", base, "HEAD", "--", path).partition("\n@@")
-    changed = (line[1:].strip() for line in hunks.splitlines() if line.startswith(("+", "-")))
-    return all(line.startswith("#") for line in changed)
+    removed = (line[1:].strip() for line in hunks.splitlines() if line.startswith("-"))
+    return all(line.startswith("#") for line in removed)
 
 
 def _commit_before_window() -> str:

@@ -76,12 +76,12 @@ def test_the_change_consists_of_the_commits_since_the_base(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     first = commit("yesterday", 1)
     assert script.changed_paths() == ["yesterday"], "there is no older commit"
-    commit("morning", 12)
+    commit("noon", 16)
     commit("evening", 19)
-    assert script.changed_paths() == ["evening", "morning"]
+    assert script.changed_paths() == ["evening", "noon"]
     monkeypatch.setenv("KAPPI_CI_BASE", first)
     commit("night", 23)
-    assert script.changed_paths() == ["evening", "morning", "night"]
+    assert script.changed_paths() == ["evening", "night", "noon"]
 
     lock, pin = tmp_path / "requirements.lock", "aiohttp==3.14.5"
     lock.write_text(f"{pin}\n    # via kappi-client\n")
@@ -89,6 +89,9 @@ def test_the_change_consists_of_the_commits_since_the_base(
     lock.write_text(f"{pin}\n    # via\n    #   kappi-client\n    #   kappi-gateway\n")
     commit(lock.name, 23)
     assert script.changed_paths() == [], "the same packages, with other users"
+    lock.write_text(f"{pin}\n    # via kappi-client\nrawpy==0.28.0\n    # via kappi-media\n")
+    commit(lock.name, 23)
+    assert script.changed_paths() == [], "one more package: what uses it has changed, too"
     lock.write_text("aiohttp==3.14.6\n    # via kappi-client\n")
     commit(lock.name, 23)
     assert script.changed_paths() == [lock.name]
