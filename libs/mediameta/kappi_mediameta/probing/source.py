@@ -37,19 +37,19 @@ class BytesSource:
 
 
 class PartSource:
-    """A part of a file, which has a structure of its own. Reads through the budget of the file's reader."""
+    """A part of a file, which has a structure of its own."""
 
-    def __init__(self, reader: BlockReader, start: int, length: int) -> None:
-        self._reader = reader
+    def __init__(self, file: RangedSource, start: int, length: int) -> None:
+        self._file = file
         self._start = start
-        self._length = max(0, min(length, reader.size_bytes - start))
+        self._length = max(0, min(length, file.size_bytes - start))
 
     @property
     def size_bytes(self) -> int:
         return self._length
 
     async def read(self, start: int, length: int) -> bytes:
-        return await self._reader.read(self._start + start, min(length, self._length - start))
+        return await self._file.read(self._start + start, min(length, self._length - start))
 
 
 class BlockReader:

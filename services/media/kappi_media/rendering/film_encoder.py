@@ -12,17 +12,22 @@ from fractions import Fraction
 from typing import Final
 
 import av
+import msgspec
 from av.audio.frame import AudioFrame
 from av.codec.context import Flags
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from kappi_mediameta.probing.blocking import probe_blocking
+from kappi_mediameta.probing.facts import ProbeLimits
+from kappi_mediameta.probing.formats import MediaFormat
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
 from kappi_media.rendering.film_packing import Packing, picture_config
 from kappi_media.rendering.film_pictures import LONG_SIDE, SHORT_SIDE, TICKS, FilmPictures, shown_size
 from kappi_media.rendering.film_sound import SAMPLE_RATE, FilmSound
+from kappi_media.rendering.pieces import Bytes
 from kappi_media.rendering.poster import open_film, picture_stream
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.wire import FilmJob, Piece
@@ -42,9 +47,18 @@ _LEAST_BIT_RATE: Final = 1_000_000
 
 
 def film_pieces(file: RangedFile, job: FilmJob) -> Iterator[Piece]:
-    """Yields the pieces that are missing. Raises RenderRejected, FFmpegError."""
+    """Yields the pieces that are missing. Raises Rejected, FFmpegError."""
+    if not job.width:
+        job = _with_facts(job, file)
     with open_film(file, job.content_type) as container:
         yield from _Film(container, job).pieces()
+
+
+def _with_facts(job: FilmJob, file: RangedFile) -> FilmJob:
+    """Returns the job with the facts of the film in a motion photo, which is an MP4. Raises ProbeRejected."""
+    limits = ProbeLimits(max_video_pixels=job.max_pixels)
+    facts = probe_blocking(Bytes(file), MediaFormat.MP4, size_bytes=job.size_bytes, limits=limits)
+    return msgspec.structs.replace(job, width=facts.width, height=facts.height, orientation=facts.orientation)
 
 
 class _Film:

@@ -77,7 +77,7 @@ class LookJob(msgspec.Struct, frozen=True, tag="look"):
 
 class FilmJob(msgspec.Struct, frozen=True, tag="film"):
     """The job of a film that browsers play, or of the rest of one. width, height, orientation, max_pixels,
-    max_read_bytes: as in `RenderJob`.
+    max_read_bytes: as in `RenderJob`. Without a width the decoder reads these from the film's header.
 
     max_seconds: a longer film is refused. ticks, sound_packets: what earlier pieces contain (see `Piece`).
     """

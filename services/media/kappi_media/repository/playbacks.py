@@ -10,6 +10,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_mediameta.probing import Probe
+from kappi_mediameta.probing.facts import EmbeddedFilm
 
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.shares import Party, Share
@@ -72,7 +73,7 @@ FROM items i, LATERAL (
   FROM playbacks q WHERE q.media_id = i.id) AS at
 WHERE p.media_id = $1 AND p.lease_id = $2 AND i.id = p.media_id AND i.status = 'ready'
 RETURNING i.gallery_id, i.folder, i.kind, i.content_type, i.width, i.height, i.orientation, i.codec,
-  i.duration_ms, i.size_bytes, p.pieces, p.ticks, p.sound_packets
+  i.duration_ms, i.size_bytes, i.details -> 'film' AS embedded, p.pieces, p.ticks, p.sound_packets
 """
 _RECORD = """
 UPDATE playbacks p SET pieces = array_append(p.pieces, $3), ticks = $4, sound_packets = $5,
@@ -148,12 +149,15 @@ class LeasedPlayback(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FilmSoFar:
-    """The film to make, with the pieces that are stored: their names, and what they contain."""
+    """The film to make, with the pieces that are stored: their names, and what they contain. embedded: where
+    it is in the original of a motion photo.
+    """
 
     gallery_id: GalleryId
     folder: int | None
     probe: Probe
     size_bytes: int
+    embedded: EmbeddedFilm | None
     pieces: Sequence[str]
     ticks: int
     sound_packets: int
@@ -224,6 +228,7 @@ class PlaybackQueries:
             folder=row["folder"],
             probe=kept_probe(row),
             size_bytes=row["size_bytes"],
+            embedded=EmbeddedFilm(**row["embedded"]) if row["embedded"] is not None else None,
             pieces=row["pieces"],
             ticks=row["ticks"],
             sound_packets=row["sound_packets"],

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import original_key, playback_pieces_prefix, rendition_key
 from kappi_contracts.rendition_formats import PLAYBACK_SIZE, STORED_FORMATS
 from kappi_mediameta.probing import Probe, RangedSource, Rejected, RejectReason
+from kappi_mediameta.probing.source import PartSource
 
 from kappi_media import metrics
 from kappi_media.domain.shares import DecoderBudget
@@ -143,16 +145,12 @@ class MakeFilm:
         self, lease: LeasedPlayback, film: FilmSoFar, *, number: int
     ) -> AsyncIterator[tuple[str, Piece]]:
         """Yields the names and the tables of the pieces that it makes and stores."""
-        source = StoredSource(
-            self._store,
-            original_key(film.gallery_id, lease.media_id, film.folder),
-            size_bytes=film.size_bytes,
-        )
+        source, probe = self._source(lease, film)
         prefix = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder)
         begun = started = time.monotonic()
         pieces = self._making.pieces(
             source,
-            film.probe,
+            probe,
             max_seconds=lease.max_seconds,
             ticks=film.ticks,
             sound_packets=film.sound_packets,
@@ -173,6 +171,17 @@ class MakeFilm:
                 if others_wait and not piece.last and started - begun > TURN.total_seconds():
                     raise _TurnOver
                 number += 1
+
+    def _source(self, lease: LeasedPlayback, film: FilmSoFar) -> tuple[RangedSource, Probe]:
+        """Returns the film's bytes, and what is known of it: of the film in a motion photo, the format."""
+        key = original_key(film.gallery_id, lease.media_id, film.folder)
+        original = StoredSource(self._store, key, size_bytes=film.size_bytes)
+        if film.embedded is None:
+            return original, film.probe
+        probe = replace(
+            film.probe, kind="video", content_type=_MP4, width=0, height=0, orientation=1, duration_ms=None
+        )
+        return PartSource(original, film.embedded.start, film.embedded.size_bytes), probe
 
     async def _record(self, lease: LeasedPlayback, name: str, index: Piece) -> bool:
         now = self._clock()

@@ -96,7 +96,7 @@ class ShowPlayback:
             raise MediaNotFound
         if item.status != "ready":
             raise MediaNotReady("Try again in a moment.")
-        if item.kind != "video":
+        if item.kind != "video" and item.film is None:
             raise MediaNotAFilm("Its renditions are pictures.")
         state = await self._playbacks.state(media_id)
         if state.made:

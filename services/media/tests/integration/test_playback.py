@@ -42,6 +42,7 @@ from kappi_testkit.media.harness import (
     Worker,
     redelivered,
 )
+from kappi_testkit.media.motion_photos import google_photo, samsung_photo
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.signed_requests import call
 
@@ -200,6 +201,25 @@ async def test_progress_is_told_while_it_is_made(
         making.go.release()
         making.go.release()
         await playable(http, gallery, media_id)
+
+
+@pytest.mark.parametrize("photo", [google_photo, samsung_photo])
+async def test_the_film_in_a_motion_photo_is_made_playable(
+    http: Http,
+    gallery: Gallery,
+    ready: Ready,
+    working: Working,
+    photo: Callable[[bytes], bytes],
+) -> None:
+    body = photo(film(FilmShape(width=180, height=320)))
+    media_id = await ready(gallery, body, content_type="image/jpeg", filename="Gipfel.jpg")
+    assert (await ask(http, gallery, media_id)).status == 202
+    async with working():
+        shown = await downloaded(await playable(http, gallery, media_id))
+    with av.open(io.BytesIO(shown), "r") as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert container.streams.video[0].width < container.streams.video[0].height
+        assert container.duration == pytest.approx(2e6, abs=2e5)
 
 
 @pytest.mark.parametrize("body", [SHORT, DEEP], ids=["another codec", "ten bits"])
