@@ -48,7 +48,7 @@ def load(job: RenderJob, fetch: Fetch, sizes: Sizes) -> pyvips.Image:
 def _format(job: RenderJob) -> MediaFormat:
     fmt = format_of(job.content_type)
     if fmt is None:
-        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no format of that name")
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
     return fmt
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -32,6 +33,7 @@ from kappi_media.use_cases.mover import LEASE, REMEMBERED_FOR, Mover
 from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.corpus.raws import RAW_SHOT, RAWS
 from kappi_testkit.media.harness import (
     Client,
     Clock,
@@ -801,12 +803,11 @@ async def test_the_raw_and_the_picture_of_a_shot_find_each_other_again(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    database: Database,
+    tmp_path: Path,
 ) -> None:
-    body = encode(quadrants(64, 48), "JPEG", shot=Shot(taken="2026:05:30 04:41:12"))
-    raw = await ready(home, body, filename="IMG_1.DNG")
-    await database.hot.execute("UPDATE items SET content_type = 'image/x-adobe-dng'")
-    picture = await ready(home, body, filename="IMG_1.jpg")
+    RAWS["previews.dng"](tmp_path / "IMG_1.DNG")
+    raw = await ready(home, (tmp_path / "IMG_1.DNG").read_bytes(), filename="IMG_1.DNG")
+    picture = await ready(home, encode(quadrants(64, 48), "JPEG", shot=RAW_SHOT), filename="IMG_1.jpg")
 
     async def partner(gallery: Gallery, media_id: str) -> Any:
         return (await look(http, gallery, media_id))["raw_partner_id"]

@@ -350,7 +350,7 @@ async def test_a_part_of_the_wrong_size_does_not_count(
 @pytest.mark.parametrize(
     ("declared", "body", "reason"),
     [
-        ({"content_type": "image/png", "filename": "a.png"}, FILE, "type_mismatch"),
+        ({"content_type": "video/mp4", "filename": "a.mp4"}, FILE, "type_mismatch"),
         ({"sha256": "0" * 64}, FILE, "checksum_mismatch"),
     ],
 )

@@ -39,6 +39,8 @@ WIDTH, HEIGHT = 480, 320
 SMALL: Final = (240, 160)
 _LEVELS: Final = (512, 16383)  # black, white
 _TAKEN, _OFFSET = "2024:06:21 17:04:05", "+02:00"
+RAW_SHOT: Final = Shot(taken=_TAKEN, offset=_OFFSET)
+"""When all were taken."""
 _COLOUR_MATRIX: Final = (0.9, -0.3, -0.05, -0.4, 1.2, 0.2, -0.05, 0.2, 0.6)
 _NEUTRAL: Final = (0.6, 1.0, 0.7)
 _GARBAGE: Final = bytes(range(256)) * 256
@@ -188,13 +190,12 @@ def _orf(path: Path, *, orientation: int = 1) -> None:
 
 
 def _rw2(path: Path, *, orientation: int = 1) -> None:
-    shot = Shot(orientation=1, taken=_TAKEN, offset=_OFFSET)
     sensor = sensor_tags(orientation)
     tags: dict[int, Value] = {
         0x0002: (SHORT, [WIDTH]),
         0x0003: (SHORT, [HEIGHT]),
         **{tag: (SHORT, [side]) for tag, side in ((4, 0), (5, 0), (6, HEIGHT), (7, WIDTH))},
-        0x002E: (UNDEFINED, preview(orientation, shot=shot)),
+        0x002E: (UNDEFINED, preview(orientation, shot=RAW_SHOT)),
         0x010F: "Panasonic",
         0x0110: "DMC-LX3",
         0x0112: (SHORT, [orientation]),
