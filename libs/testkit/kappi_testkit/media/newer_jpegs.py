@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import pyjpegxl
+import imagecodecs
 from PIL import Image
 
 from kappi_testkit.media.containers import box
@@ -18,9 +18,14 @@ def exif_of(shot: Shot) -> bytes:
     return shot.exif().removeprefix(b"Exif\x00\x00")
 
 
+def packed_jpeg(body: bytes) -> bytes:
+    """Returns a JPEG packed without loss into JPEG XL."""
+    return bytes(imagecodecs.jpegxl_encode_jpeg(body))
+
+
 def located_jxl(picture: Image.Image, shot: Shot) -> bytes:
     """Returns the picture with EXIF behind it. A packed JPEG gives its orientation to the codestream."""
-    packed: bytes = pyjpegxl.jpeg_to_jxl(encode(picture, "JPEG", shot=Shot(orientation=shot.orientation)))
+    packed = packed_jpeg(encode(picture, "JPEG", shot=Shot(orientation=shot.orientation)))
     return packed + box(b"Exif", bytes(4), exif_of(shot))
 
 

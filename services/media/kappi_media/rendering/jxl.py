@@ -43,8 +43,8 @@ _NATIVE: Final = "pyjpegxl._pyjpegxl"
 
 
 def _native() -> ModuleType:
-    """Returns the native module of pyjpegxl alone. The package around it imports NumPy, which would take
-    sixteen megabytes in each decoder process, for functions that are not used here.
+    """Returns the native module of pyjpegxl alone. The package around it imports much that is not used here,
+    at each start of a decoder process.
     """
     if _NATIVE not in sys.modules:
         package = importlib.util.find_spec("pyjpegxl")

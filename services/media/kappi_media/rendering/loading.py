@@ -83,8 +83,10 @@ def _tiff(file: RangedFile, job: RenderJob, sizes: Sizes) -> pyvips.Image:
 
 
 def _jxl(file: RangedFile, job: RenderJob, sizes: Sizes) -> pyvips.Image:
-    from kappi_media.rendering.jxl import load_jxl
-
+    try:
+        from kappi_media.rendering.jxl import load_jxl
+    except ImportError as missing:  # a retry would not help: wheels exist for some platforms only
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no JPEG XL on this platform") from missing
     return load_jxl(file, sizes=sizes, max_pixels=job.max_pixels, fmt=job.fmt)
 
 

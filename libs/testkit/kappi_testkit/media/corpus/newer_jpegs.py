@@ -10,7 +10,6 @@ from typing import Final
 
 import imagecodecs
 import numpy as np
-import pyjpegxl
 from PIL import Image, ImageCms
 
 from kappi_testkit.media.corpus.oracles import run
@@ -31,10 +30,14 @@ def deep(pixels: Pixels) -> Pixels:
 
 def _turned(path: Path, orientation: int) -> None:
     """Packs a JPEG without loss. The orientation of its EXIF becomes one of the codestream."""
-    path.write_bytes(pyjpegxl.jpeg_to_jxl(encode(quadrants(120, 80), "JPEG", shot=Shot(orientation))))
+    path.write_bytes(
+        imagecodecs.jpegxl_encode_jpeg(encode(quadrants(120, 80), "JPEG", shot=Shot(orientation)))
+    )
 
 
 def _jxl(path: Path, pixels: Callable[[], Pixels], *, lossless: bool = False, profile: bytes = b"") -> None:
+    import pyjpegxl  # here, because wheels of it exist for two platforms only
+
     path.write_bytes(pyjpegxl.encode_from_numpy(pixels(), lossless=lossless, icc=profile or None))
 
 

@@ -1,6 +1,7 @@
 """Properties of renditions, with the code that a decoder process runs, called in this one."""
 
 import io
+import sys
 import zlib
 from fractions import Fraction
 
@@ -281,6 +282,14 @@ async def test_a_type_without_a_loader() -> None:
     job = RenderJob("image/unheard-of", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
     answer = render(job, lambda start, length: body[start : start + length])
     assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "image/unheard-of")
+
+
+def test_jpeg_xl_is_refused_where_there_is_no_decoder_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its wheels exist for some platforms only, so waiting for the library would not help."""
+    monkeypatch.setitem(sys.modules, "kappi_media.rendering.jxl", None)
+    job = RenderJob("image/jxl", 16, 30, 20, 1, (HEIGHT_100,), 1_000)
+    answer = render(job, lambda start, length: bytes(16)[start : start + length])
+    assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "no JPEG XL on this platform")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
