@@ -176,6 +176,8 @@ class ProcessUpload:
         source = StoredSource(self._store, job.object_key, size_bytes=job.size_bytes)
         if self._scan is not None:
             await self._scan(job.object_key, size_bytes=job.size_bytes)
+        # Kept, so it costs no read more. While the store is away, no decoder process is started in vain.
+        await source.read(0, 1)
         facts = await self._decoding.probe(source, fmt, self._limits, share=job.share)
         wanted = WantedRendition(job.media_id, job.gallery_id, GRID_SIZE)
         grid = await self._maker.make_grid(source, facts, wanted, share=job.share)
