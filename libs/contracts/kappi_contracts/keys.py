@@ -39,6 +39,11 @@ def gps_free_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) ->
     return folder_prefix(gallery_id, media_id, folder) + "location-free"
 
 
+def sidecar_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
+    """Returns the key of the XMP sidecar that was uploaded with a picture."""
+    return folder_prefix(gallery_id, media_id, folder) + "sidecar.xmp"
+
+
 def rendition_key(
     gallery_id: UUID,
     media_id: UUID,

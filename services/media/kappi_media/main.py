@@ -60,14 +60,21 @@ from kappi_media.use_cases.renditions import WaitingBounds
 
 NAME = "media"
 FINDER_MEMORY_BYTES = 768 << 20
-"""The memory limit of a process that searches for places: it holds what it reads of a file, and decodes no
-picture.
+"""The memory limit of a process that searches for places and reads sidecars: it holds what it reads of a
+file, and decodes no picture.
 """
 
 
 def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:
     """Returns the whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
+    closes = backbone.service.closes
+    budget = DecoderBudget(
+        seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
+    )
+    renderer = closes(_renderer(settings, budget, memory_bytes=settings.decoder_memory_bytes))
+    # It has its own processes: it reads whole files, and requests for pictures must not wait for that.
+    finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
     deps = Dependencies(
         database=backbone.database,
         outbox=backbone.outbox,
@@ -75,17 +82,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url, headers=internal_headers(platform)),
         account_keys=http_fetch(settings.account_jwks_url, headers=internal_headers(platform)),
+        reading=finder,
     )
-    closes = backbone.service.closes
     _export(backbone.service, storage)
     for resource in (deps.store, deps.joins, deps.hashing):
         closes(resource)
-    budget = DecoderBudget(
-        seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
-    )
-    renderer = closes(_renderer(settings, budget, memory_bytes=settings.decoder_memory_bytes))
-    # It has its own processes: it reads whole JPEGs, and requests for pictures must not wait for that.
-    finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
     mover = build_mover(deps, store=closes(_store(storage)))
     films = build_film_worker(deps, settings)
     app = _app(backbone, deps, settings, storage, renderer=renderer, finder=finder, mover=mover, films=films)
@@ -98,7 +99,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.exports(chassis_metrics.RECONCILE, check=reconciler.names)
         backbone.service.runs("reconciler", reconciler.run)
     if settings.store_events_topic is not None:
-        store_events = store_handler(build_arrivals(deps))
+        store_events = store_handler(build_arrivals(deps, settings))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
     if {"api", "worker"} & set(settings.roles):
         report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)

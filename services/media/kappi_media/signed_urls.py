@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
-from kappi_contracts.keys import gps_free_key, original_key, rendition_key
+from kappi_contracts.keys import gps_free_key, original_key, rendition_key, sidecar_key
 from kappi_contracts.rendition_formats import StoredFormat
 
 from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
+from kappi_media.domain.sidecars import SIDECAR_TYPE
 from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendition_urls import CountedDownloadUrls, RenditionUrls
 
@@ -81,6 +82,15 @@ class DownloadUrls:
             return self._in_gateway(self._counted, item, location_free=True, as_of=as_of)
         key = gps_free_key(item.gallery_id, item.id, item.folder)
         return self._signed(key, as_of, item.filename, item.content_type)
+
+    def sidecar(self, item: Item, *, as_of: datetime) -> SignedUrl | None:
+        """Returns the URL of the item's sidecar under its own name; None where downloads are counted, because
+        it counts as none.
+        """
+        if self._counted is not None:
+            return None
+        key = sidecar_key(item.gallery_id, item.id, item.folder)
+        return self._signed(key, as_of, item.sidecar_filename, SIDECAR_TYPE)
 
     def object(self, key: str, *, filename: str, content_type: str, as_of: datetime) -> SignedUrl:
         """Returns the URL of the object under a key, under a file name."""

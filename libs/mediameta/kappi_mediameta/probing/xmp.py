@@ -29,6 +29,10 @@ _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000
 _MAX_TEXT_CHARS: Final = 16_384
 _ROOT: Final = re.compile(r"<(?:[A-Za-z_][\w.-]{0,50}:)?(?:xmpmeta|xapmeta|RDF)[\s>]")
+# A document of XMP alone: what may precede the root, without what other readers would take it for.
+_DOCUMENT: Final = re.compile(
+    rf"\ufeff?(?>(?:\s|<\?x(?:ml|packet)\s[^>]{{0,200}}\?>|<!--(?:(?!-->).)*-->)*){_ROOT.pattern}", re.DOTALL
+)
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _LANGUAGE: Final = "http://www.w3.org/XML/1998/namespace lang"
@@ -82,6 +86,11 @@ def read_xmp(packets: Iterable[bytes]) -> Annotations:
         details=replace(details_of_xmp(texts), projection=projection_of_xmp(texts)),
         film_from_end=_film_from_end(values),
     )
+
+
+def is_xmp(document: bytes) -> bool:
+    """Returns whether a file is a packet of XMP, as in a sidecar, and nothing else at first sight."""
+    return _DOCUMENT.match(_decoded(document)) is not None
 
 
 def _properties(packet: bytes) -> Mapping[str, list[_Value]]:

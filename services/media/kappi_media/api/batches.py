@@ -13,7 +13,7 @@ from kappi_media.api.reading import attribute_faults, decode, refusal
 from kappi_media.api.schemas import MAX_BATCH, BatchDeclaration
 from kappi_media.domain.declarations import FileDeclaration
 from kappi_media.domain.tiers import TierRules
-from kappi_media.use_cases.sign_batch import refused_files
+from kappi_media.use_cases.declare_uploads import refused_files
 
 _batch = msgspec.json.Decoder(BatchDeclaration)
 Numbered = Sequence[tuple[int, FileDeclaration]]

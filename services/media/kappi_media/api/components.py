@@ -36,6 +36,7 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.PendingPlayback: examples.PENDING_PLAYBACK,
     schemas.PlacePage: examples.PLACE_PAGE,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
+    schemas.SidecarWaiting: examples.SIDECAR_WAITING,
     schemas.SignedParts: examples.SIGNED_PARTS,
     upload_plan.SignedUrl: examples.SIGNED_URL,
     schemas.TagPage: examples.TAG_PAGE,

@@ -21,6 +21,7 @@ SIGNED_URL: dict[str, Any] = {
     "expires_at": "2026-06-01T10:15:00Z",
     "expires_in": 900,
 }
+SIDECAR_WAITING: dict[str, Any] = {"status": "waiting"}
 PENDING_PLAYBACK: dict[str, Any] = {"state": "making", "progress": 0.4}
 BATCH_DECLARATION: dict[str, Any] = {
     "files": [
@@ -114,6 +115,7 @@ READY_ITEM: dict[str, Any] = {
     "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
     "created_at": "2026-06-01T10:00:07Z",
     "original": SIGNED_URL,
+    "sidecar": None,
     "renditions": {
         "400": {
             "url": f"{_STORE}/renditions/400.jpg?X-Amz-Expires=900&X-Amz-Signature=77aa",

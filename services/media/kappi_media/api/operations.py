@@ -106,8 +106,12 @@ COMPLETE_UPLOAD: Final = documented(
         "also checked later; until then `sha256` is null.\n\n"
         "Completing twice has the effect of once, so retries are safe. `upload_incomplete` lists the parts "
         "that are missing: send them and complete again. `content_mismatch` is final: the upload is over and "
-        "its bytes are removed. The body may be empty.",
-        {200: answer("ItemView", "The item")},
+        "its bytes are removed. The body may be empty.\n\n"
+        "The answer for an XMP sidecar is the item of its picture. The order does not matter.",
+        {
+            200: answer("ItemView", "The item"),
+            202: answer("SidecarWaiting", "The XMP sidecar is stored, and its picture is not completed yet"),
+        },
         MalformedJson,
         *ACCESS,
         errors.ContributionsClosed,

@@ -19,6 +19,7 @@ from kappi_media.api.schemas import (
     ItemView,
     PlaceView,
     SharedGallery,
+    SidecarView,
     UploadStatus,
 )
 from kappi_media.domain.media import UNMADE, Item, ServedVariant
@@ -74,6 +75,7 @@ def present_item(
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
         original=_original(item, urls, as_of=as_of, variant=variant) if gives_original else None,
+        sidecar=_sidecar(item, urls, as_of=as_of) if gives_original and variant is _ORIGINAL else None,
         renditions=_renditions(item, urls, as_of=as_of, rules=rules),
         rejection_reason=item.rejection_reason or UNSET,
     )
@@ -170,6 +172,22 @@ def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: Serve
         return None
     sign = urls.original if variant in _AS_UPLOADED else urls.location_free
     return sign(item, as_of=as_of)
+
+
+def _sidecar(item: Item, urls: DownloadUrls, *, as_of: datetime) -> SidecarView | None:
+    """Returns the sidecar. It may name the place, so only what is served as uploaded has it."""
+    if item.sidecar_filename is None:
+        return None
+    signed = urls.sidecar(item, as_of=as_of)
+    if signed is None:
+        return None
+    return SidecarView(
+        filename=item.sidecar_filename,
+        size=item.sidecar_bytes,
+        url=signed.url,
+        expires_at=signed.expires_at,
+        expires_in=signed.expires_in,
+    )
 
 
 def _link_to(gallery: PublicGallery) -> str | None:

@@ -87,6 +87,12 @@ class Completion(RequestBody, frozen=True, kw_only=True):
     parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] | None = None
 
 
+class SidecarWaiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An XMP sidecar is stored; its picture is not completed yet."""
+
+    status: Literal["waiting"] = "waiting"
+
+
 class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The state of an upload.
 
@@ -147,6 +153,18 @@ class ItemContributor(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
 
 
+class SidecarView(msgspec.Struct, frozen=True, kw_only=True):
+    """The XMP sidecar that was uploaded with a picture. size: in bytes. url: a GET without credentials until
+    `expires_at`; expires_in: seconds until then, at least.
+    """
+
+    filename: str
+    size: int
+    url: str
+    expires_at: Instant
+    expires_in: int
+
+
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
@@ -160,9 +178,10 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     file; null, as the caption from a file, where places are hidden. projection: of a panorama or of a film
     all around; null for what is flat. motion: whether a motion photo has its film in its file.
     live_partner_id: the film of a Live Photo's picture, or the picture of its film. raw_partner_id: the JPEG
-    or HEIC of a camera RAW's shot, or the camera RAW of its picture. contributor: null for an item that the
-    gallery's manager added. rejection_reason: why the item is `rejected`; pages of a gallery never show
-    rejected items.
+    or HEIC of a camera RAW's shot, or the camera RAW of its picture. sidecar: the XMP file that was uploaded
+    with it; null where there is none, or the original as uploaded is not available. contributor: null for an
+    item that the gallery's manager added. rejection_reason: why the item is `rejected`; pages of a gallery
+    never show rejected items.
     """
 
     id: UUID
@@ -196,6 +215,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     placeholder: str | None
     created_at: Instant
     original: SignedUrl | None
+    sidecar: SidecarView | None
     renditions: dict[str, SignedUrl]
     rejection_reason: str | UnsetType = UNSET
 

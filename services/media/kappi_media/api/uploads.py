@@ -16,19 +16,20 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of
+from kappi_media.api.access import ClientAddresses, GrantGate, contributor_of, owner_of, party_of, share_of
 from kappi_media.api.batches import read_batch
 from kappi_media.api.item_answers import ItemAnswers
 from kappi_media.api.presentation import present_upload
 from kappi_media.api.reading import decode, read_body, uuid_of
-from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SignedParts
+from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SidecarWaiting, SignedParts
 from kappi_media.domain.contributions import ContributorId
 from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.contributions import OwnContributions
+from kappi_media.use_cases.declare_uploads import Batch
 from kappi_media.use_cases.governing_tier import GoverningTier
-from kappi_media.use_cases.sign_batch import Batch, SignBatch
+from kappi_media.use_cases.sign_batch import SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 SIGNED_HEADER = "x-kappi-signed"
@@ -145,7 +146,10 @@ class UploadApi:
         body = await read_body(request)
         completion = decode(_completion, body) if body else None
         parts = (completion.parts if completion else None) or ()
-        item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
+        share = share_of(grant, self._addresses.id_of(request))
+        item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts, share=share)
+        if item is None:
+            return json_response(_encoder.encode(SidecarWaiting()), status=202)
         return json_response(_encoder.encode(await self._answers(item, grant)))
 
     async def abort(self, upload_id: UploadIdPath, request: Request) -> Response:

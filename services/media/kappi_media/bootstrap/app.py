@@ -155,7 +155,7 @@ def build_app(
 def _store_events(app: FastAPI, deps: Dependencies, settings: MediaSettings) -> None:
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
-        StoreEventApi(build_arrivals(deps), token=token).register(app)
+        StoreEventApi(build_arrivals(deps, settings), token=token).register(app)
 
 
 def _limited(app: FastAPI, settings: MediaSettings) -> App:
@@ -228,7 +228,7 @@ def _uploads(shared: Shared) -> UploadApi:
         sign_parts=SignParts(
             uploads, multiparts=multiparts, store=deps.store, part_signer=parts, clock=deps.clock
         ),
-        complete=build_complete(deps),
+        complete=build_complete(deps, settings),
         abort=build_abort(deps),
         answers=_answers(shared),
         calls=shared.calls,

@@ -22,6 +22,7 @@ from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
+from kappi_media.repository.sidecars import SidecarQueries
 from kappi_media.repository.tags import TagQueries
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.upload_jobs import UploadJobQueries
@@ -35,6 +36,7 @@ from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.claims import SweepClaims
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.declare_uploads import ReservationTerms
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.gps_free import FindLocation, GpsFreeCopies
@@ -45,7 +47,8 @@ from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.process_upload import ProcessUpload, UploadWorker
 from kappi_media.use_cases.quota_reservation import QuotaReservation, SweepReservations
 from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, MakeRendition, WaitingBounds
-from kappi_media.use_cases.sign_batch import ReservationTerms, SignBatch, UploadSigner
+from kappi_media.use_cases.sidecars import CompleteSidecar, EndSidecars
+from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
 from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
@@ -105,7 +108,7 @@ def build_reservation(deps: Dependencies, settings: MediaSettings) -> QuotaReser
     return QuotaReservation(deps.outbox, url_lifetime=settings.upload_url_lifetime, clock=deps.clock)
 
 
-def build_complete(deps: Dependencies) -> CompleteUpload:
+def build_complete(deps: Dependencies, settings: MediaSettings) -> CompleteUpload:
     """Returns the completion of uploads, which all ways of completing share."""
     return CompleteUpload(
         UploadQueries(deps.database),
@@ -114,6 +117,13 @@ def build_complete(deps: Dependencies) -> CompleteUpload:
         multiparts=build_multiparts(deps),
         store=deps.store,
         hashing=deps.hashing,
+        sidecars=CompleteSidecar(
+            SidecarQueries(deps.database),
+            items=ItemQueries(deps.database),
+            store=deps.store,
+            reading=deps.reading,
+            scan=build_scan(deps, settings),
+        ),
         outbox=deps.outbox,
         clock=deps.clock,
     )
@@ -122,8 +132,17 @@ def build_complete(deps: Dependencies) -> CompleteUpload:
 def build_abort(deps: Dependencies) -> AbortUpload:
     """Returns the abortion of uploads."""
     return AbortUpload(
-        UploadQueries(deps.database), multiparts=build_multiparts(deps), outbox=deps.outbox, clock=deps.clock
+        UploadQueries(deps.database),
+        multiparts=build_multiparts(deps),
+        sidecars=build_end_sidecars(deps),
+        outbox=deps.outbox,
+        clock=deps.clock,
     )
+
+
+def build_end_sidecars(deps: Dependencies) -> EndSidecars:
+    """Returns the abortion of sidecars."""
+    return EndSidecars(SidecarQueries(deps.database), store=deps.store)
 
 
 def build_sign_batch(
@@ -154,7 +173,7 @@ def build_post_file(deps: Dependencies, settings: MediaSettings) -> PostFile:
     """Returns the taking of files in the body of a request."""
     return PostFile(
         UploadQueries(deps.database),
-        complete=build_complete(deps),
+        complete=build_complete(deps, settings),
         abort=build_abort(deps),
         store=deps.store,
         outbox=deps.outbox,
@@ -167,9 +186,9 @@ def build_post_file(deps: Dependencies, settings: MediaSettings) -> PostFile:
     )
 
 
-def build_arrivals(deps: Dependencies) -> CompleteArrivals:
+def build_arrivals(deps: Dependencies, settings: MediaSettings) -> CompleteArrivals:
     """Returns the completion of uploads from the store's notifications."""
-    return CompleteArrivals(ArrivalQueries(deps.database), complete=build_complete(deps))
+    return CompleteArrivals(ArrivalQueries(deps.database), complete=build_complete(deps, settings))
 
 
 def build_facts(deps: Dependencies, settings: MediaSettings) -> FactsFromTags:
@@ -206,7 +225,7 @@ def build_mover(deps: Dependencies, store: ObjectStore | None = None) -> Mover:
 
 def tick_steps(deps: Dependencies, settings: MediaSettings) -> list[BeforeSweep]:
     """Returns the steps of a tick before its sweep of uncompleted uploads."""
-    arrivals, facts = build_arrivals(deps), build_facts(deps, settings)
+    arrivals, facts = build_arrivals(deps, settings), build_facts(deps, settings)
 
     async def complete_overlooked(as_of: datetime) -> None:
         await arrivals.overlooked(as_of, older_than=settings.upload_url_lifetime)
@@ -222,6 +241,7 @@ def tick_steps(deps: Dependencies, settings: MediaSettings) -> list[BeforeSweep]
         steps.append(fill_lately_promised)
     accesses = AccessQueries(deps.database)
     steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
+    steps.append(build_end_sidecars(deps).sweep)
     steps.append(SweepMoves(MoveQueries(deps.database)))
     steps.append(SweepClaims(deps.outbox))
     steps.append(SweepReservations(deps.outbox, url_lifetime=settings.upload_url_lifetime))

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
+from kappi_contracts.keys import original_key, sidecar_key
 from kappi_mediameta.probing.facts import EmbeddedFilm
 
 AccountId = NewType("AccountId", UUID)
@@ -21,6 +22,7 @@ AddressId = NewType("AddressId", UUID)
 
 Kind = Literal["image", "video"]
 UploadState = Literal["pending", "completed", "rejected", "aborted"]
+UploadRole = Literal["original", "sidecar"]
 ItemStatus = Literal["processing", "ready", "rejected"]
 
 
@@ -42,8 +44,8 @@ class Upload(NamedTuple):
     """A reservation of one object. size_bytes, content_type, sha256 (raw digest): as declared.
 
     part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there.
-    traceparent: of the request that declared it. It is a tuple, as `Item` is: a hundred are made for one
-    request, at a third of the cost of a frozen dataclass.
+    traceparent: of the request that declared it. role: a sidecar has the media_id of its picture. It is a
+    tuple, as `Item` is: a hundred are made for one request, at a third of the cost of a frozen dataclass.
     """
 
     id: UploadId
@@ -60,6 +62,13 @@ class Upload(NamedTuple):
     part_size_bytes: int | None = None
     multipart_id: str | None = None
     traceparent: str | None = None
+    role: UploadRole = "original"
+
+    @property
+    def key(self) -> str:
+        """Returns the key of its object in the store."""
+        key = sidecar_key if self.role == "sidecar" else original_key
+        return key(self.gallery_id, self.media_id)
 
     def is_open(self, now: datetime) -> bool:
         """Returns whether bytes may still arrive for it."""
@@ -67,10 +76,16 @@ class Upload(NamedTuple):
 
 
 class DeclaredUpload(NamedTuple):
-    """An upload about to be reserved, with the description of its content."""
+    """An upload about to be reserved, with the description of its content, and its sidecar."""
 
     upload: Upload
     description: Description
+    sidecar: Upload | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns what is charged for it."""
+        return self.upload.size_bytes + (self.sidecar.size_bytes if self.sidecar is not None else 0)
 
 
 class ReservationBudget(NamedTuple):
@@ -108,6 +123,7 @@ class Item(NamedTuple):
     camera RAW, or the camera RAW of a picture. folder: of its objects, part of their keys. told_by_file:
     whether its caption, and which of its tags, were read from the file and not written by people here;
     {caption, tags}. contributor_id, contributor_name: of the contributor that added it.
+    sidecar_filename: once its sidecar is stored. sidecar_bytes: from the declaration on.
     """
 
     id: MediaId
@@ -143,6 +159,8 @@ class Item(NamedTuple):
     contributor_name: str | None = None
     details: dict[str, Any] | None = None
     raw_partner_id: MediaId | None = None
+    sidecar_filename: str | None = None
+    sidecar_bytes: int = 0
 
     @property
     def film(self) -> EmbeddedFilm | None:

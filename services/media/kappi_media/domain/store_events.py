@@ -1,4 +1,4 @@
-"""Parses a store's messages about its objects into the originals that arrived.
+"""Parses a store's messages about its objects into the uploaded files that arrived.
 
 It imports only the standard library, because the function that runs at the store packs this file. Formats: S3
 event messages (of AWS, MinIO and Versity: "Event message structure" in the S3 user guide), the test message
@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -19,7 +19,8 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 MAX_RECORDS: Final = 1_000
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ORIGINAL: Final = re.compile(f"galleries/({_UUID})/({_UUID})/original")
+_UPLOADED: Final = re.compile(f"galleries/({_UUID})/({_UUID})/(original|sidecar[.]xmp)")
+_ROLES: Final[dict[str, Literal["original", "sidecar"]]] = {"original": "original", "sidecar.xmp": "sidecar"}
 _FILER_PATH: Final = re.compile(r"/buckets/([^/]+)/(.+?)(?:\.versions(?:/v_[0-9a-f]+)?)?", re.DOTALL)
 
 
@@ -28,11 +29,12 @@ class UnreadableStoreEvent(Exception):
 
 
 class Arrival(NamedTuple):
-    """An original was stored under its key."""
+    """An uploaded file was stored under its key: an original, or the sidecar of one."""
 
     bucket: str
     gallery_id: UUID
     media_id: UUID
+    role: Literal["original", "sidecar"] = "original"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,12 @@ def _of_filer(event_type: str, path: str) -> Arrival | None:
 
 
 def _arrival(bucket: str, key: str) -> Arrival | None:
-    found = _ORIGINAL.fullmatch(key)
-    return Arrival(bucket, UUID(found[1]), UUID(found[2])) if found is not None else None
+    found = _UPLOADED.fullmatch(key)
+    return Arrival(bucket, UUID(found[1]), UUID(found[2]), _ROLES[found[3]]) if found is not None else None
 
 
 def originals(message: StoreMessage) -> Iterator[tuple[str, str]]:
-    """Yields the bucket and key of each arrival."""
-    for bucket, gallery_id, media_id in message.arrivals:
-        yield bucket, f"galleries/{gallery_id}/{media_id}/original"
+    """Yields the bucket and key of each original that arrived."""
+    for bucket, gallery_id, media_id, role in message.arrivals:
+        if role == "original":
+            yield bucket, f"galleries/{gallery_id}/{media_id}/original"

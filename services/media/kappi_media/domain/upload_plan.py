@@ -70,7 +70,7 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: of the signed URLs; get the upload for new ones. expires_in: seconds until then. state: only
     in the answer to a repeated request, if the upload has ended since; then there is nothing to send.
     duplicate_of: an item of the gallery with the declared SHA-256; a client that does not want it twice
-    aborts the upload.
+    aborts the upload. sidecar: the file is the XMP sidecar of the picture with this media_id.
     """
 
     id: UUID
@@ -82,3 +82,4 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     multipart: MultipartUpload | UnsetType = UNSET
     state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
     duplicate_of: UUID | UnsetType = UNSET
+    sidecar: bool | UnsetType = UNSET

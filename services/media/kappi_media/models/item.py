@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -40,6 +41,11 @@ items = Table(
     Column("status", Text, nullable=False, server_default=text("'processing'")),
     Column("rejection_reason", Text),
     Column("size_bytes", BigInteger, nullable=False),
+    # Of its sidecar, from the reservation on, and what is charged for both.
+    Column("sidecar_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("charged_bytes", BigInteger, Computed("size_bytes + sidecar_bytes", persisted=False)),
+    # Once the sidecar is completed.
+    Column("sidecar_filename", Text),
     Column("etag", Text, nullable=False),
     Column("sha256", LargeBinary),
     Column("width", Integer),

@@ -7,7 +7,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -33,6 +35,9 @@ uploads = Table(
     Column("filename", Text, nullable=False),
     Column("content_type", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    # Of its sidecar, and what is charged for both.
+    Column("sidecar_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("charged_bytes", BigInteger, Computed("size_bytes + sidecar_bytes", persisted=False)),
     Column("sha256", LargeBinary),
     # Caption, tags, location and attributes, until the item exists; NULL for most.
     Column("description", JSONB),
@@ -69,6 +74,28 @@ uploads = Table(
     Index("ix_uploads_contributed", "gallery_id", "contributor_id", postgresql_where=_CONTRIBUTED),
     Index("ix_uploads_contributed_address", "uploader_address", postgresql_where=_CONTRIBUTED),
     Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
+)
+
+# Sidecars of uploads' pictures, from the reservation on. They are charged with their pictures.
+sidecars = Table(
+    "sidecars",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("media_id", Uuid, ForeignKey("uploads.media_id", ondelete="CASCADE"), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("rejection_reason", Text),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    # Once it is completed: of its content, and what was read from it.
+    Column("etag", Text),
+    Column("crc32", BigInteger),
+    Column("words", JSONB),
+    UniqueConstraint("media_id"),
+    CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
+    CheckConstraint("size_bytes > 0", name="size_positive"),
+    Index("ix_sidecars_pending", "expires_at", postgresql_where=text("state = 'pending'")),
 )
 
 # What is reserved and not completed for one address, or one anonymous gallery (the functions of migration

@@ -18,7 +18,7 @@ from kappi_mediameta.probing.facts import Probe, ProbeLimits
 from kappi_mediameta.probing.formats import MediaFormat
 from kappi_mediameta.probing.probe import DEFAULT_LIMITS
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
-from kappi_mediameta.probing.source import RangedSource
+from kappi_mediameta.probing.source import BytesSource, RangedSource
 
 from kappi_media import metrics
 from kappi_media.domain.shares import NO_SHARE, DecoderBudget, Share
@@ -37,6 +37,8 @@ from kappi_media.rendering.wire import (
     ProbeJob,
     RenderJob,
     Result,
+    SidecarJob,
+    SidecarWords,
     WireImage,
     WireSize,
 )
@@ -48,6 +50,7 @@ _STEPS: Final = {
     ProbeJob: "decoder probe",
     LocateJob: "decoder locate",
     LookJob: "decoder look",
+    SidecarJob: "decoder sidecar",
 }
 
 
@@ -152,6 +155,14 @@ class Renderer:
         if isinstance(found, Looked):
             return found
         raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
+
+    async def read_sidecar(self, body: bytes, *, share: Share = NO_SHARE) -> SidecarWords:
+        """Returns what an XMP sidecar says. Raises as `render` does."""
+        job = SidecarJob(size_bytes=len(body), max_read_bytes=len(body))
+        found = await self._answer(job, BytesSource(body), share)
+        if isinstance(found, SidecarWords):
+            return found
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
 
     async def find_location(self, source: RangedSource, *, share: Share = NO_SHARE) -> tuple[Patch, ...]:
         """As `gps_free.find.find_location`, in a confined process, because the file may be malicious.

@@ -5,7 +5,8 @@ decoder can send wrong pixels, but no code.
 
     decoder  -> Ready, once it has shown that it can decode
     renderer -> Order; then, for each Need, only the bytes
-    decoder  -> Need*, then one of Done, Probed, Located, Looked, Refused or Unable
+    decoder  -> Need*, then one of Done, Probed, Located, SidecarWords, Looked, Refused or
+                Unable
 
 A film is answered in pieces instead: Need*, Piece, then no bytes from the renderer once it has stored the
 piece, and so on, until a Piece that is the last.
@@ -66,6 +67,13 @@ class LocateJob(msgspec.Struct, frozen=True, tag="locate"):
     max_read_bytes: int
 
 
+class SidecarJob(msgspec.Struct, frozen=True, tag="sidecar"):
+    """The job of reading an XMP sidecar. max_read_bytes: as in `RenderJob`."""
+
+    size_bytes: int
+    max_read_bytes: int
+
+
 class LookJob(msgspec.Struct, frozen=True, tag="look"):
     """The job of finding how a film is coded. max_pixels, max_read_bytes: as in `RenderJob`."""
 
@@ -99,7 +107,7 @@ class Order(msgspec.Struct, frozen=True):
     for each piece.
     """
 
-    job: RenderJob | ProbeJob | LocateJob | LookJob | FilmJob
+    job: RenderJob | ProbeJob | LocateJob | SidecarJob | LookJob | FilmJob
     cpu_seconds: float
 
 
@@ -134,6 +142,15 @@ class Probed(msgspec.Struct, frozen=True, tag="probed"):
 
 class Located(msgspec.Struct, frozen=True, tag="located"):
     patches: tuple[Patch, ...]
+
+
+class SidecarWords(msgspec.Struct, frozen=True, tag="words", omit_defaults=True):
+    """What an XMP sidecar says of its picture. rating: 1 to 5, 0 for none, -1 for a rejected picture."""
+
+    rating: int | None = None
+    title: str | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
 
 
 class Looked(msgspec.Struct, frozen=True, tag="looked"):
@@ -190,9 +207,9 @@ class Unable(msgspec.Struct, frozen=True, tag="unable"):
     detail: str = ""
 
 
-Job = RenderJob | ProbeJob | LocateJob | LookJob
-Result = Done | Probed | Located | Looked
-Answer = Ready | Need | Done | Probed | Located | Looked | Piece | Refused | Unable
+Job = RenderJob | ProbeJob | LocateJob | SidecarJob | LookJob
+Result = Done | Probed | Located | SidecarWords | Looked
+Answer = Ready | Need | Done | Probed | Located | SidecarWords | Looked | Piece | Refused | Unable
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final[Callable[[bytes], Order]] = msgspec.msgpack.Decoder(Order).decode

@@ -24,7 +24,8 @@ from kappi_mediameta.gps_free.blocking import find_location_blocking
 from kappi_mediameta.gps_free.edits import Unremovable
 from kappi_mediameta.probing.blocking import probe_blocking
 from kappi_mediameta.probing.formats import format_of
-from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason
+from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason, RenderRejected
+from kappi_mediameta.probing.xmp import is_xmp, read_xmp
 
 from kappi_media.rendering.loading import VIDEO_BLOCK_BYTES, load, original
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
@@ -46,6 +47,9 @@ from kappi_media.rendering.wire import (
     Ready,
     Refused,
     RenderJob,
+    Result,
+    SidecarJob,
+    SidecarWords,
     Unable,
     WireImage,
     WireSize,
@@ -118,13 +122,15 @@ class _Parent:
             os._exit(0)
 
 
-def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Looked | Refused | Unable:
+def answer(job: Job, fetch: Fetch) -> Result | Refused | Unable:
     """Returns the answer to one job of any kind. fetch(start, length) returns the original's bytes."""
     try:
         if isinstance(job, RenderJob):
             return render(job, fetch)
         if isinstance(job, LookJob):
             return _looked(job, fetch)
+        if isinstance(job, SidecarJob):
+            return _unless_refused(lambda: _words(fetch(0, job.size_bytes)))
         return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
     except ImportError as missing:
         return Unable(detail="; ".join([*_not_loaded, str(missing)])[:_DETAIL_CHARS])
@@ -160,6 +166,14 @@ def _located(job: LocateJob, fetch: Fetch) -> Located | Refused:
         return Refused(reason=RejectReason.CORRUPT, detail=str(refusal)[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
+
+
+def _words(body: bytes) -> SidecarWords:
+    if not is_xmp(body):
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no XMP")
+    found = read_xmp([body])
+    details = found.details
+    return SidecarWords(details.rating, details.title, found.caption, found.keywords)
 
 
 def render(job: RenderJob, fetch: Fetch) -> Done | Refused:

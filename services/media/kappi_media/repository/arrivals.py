@@ -13,16 +13,26 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain.media import GalleryId, UploadId, UploadState
+from kappi_media.domain.media import GalleryId, UploadId, UploadRole, UploadState
 
 _BY_MEDIA = """
-SELECT id, gallery_id, media_id, state, expires_at FROM uploads WHERE media_id = ANY($1) AND NOT posted
+SELECT id, gallery_id, media_id, state, expires_at, 'original' AS role FROM uploads
+WHERE media_id = ANY($1) AND NOT posted
+UNION ALL
+SELECT s.id, u.gallery_id, s.media_id, s.state, s.expires_at, 'sidecar'
+FROM sidecars s JOIN uploads u ON u.media_id = s.media_id WHERE s.media_id = ANY($1)
 """
 # `<> 'completed'` is the condition of the partial index on expires_at.
 _PENDING = """
-SELECT id, gallery_id, media_id, state, expires_at FROM uploads
+(SELECT id, gallery_id, media_id, state, expires_at, 'original' AS role FROM uploads
 WHERE state = 'pending' AND state <> 'completed' AND NOT posted AND created_at < $1
   AND (expires_at, id) > ($2, $3)
+ORDER BY expires_at, id LIMIT $4)
+UNION ALL
+(SELECT s.id, u.gallery_id, s.media_id, s.state, s.expires_at, 'sidecar'
+FROM sidecars s JOIN uploads u ON u.media_id = s.media_id
+WHERE s.state = 'pending' AND u.created_at < $1 AND (s.expires_at, s.id) > ($2, $3)
+ORDER BY s.expires_at, s.id LIMIT $4)
 ORDER BY expires_at, id LIMIT $4
 """
 _PAGE = 500
@@ -35,6 +45,7 @@ class KnownUpload(NamedTuple):
     media_id: UUID
     state: UploadState
     expires_at: datetime
+    role: UploadRole
 
 
 class ArrivalQueries:

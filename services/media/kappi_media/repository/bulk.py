@@ -212,7 +212,7 @@ async def delete_held(
                 items.c.gallery_id,
                 (items.c.version + 1).label("version"),
                 items.c.status,
-                items.c.size_bytes,
+                items.c.charged_bytes,
                 items.c.live_partner_id,
                 items.c.raw_partner_id,
             )
@@ -230,7 +230,7 @@ async def delete_held(
     seen.update(row.gallery_id for row in gone if row.status != "rejected")
     await _count_off(connection, seen)
     if owner_id is not None:
-        used = sum(row.size_bytes for row in gone if row.status != "rejected")
+        used = sum(row.charged_bytes for row in gone if row.status != "rejected")
         await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
     return {row.id: Tombstone(row.version, traces.get(row.id)) for row in gone}
 

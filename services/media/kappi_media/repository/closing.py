@@ -33,10 +33,10 @@ RETURNING old.claimant_id, old.claim_bytes
 _HELD: Final = """
 SELECT owner_id, sum(reserved)::bigint AS reserved, sum(used)::bigint AS used
 FROM contents JOIN (
-  SELECT gallery_id, size_bytes AS reserved, 0 AS used FROM uploads
+  SELECT gallery_id, charged_bytes AS reserved, 0 AS used FROM uploads
   WHERE gallery_id = ANY($1::uuid[]) AND state = 'pending'
   UNION ALL
-  SELECT gallery_id, 0, size_bytes FROM items WHERE gallery_id = ANY($1::uuid[]) AND status <> 'rejected'
+  SELECT gallery_id, 0, charged_bytes FROM items WHERE gallery_id = ANY($1::uuid[]) AND status <> 'rejected'
 ) AS held USING (gallery_id)
 GROUP BY owner_id
 """

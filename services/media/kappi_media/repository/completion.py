@@ -23,16 +23,16 @@ claimed AS (
 settled AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM claimed WHERE owner_id IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET
-    reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM claimed),
-    used_bytes = a.used_bytes + (SELECT size_bytes FROM claimed)),
+    reserved_bytes = a.reserved_bytes - (SELECT charged_bytes FROM claimed),
+    used_bytes = a.used_bytes + (SELECT charged_bytes FROM claimed)),
 bumped AS (
   UPDATE contents c SET version = c.version + 1, item_count = c.item_count + 1
   FROM claimed WHERE c.gallery_id = claimed.gallery_id),
 made AS (
   INSERT INTO items AS i (
-    id, gallery_id, upload_id, filename, content_type, kind, size_bytes, etag, sha256, caption, tags,
-    location, attributes, created_at, contributor_id, contributor_name)
-  SELECT media_id, gallery_id, id, filename, $13, $3, size_bytes, $4, $5,
+    id, gallery_id, upload_id, filename, content_type, kind, size_bytes, sidecar_bytes, etag, sha256, caption,
+    tags, location, attributes, created_at, contributor_id, contributor_name)
+  SELECT media_id, gallery_id, id, filename, $13, $3, size_bytes, sidecar_bytes, $4, $5,
     description->>'caption', COALESCE(description->'tags', '[]'), description->>'location',
     COALESCE(description->'attributes', '{{}}'), $6, contributor_id, contributor_name
   FROM claimed
@@ -42,7 +42,7 @@ told AS (
   SELECT $7, $8, $9, $10, $11, $12, 1 FROM claimed),
 freed AS MATERIALIZED (
   SELECT count(free_promise_budgets(
-    ARRAY[promised_to, gallery_id], ARRAY[1, 1], ARRAY[size_bytes, size_bytes]))
+    ARRAY[promised_to, gallery_id], ARRAY[1, 1], ARRAY[charged_bytes, charged_bytes]))
   FROM claimed WHERE promised_to IS NOT NULL)
 SELECT made.* FROM made, freed
 """  # noqa: S608 - column names

@@ -43,13 +43,13 @@ SELECT EXISTS (SELECT FROM removed_contributors WHERE contributor_id = $2) AS re
   coalesce(sum(size_bytes) FILTER (WHERE pending), 0)::bigint AS pending_gallery_bytes,
   min(of_address.files) AS pending_address_files, min(of_address.bytes) AS pending_address_bytes
 FROM (
-  SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads
+  SELECT count(*) AS files, coalesce(sum(charged_bytes), 0)::bigint AS bytes FROM uploads
   WHERE uploader_address = $3 AND contributor_id IS NOT NULL AND state = 'pending') AS of_address
 LEFT JOIN (
-  SELECT contributor_id, size_bytes, true AS pending FROM uploads
+  SELECT contributor_id, charged_bytes AS size_bytes, true AS pending FROM uploads
   WHERE gallery_id = $1 AND contributor_id IS NOT NULL AND state = 'pending'
   UNION ALL
-  SELECT contributor_id, CASE status WHEN 'rejected' THEN 0 ELSE size_bytes END, false FROM items
+  SELECT contributor_id, CASE status WHEN 'rejected' THEN 0 ELSE charged_bytes END, false FROM items
   WHERE gallery_id = $1 AND contributor_id IS NOT NULL) AS held ON true
 """
 # The bytes of what is ended may still arrive while URLs are valid, so it still counts against the budgets of
@@ -61,7 +61,7 @@ ended AS (
   UPDATE uploads u SET state = 'aborted' FROM home
   WHERE u.gallery_id = home.gallery_id AND u.state = 'pending' AND u.contributor_id IS NOT NULL
     AND ($2::uuid IS NULL OR u.contributor_id = $2)
-  RETURNING u.media_id, u.size_bytes, u.address_id, home.owner_id),
+  RETURNING u.media_id, u.charged_bytes AS size_bytes, u.address_id, home.owner_id),
 released AS (
   INSERT INTO accounts AS a (id) SELECT DISTINCT owner_id FROM ended WHERE owner_id IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET
@@ -78,7 +78,11 @@ _ITEMS_OF = """
 SELECT id, gallery_id, status, jsonb_array_length(tags), size_bytes FROM items
 WHERE gallery_id = $1 AND contributor_id = $2 ORDER BY id LIMIT $3 FOR UPDATE
 """
-_UPLOAD_OF = "SELECT true FROM uploads WHERE id = $1 AND gallery_id = $2 AND contributor_id = $3"
+_UPLOAD_OF = """
+SELECT true FROM uploads
+WHERE (id = $1 OR media_id = (SELECT media_id FROM sidecars WHERE id = $1))
+  AND gallery_id = $2 AND contributor_id = $3
+"""
 _ITEM_OF = "SELECT true FROM items WHERE id = $1 AND gallery_id = $2 AND contributor_id = $3"
 
 

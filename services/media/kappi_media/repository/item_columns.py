@@ -13,7 +13,7 @@ i.attributes, i.placeholder, i.created_at, i.version,
 """
 _READ_IN_FILE = (
     ", i.codec, i.taken_offset_minutes, i.camera, i.gps, i.live_partner_id, i.folder, i.told_by_file,"
-    " i.contributor_id, i.contributor_name, i.details, i.raw_partner_id"
+    " i.contributor_id, i.contributor_name, i.details, i.raw_partner_id, i.sidecar_filename, i.sidecar_bytes"
 )
 ITEM = (
     _PLAIN  # noqa: S608 - column names

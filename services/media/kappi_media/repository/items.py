@@ -39,7 +39,7 @@ WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 gone AS (
   DELETE FROM items i USING home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
-  RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status, i.size_bytes, i.live_partner_id,
+  RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status, i.charged_bytes, i.live_partner_id,
     i.raw_partner_id, home.owner_id),
 alone AS (
   UPDATE items p SET live_partner_id = nullif(p.live_partner_id, gone.id),
@@ -47,7 +47,7 @@ alone AS (
   FROM gone WHERE p.id IN (gone.live_partner_id, gone.raw_partner_id)),
 released AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM gone WHERE owner_id IS NOT NULL AND status <> 'rejected'
-  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM gone)),
+  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT charged_bytes FROM gone)),
 marked AS (
   INSERT INTO deleted_media (media_id, gallery_id, version, deleted_at)
   SELECT id, gallery_id, version, $3 FROM gone),

@@ -62,9 +62,9 @@ async def take_abandoned(
             continue
         owner_id = owners.get(row.gallery_id)
         if owner_id is not None:
-            reserved[owner_id] += row.size_bytes
+            reserved[owner_id] += row.charged_bytes
         if row.address_id is not None:
-            promised.append(OpenReservation(row.address_id, row.gallery_id, row.size_bytes))
+            promised.append(OpenReservation(row.address_id, row.gallery_id, row.charged_bytes))
     await release_all(connection, {owner: Charge(size, 0) for owner, size in reserved.items()})
     if promised:
         await give_back(connection, promised)
@@ -79,7 +79,7 @@ async def _remove(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> Se
             uploads.c.media_id,
             uploads.c.gallery_id,
             uploads.c.state,
-            uploads.c.size_bytes,
+            uploads.c.charged_bytes,
             uploads.c.address_id,
             uploads.c.traceparent,
         )

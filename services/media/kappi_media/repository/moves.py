@@ -45,7 +45,7 @@ RETURNING moves.folder, moves.attempts
 _LEASE = "UPDATE moves SET leased_until = $2 WHERE folder = $1 AND done_at IS NULL RETURNING true"
 _PENDING = """
 SELECT m.media_id, m.gallery_id, m.account_id, i.gallery_id AS from_gallery_id, i.folder AS from_folder,
-  i.size_bytes,
+  i.size_bytes, i.sidecar_filename IS NOT NULL AS has_sidecar,
   ARRAY(SELECT ARRAY[r.size, r.format] FROM renditions r WHERE r.media_id = i.id) AS renditions,
   EXISTS (SELECT FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged) AS location_free
 FROM moves m LEFT JOIN items i ON i.id = m.media_id AND i.status = 'ready'
@@ -66,6 +66,7 @@ WITH moved AS (
   UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, raw_partner_id = NULL,
     position = NULL, version = i.version + 1
   WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
+    AND (i.sidecar_filename IS NOT NULL) = $24
   RETURNING i.id, i.version, i.live_id, i.content_type, i.taken_at,
     old.live_partner_id AS partner_id, old.raw_partner_id),
 alone AS (
@@ -82,6 +83,8 @@ copied AS (
 copy_not_copied AS (
   DELETE FROM location_free_copies l USING moved
   WHERE l.media_id = moved.id AND NOT l.unchanged AND $9::text IS NULL),
+copied_sidecar AS (
+  UPDATE sidecars s SET etag = $23 FROM moved WHERE s.media_id = moved.id AND $23::text IS NOT NULL),
 unclaimed AS (
   DELETE FROM rendition_claims c USING moved WHERE c.media_id = moved.id),
 uploaded AS (
@@ -119,7 +122,7 @@ _FORGET = """
 DELETE FROM moves WHERE folder IN (SELECT folder FROM moves WHERE done_at < $1 ORDER BY done_at LIMIT $2)
 """
 _STORED_BYTES = """
-SELECT i.id, i.size_bytes
+SELECT i.id, i.charged_bytes
   + coalesce((SELECT sum(r.size_bytes) FROM renditions r WHERE r.media_id = i.id), 0)
   + coalesce((SELECT l.size_bytes FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged), 0)
   AS size_bytes
@@ -157,7 +160,7 @@ class LeasedMove(NamedTuple):
 class PendingMove(NamedTuple):
     """A move that is not done. from_gallery_id: None when the item is deleted. size_bytes: of the original.
 
-    renditions, location_free: the objects that exist beside the original.
+    renditions, location_free, has_sidecar: the objects that exist beside the original.
     """
 
     media_id: MediaId
@@ -168,6 +171,7 @@ class PendingMove(NamedTuple):
     size_bytes: int | None
     renditions: Sequence[tuple[str, StoredFormat]]
     location_free: bool
+    has_sidecar: bool
 
 
 class SettledMove(NamedTuple):
@@ -180,10 +184,11 @@ class SettledMove(NamedTuple):
 
 
 class CopiedObjects(NamedTuple):
-    """The objects copied to the new folder. location_free_etag: None when there is no such copy."""
+    """The objects copied to the new folder. location_free_etag, sidecar_etag: None when there is none."""
 
     etag: str
     location_free_etag: str | None
+    sidecar_etag: str | None
     renditions: Collection[tuple[str, StoredFormat]]
 
 
@@ -244,6 +249,8 @@ class MoveQueries:
                 now,
                 *moved,
                 *unused,
+                copied.sidecar_etag,
+                move.has_sidecar,
             )
             if record is not None:
                 await _pair_again(connection, move, record)

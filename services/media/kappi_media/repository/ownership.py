@@ -69,10 +69,10 @@ async def end_claim(connection: AsyncConnection, gallery_id: GalleryId) -> None:
 
 async def held_by(connection: AsyncConnection, gallery_id: GalleryId) -> Charge:
     """Returns what a gallery holds; exact while its `contents` row is locked."""
-    reserved = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(
+    reserved = select(func.coalesce(func.sum(uploads.c.charged_bytes), 0)).where(
         uploads.c.gallery_id == gallery_id, uploads.c.state == "pending"
     )
-    used = select(func.coalesce(func.sum(items.c.size_bytes), 0)).where(
+    used = select(func.coalesce(func.sum(items.c.charged_bytes), 0)).where(
         items.c.gallery_id == gallery_id, items.c.status != "rejected"
     )
     row = (await connection.execute(select(reserved.scalar_subquery(), used.scalar_subquery()))).one()

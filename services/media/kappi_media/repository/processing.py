@@ -17,18 +17,18 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.content_types import is_camera_raw_type
-from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.models.item import items
 from kappi_media.models.upload import upload_jobs
 from kappi_media.repository.raw_pairs import may_pair, pair_raw
+from kappi_media.repository.sidecars import describe_by_file, take_sidecar
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
 SELECT CASE WHEN i.sha256 IS NULL THEN u.sha256 END, i.contributor_id, c.owner_id,
-  coalesce(c.has_camera_raw, false)
+  coalesce(c.has_camera_raw, false), i.sidecar_bytes > 0
 FROM items i LEFT JOIN contents c ON c.gallery_id = i.gallery_id LEFT JOIN uploads u ON u.id = i.upload_id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'processing'
 """
@@ -56,23 +56,6 @@ INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $17, $18, $19, $20, $21, $22, version FROM done
 RETURNING (SELECT has_camera_raw FROM home)
 """
-# Texts that people wrote take precedence. Tags that differ only in case or accents count as one.
-_DESCRIBE_BY_FILE = """
-UPDATE items i SET (caption, tags, told_by_file) = (
-  SELECT coalesce(i.caption, $2), i.tags || added.tags, jsonb_build_object(
-    'caption', i.caption IS NULL AND $2::text IS NOT NULL, 'tags', added.tags)
-  FROM (
-    SELECT coalesce(jsonb_agg(tag ORDER BY nth), '[]') AS tags FROM (
-      SELECT min(tag COLLATE "C") AS tag, min(nth) AS nth
-      FROM unnest($3::text[]) WITH ORDINALITY AS k (tag, nth)
-      WHERE library_fold(tag) <> ALL (
-        SELECT library_fold(had) FROM jsonb_array_elements_text(i.tags) AS t (had))
-      GROUP BY library_fold(tag) ORDER BY 2 LIMIT greatest(0, $4 - jsonb_array_length(i.tags))
-    ) AS fitting
-  ) AS added)
-WHERE i.id = $1
-"""
-"""The item's own version has grown already in this transaction and was not shown."""
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
 PAIR = """
 WITH me AS (SELECT id, gallery_id, kind, live_id, contributor_id FROM items WHERE id = $1),
@@ -95,10 +78,10 @@ WITH home AS MATERIALIZED (
 done AS (
   UPDATE items i SET status = 'rejected', rejection_reason = $3, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
-  RETURNING i.id, i.gallery_id, i.version, i.size_bytes, home.owner_id),
+  RETURNING i.id, i.gallery_id, i.version, i.charged_bytes, home.owner_id),
 released AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM done WHERE owner_id IS NOT NULL
-  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM done)),
+  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT charged_bytes FROM done)),
 refused AS (
   UPDATE uploads u SET state = 'rejected', rejection_reason = $3 FROM done WHERE u.media_id = done.id),
 finished AS (
@@ -122,6 +105,7 @@ class TakenUp(NamedTuple):
     contributor_id: UUID | None
     owner_id: UUID | None
     beside_raw: bool
+    has_sidecar: bool
 
 
 class ProcessingQueries:
@@ -147,19 +131,19 @@ class ProcessingQueries:
         probe: Probe,
         grid: KeptGridPicture,
         event: OutboxRow,
-        beside_raw: bool,
+        taken: TakenUp,
     ) -> bool:
         """Record an item's facts and first rendition. Returns False when it was no longer in processing.
 
         An item that is half of a Live Photo, or of a camera RAW and its picture, is paired with the other
         half in the same transaction. A caption and keywords in the file are added to the item, as far as
-        texts written by people leave room. beside_raw: whether camera RAW was there when it was taken up.
+        texts written by people leave room; so is what its sidecar says. taken: the item as it was taken up.
         """
         values = media_id, gallery_id, *_ready_values(probe, grid, event)
         described = probe.caption is not None or bool(probe.keywords)
         may_be_half = may_pair(probe.content_type, probe.taken_at)
-        looks = may_be_half and (beside_raw or is_camera_raw_type(probe.content_type))
-        if probe.live_id is None and not looks and not described:
+        looks = may_be_half and (taken.beside_raw or is_camera_raw_type(probe.content_type))
+        if probe.live_id is None and not looks and not described and not taken.has_sidecar:
             # The gallery's row is locked, so this sees what a transaction has done for which it waited.
             got_raw: bool | None = await self._database.hot.fetchval(_READY, *values)
             if got_raw and may_be_half:
@@ -171,8 +155,9 @@ class ProcessingQueries:
         async with self._holding(gallery_id) as connection:
             done = await connection.fetchval(_READY, *values) is not None
             if done and described:
-                words = probe.caption, list(probe.keywords), MAX_TAGS
-                await connection.execute(_DESCRIBE_BY_FILE, media_id, *words)
+                await describe_by_file(connection, media_id, caption=probe.caption, keywords=probe.keywords)
+            if done and taken.has_sidecar:
+                await take_sidecar(connection, media_id)
             if done and probe.live_id is not None:
                 await connection.execute(PAIR, media_id)
             if done:

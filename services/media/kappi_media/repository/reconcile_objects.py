@@ -10,10 +10,14 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_contracts.rendition_formats import StoredFormat
 
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.repository.sidecars import SidecarQueries
+
 _COLUMNS = """
 SELECT i.gallery_id, i.id, i.folder, i.status,
   ARRAY(SELECT ARRAY[r.size, r.format] FROM renditions r WHERE r.media_id = i.id) AS renditions,
   EXISTS (SELECT FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged) AS location_free,
+  i.sidecar_bytes > 0 AS may_have_sidecar, i.sidecar_filename IS NOT NULL AS has_sidecar,
   coalesce((SELECT p.pieces FROM playbacks p
     WHERE p.media_id = i.id AND p.folder IS NOT DISTINCT FROM i.folder), '{}') AS pieces
 FROM items i
@@ -42,7 +46,7 @@ _PICTURE_STATE = "SELECT state FROM post_pictures WHERE post_id = $1"
 
 class StoredItem(NamedTuple):
     """An item and the objects that its rows name. renditions: (size, format). pieces: of a film that is being
-    made playable, by their names.
+    made playable, by their names. may_have_sidecar: one is declared, so it may be stored any moment.
     """
 
     gallery_id: UUID
@@ -51,6 +55,8 @@ class StoredItem(NamedTuple):
     status: str
     renditions: Sequence[tuple[str, StoredFormat]]
     location_free: bool
+    has_sidecar: bool = False
+    may_have_sidecar: bool = False
     pieces: Sequence[str] = ()
 
 
@@ -87,6 +93,13 @@ class ObjectQueries:
         """Removes the row of a rendition, which is made again on request."""
         return bool(await self._database.hot.fetchval(_FORGET_RENDITION, media_id, size, fmt))
 
+    async def forget_sidecar(self, media_id: UUID, gallery_id: UUID) -> bool:
+        """Removes what is recorded of a sidecar, and releases its bytes."""
+        sidecars = SidecarQueries(self._database)
+        return await sidecars.end(
+            MediaId(media_id), GalleryId(gallery_id), state="rejected", reason="missing", was="completed"
+        )
+
     async def forget_copy(self, media_id: UUID) -> bool:
         """Removes the row of a copy without the place, which is made again on request."""
         return bool(await self._database.hot.fetchval(_FORGET_COPY, media_id))
@@ -108,5 +121,7 @@ def _item(record: Any) -> StoredItem:
         record["status"],
         [(size, fmt) for size, fmt in record["renditions"]],
         record["location_free"],
+        record["has_sidecar"],
+        record["may_have_sidecar"],
         record["pieces"],
     )

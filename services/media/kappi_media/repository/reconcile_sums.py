@@ -18,11 +18,11 @@ GALLERIES: Final = 200
 # What `ownership` says that an account is charged for.
 _TRUE_CHARGES = """
 SELECT a.id,
-  coalesce((SELECT sum(i.size_bytes) FROM contents c JOIN items i ON i.gallery_id = c.gallery_id
+  coalesce((SELECT sum(i.charged_bytes) FROM contents c JOIN items i ON i.gallery_id = c.gallery_id
     WHERE c.owner_id = a.id AND c.deleted_at IS NULL AND i.status <> 'rejected'), 0)
   + coalesce((SELECT sum(p.size_bytes) FROM post_pictures p
     WHERE p.account_id = a.id AND p.state = 'stored'), 0) AS used,
-  coalesce((SELECT sum(u.size_bytes) FROM contents c JOIN uploads u ON u.gallery_id = c.gallery_id
+  coalesce((SELECT sum(u.charged_bytes) FROM contents c JOIN uploads u ON u.gallery_id = c.gallery_id
     WHERE c.owner_id = a.id AND c.deleted_at IS NULL AND u.state = 'pending'), 0)
   + coalesce((SELECT sum(p.size_bytes) FROM post_pictures p
     WHERE p.account_id = a.id AND p.state = 'pending'), 0)

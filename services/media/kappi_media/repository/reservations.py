@@ -25,7 +25,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS r (holder, files, bytes)
 """
 _LEAVE_COUNTED = """
 INSERT INTO ended_promises (address_id, gallery_id, files, bytes, ended_at)
-SELECT address_id, gallery_id, count(*), sum(size_bytes), ended_at
+SELECT address_id, gallery_id, count(*), sum(charged_bytes), ended_at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS e (gallery_id, ended_at) JOIN uploads USING (gallery_id)
 WHERE state = 'pending' AND address_id IS NOT NULL GROUP BY address_id, gallery_id, ended_at
 """

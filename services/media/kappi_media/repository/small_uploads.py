@@ -35,7 +35,7 @@ async def settle(connection: AsyncConnection, declared: DeclaredUpload) -> bool:
     """Rewrite a pending upload and release what it reserved in excess. Returns False when it is no longer
     pending, or its gallery is deleted.
     """
-    upload, description = declared
+    upload, description, *_ = declared
     driver = await driver_of(connection)
     settled = await driver.fetchval(
         _SETTLE,

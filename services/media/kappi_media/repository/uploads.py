@@ -29,11 +29,12 @@ from kappi_media.domain.media import (
     UploadId,
 )
 from kappi_media.domain.shares import address_party
+from kappi_media.domain.sidecars import SIDECAR_TYPE
 from kappi_media.repository.contributions import Contribution, NotTaken, hold_room
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
-expires_at, created_at, part_size_bytes, multipart_id, traceparent
+expires_at, created_at, part_size_bytes, multipart_id, traceparent, 'original' AS role
 """
 
 
@@ -68,16 +69,23 @@ charged AS (
 promised AS (
   INSERT INTO uploads (
     id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-    part_size_bytes, posted, address_id, uploader_address, contributor_id, contributor_name, traceparent)
+    part_size_bytes, posted, address_id, uploader_address, contributor_id, contributor_name, traceparent,
+    sidecar_bytes)
   SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
          f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14,
-         f.contributor_id, f.contributor_name, $16
+         f.contributor_id, f.contributor_name, $16, coalesce(f.sidecar_bytes, 0)
   FROM open, json_to_recordset($4::text::json) AS f (
     id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text,
     description jsonb, expires_at timestamptz, part_size_bytes bigint, posted boolean,
-    contributor_id uuid, contributor_name text)
+    contributor_id uuid, contributor_name text, sidecar_bytes bigint)
   WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
-  RETURNING id)
+  RETURNING id),
+with_sidecars AS (
+  INSERT INTO sidecars (id, media_id, filename, size_bytes, sha256, expires_at)
+  SELECT s.id, s.media_id, s.filename, s.size_bytes, decode(s.sha256, 'hex'), s.expires_at
+  FROM json_to_recordset($17::text::json) AS s (
+    id uuid, media_id uuid, filename text, size_bytes bigint, sha256 text, expires_at timestamptz)
+  WHERE EXISTS (SELECT 1 FROM promised))
 SELECT (SELECT count(*) FROM promised), array_agg(same.sha256), array_agg(same.id)
 FROM ({_same_files(digests="$15")}) AS same
 """  # noqa: S608 - a statement from above
@@ -101,13 +109,22 @@ ORDER BY sha256, id
 """
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
+# It may be sent as long as its picture's upload has not failed.
+_SIDECARS = f"""
+SELECT s.id, s.media_id, u.gallery_id, s.filename, '{SIDECAR_TYPE}' AS content_type, s.size_bytes, s.sha256,
+  CASE WHEN s.state = 'pending' AND u.state IN ('rejected', 'aborted') THEN 'aborted' ELSE s.state END
+    AS state,
+  s.rejection_reason, s.expires_at, u.created_at, NULL::bigint AS part_size_bytes, NULL AS multipart_id,
+  u.traceparent, 'sidecar' AS role
+FROM sidecars s JOIN uploads u ON u.media_id = s.media_id WHERE s.id = ANY($1) AND u.gallery_id = $2
+"""  # noqa: S608 - a constant
 _END = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 FOR SHARE),
 ended AS (
   UPDATE uploads u SET state = $3, rejection_reason = $4 FROM home
   WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
-  RETURNING u.size_bytes, home.owner_id, u.gallery_id, u.address_id),
+  RETURNING u.charged_bytes AS size_bytes, home.owner_id, u.gallery_id, u.address_id),
 released AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM ended WHERE owner_id IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM ended)),
@@ -170,7 +187,7 @@ class FilesToReserve(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        return sum(one.upload.size_bytes for one in self.declared)
+        return sum(one.size_bytes for one in self.declared)
 
 
 class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -187,6 +204,16 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
     part_size_bytes: int | None = None
     posted: bool = False
+    sidecar_bytes: int = 0
+
+
+class _SidecarRow(msgspec.Struct, kw_only=True, omit_defaults=True):
+    id: UUID
+    media_id: UUID
+    filename: str
+    size_bytes: int
+    sha256: str | None = None
+    expires_at: datetime
 
 
 class _ContributedRow(_Row, kw_only=True, omit_defaults=True):
@@ -219,11 +246,15 @@ class UploadQueries:
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
         record = await self._database.hot.fetchrow(_FIND, upload_id, gallery_id)
+        if record is None:
+            record = await self._database.hot.fetchrow(_SIDECARS, [upload_id], gallery_id)
         return Upload._make(record) if record is not None else None
 
     async def find_all(self, upload_ids: Sequence[UploadId], gallery_id: GalleryId) -> list[Upload]:
         """Returns the uploads in the order of the ids; missing ones are left out."""
         records = await self._database.hot.fetch(_FIND_ALL, upload_ids, gallery_id)
+        if len(records) < len(upload_ids):
+            records += await self._database.hot.fetch(_SIDECARS, upload_ids, gallery_id)
         found = {record["id"]: Upload._make(record) for record in records}
         return [found[each] for each in upload_ids if each in found]
 
@@ -290,6 +321,7 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
         counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
     rows = encode(_rows(batch, first.expires_at)).decode()
+    sidecars = encode([_sidecar_row(one.sidecar) for one in batch.declared if one.sidecar]).decode()
     digests = digests_of(one.upload for one in batch.declared)
     for _ in range(_ATTEMPTS):
         promised, same_digests, same_ids = await asyncpg.fetchrow(
@@ -307,6 +339,7 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
             address_party(batch.address_id),
             digests,
             traceparent.get(),
+            sidecars,
         )
         if promised:
             return dict(zip(same_digests or (), same_ids or (), strict=True))
@@ -362,7 +395,7 @@ def _rows(batch: FilesToReserve, usual_expiry: datetime) -> list[_Row]:
 
 
 def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
-    upload, description = one
+    upload, description, sidecar = one
     return _Row(
         id=upload.id,
         media_id=upload.media_id,
@@ -374,4 +407,16 @@ def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
         expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
         part_size_bytes=upload.part_size_bytes,
         posted=posted,
+        sidecar_bytes=sidecar.size_bytes if sidecar is not None else 0,
+    )
+
+
+def _sidecar_row(sidecar: Upload) -> _SidecarRow:
+    return _SidecarRow(
+        id=sidecar.id,
+        media_id=sidecar.media_id,
+        filename=sidecar.filename,
+        size_bytes=sidecar.size_bytes,
+        sha256=sidecar.sha256.hex() if sidecar.sha256 is not None else None,
+        expires_at=sidecar.expires_at,
     )

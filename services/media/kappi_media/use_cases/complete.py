@@ -19,6 +19,7 @@ from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, ide
 from kappi_media import metrics
 from kappi_media.domain.declarations import CompletedPart
 from kappi_media.domain.media import GalleryId, Item, Upload, UploadId
+from kappi_media.domain.shares import NO_SHARE, Share
 from kappi_media.errors import (
     ContentMismatch,
     GalleryNotFound,
@@ -35,6 +36,7 @@ from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.room import store_problem
+from kappi_media.use_cases.sidecars import CompleteSidecar
 from kappi_media.use_cases.uploads import find_upload
 
 # This limit and `checksums.INLINE_TIMEOUT_S`, which may follow it, together stay below the gateway's timeout.
@@ -81,6 +83,7 @@ class CompleteUpload:
         multiparts: Multiparts,
         store: ObjectStore,
         hashing: SingleFlight[str, bytes | None],
+        sidecars: CompleteSidecar,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
@@ -90,6 +93,7 @@ class CompleteUpload:
         self._items = items
         self._store = store
         self._hashing = hashing
+        self._sidecars = sidecars
         self._outbox = outbox
         self._clock = clock
 
@@ -99,22 +103,28 @@ class CompleteUpload:
         gallery_id: GalleryId,
         *,
         parts: Sequence[CompletedPart] = (),
-        sha256: bytes | None = None,
-    ) -> Item:
-        """Returns the item; repeated and concurrent calls return the same one.
+        share: Share = NO_SHARE,
+    ) -> Item | None:
+        """Returns the item; repeated and concurrent calls return the same one. None for a sidecar whose
+        picture is not completed.
 
-        parts: what the client believes it sent, if it says so. sha256: of the content, if the caller computed
-        it while the content passed on its way into the store.
+        parts: what the client believes it sent, if it says so.
 
         Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will be
         removed), UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since),
         InsufficientStorage (parts cannot be joined), StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
+        if upload.role == "sidecar":
+            return await self._sidecars(upload, share=share)
         if upload.state == "pending" and upload.part_size_bytes is not None:
             with joining(upload.traceparent, "join parts"):
                 await self._join(upload, parts)
-        return await self._take(upload, sha256=sha256)
+        return await self._take(upload)
+
+    async def posted(self, upload_id: UploadId, gallery_id: GalleryId, *, sha256: bytes | None) -> Item:
+        """As calling it, for content that passed this service on its way into the store. sha256: of it."""
+        return await self._take(await find_upload(self._uploads, upload_id, gallery_id), sha256=sha256)
 
     async def received(self, upload: Upload, content: StoredContent) -> Item:
         """As calling it, for content that this service stored itself: nothing of it is read again.
@@ -123,11 +133,12 @@ class CompleteUpload:
         """
         return await self._take(upload, content)
 
-    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
+    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item | None:
         """As calling it, for content that is stored as one object. Parts that are not joined yet stay as they
         are.
         """
-        return await self._take(await find_upload(self._uploads, upload_id, gallery_id))
+        upload = await find_upload(self._uploads, upload_id, gallery_id)
+        return await (self._sidecars(upload) if upload.role == "sidecar" else self._take(upload))
 
     async def _take(
         self, upload: Upload, content: StoredContent | None = None, *, sha256: bytes | None = None

@@ -18,7 +18,7 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectHead, ObjectMissing, ObjectStore
 from kappi_contracts.events import MediaMoved, ObjectsUnused
-from kappi_contracts.keys import gps_free_key, original_key, rendition_key
+from kappi_contracts.keys import gps_free_key, original_key, rendition_key, sidecar_key
 
 from kappi_media import metrics
 from kappi_media.domain.media import GalleryId
@@ -174,9 +174,11 @@ class Mover:
         if original is None:
             return None
         location_free = others.pop(0) if move.location_free else None
+        sidecar = others.pop(0) if move.has_sidecar else None
         return CopiedObjects(
             etag=original.etag,
             location_free_etag=location_free.etag if location_free is not None else None,
+            sidecar_etag=sidecar.etag if sidecar is not None else None,
             renditions=[each for each, head in zip(move.renditions, others, strict=True) if head],
         )
 
@@ -194,10 +196,14 @@ class SweepMoves:
 
 
 def _keys_of(move: PendingMove, gallery_id: GalleryId, folder: int | None) -> list[str]:
-    """Returns the keys of the original, then of the copy without its place, then of the renditions."""
+    """Returns the keys of the original, then of the copy without its place, of the sidecar, and of the
+    renditions.
+    """
     keys = [original_key(gallery_id, move.media_id, folder)]
     if move.location_free:
         keys.append(gps_free_key(gallery_id, move.media_id, folder))
+    if move.has_sidecar:
+        keys.append(sidecar_key(gallery_id, move.media_id, folder))
     return keys + [
         rendition_key(gallery_id, move.media_id, size, fmt, folder=folder) for size, fmt in move.renditions
     ]

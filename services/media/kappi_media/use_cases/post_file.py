@@ -208,7 +208,7 @@ class PostFile:
         finally:
             if not kept:
                 await self._give_up(upload.id, order.gallery_id)
-        return await self._complete(settled, order.gallery_id, sha256=received.digest)
+        return await self._complete.posted(settled, order.gallery_id, sha256=received.digest)
 
     async def _is_repeated(self, call: IdempotentCall) -> bool:
         async with self._outbox.begin() as unit:
@@ -219,7 +219,7 @@ class PostFile:
         stored = await answered_before(self._outbox, call_of(received.fingerprint))
         if stored is None:  # the stored answer expired and was removed at this time
             raise Unavailable("Send it again.", retry_after_s=1)
-        return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
+        return await self._complete.posted(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
     def _upload(self, order: FileOrder, fmt: MediaFormat) -> Upload:
         """Returns the upload of a file of which only the first bytes are known."""

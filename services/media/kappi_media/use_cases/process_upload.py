@@ -211,7 +211,7 @@ class ProcessUpload:
             probe=facts,
             grid=made.grid,
             event=self._outbox.row(ready),
-            beside_raw=taken.beside_raw,
+            taken=taken,
         )
         if not done:
             await self._nothing_to_do(job)

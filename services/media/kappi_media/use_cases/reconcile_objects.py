@@ -19,6 +19,7 @@ from kappi_contracts.keys import (
     original_key,
     playback_pieces_prefix,
     rendition_key,
+    sidecar_key,
 )
 from kappi_contracts.reconciliation import Named
 from kappi_contracts.rendition_formats import STORED_FORMATS, StoredFormat
@@ -42,6 +43,7 @@ IN_HAND_FOR: Final = timedelta(days=1)
 some hours, and then purged.
 """
 _PREFIX: Final = "galleries/"
+_SIDECAR: Final = "sidecar.xmp"
 
 
 class ReconcileObjects:
@@ -51,7 +53,7 @@ class ReconcileObjects:
 
     kinds: ClassVar[Sequence[str]] = (
         "original_missing",  # an item's row without its original
-        "rendition_missing",  # the row of a rendition, or of a copy without the place, without its object
+        "rendition_missing",  # the row of a rendition, location-free copy or sidecar, without its object
         "folder_unnamed",  # objects of no item
         "object_unnamed",  # an object in an item's folder that no row names
         "key_unknown",  # not a key of an item; never removed
@@ -160,6 +162,8 @@ class ReconcileObjects:
     async def _forget_rendition(self, key: FolderKey, subject: str) -> bool:
         if not await self._is_missing(subject):
             return False
+        if key.name == _SIDECAR:
+            return await self._objects.forget_sidecar(key.media_id, key.gallery_id)
         rendition = _rendition_of(key.name)
         if rendition is None:
             return await self._objects.forget_copy(key.media_id)
@@ -201,7 +205,7 @@ class ReconcileObjects:
     async def _names(self, key: FolderKey) -> bool:
         """Returns whether a row names an object of an item."""
         item = await self._objects.item(key.gallery_id, key.media_id)
-        return item is not None and key.name in _named_objects(item) | _pieces(item)
+        return item is not None and key.name in _named_objects(item) | _expected(item)
 
     async def _is_old(self, prefix: str) -> bool:
         """Returns whether there are objects under a prefix, all older than the longest upload."""
@@ -230,7 +234,7 @@ def _compared_item(item: StoredItem, stored: set[str]) -> Iterator[Difference]:
     named = _named_objects(item)
     for name in sorted(named - stored):
         yield Difference(kind="rendition_missing", subject=f"{place}{name}")
-    for name in sorted(stored - named - _pieces(item)):
+    for name in sorted(stored - named - _expected(item)):
         yield Difference(kind="object_unnamed", subject=f"{place}{name}")
 
 
@@ -240,14 +244,18 @@ def _named_objects(item: StoredItem) -> set[str]:
     keys = [original_key(*at)] + [rendition_key(*at, size, fmt) for size, fmt in item.renditions]
     if item.location_free:
         keys.append(gps_free_key(*at))
+    if item.has_sidecar:
+        keys.append(sidecar_key(*at))
     return {key.removeprefix(folder_prefix(*at)) for key in keys}
 
 
-def _pieces(item: StoredItem) -> set[str]:
-    """Returns the names of the pieces of a film that is being made playable. A missing one is made again."""
+def _expected(item: StoredItem) -> set[str]:
+    """Returns the names of objects that may be there: a sidecar that is declared, and the pieces of a film
+    that is being made playable. A missing one is made again.
+    """
     at = item.gallery_id, item.media_id
     place = playback_pieces_prefix(*at).removeprefix(folder_prefix(*at))
-    return {place + piece for piece in item.pieces}
+    return {place + piece for piece in item.pieces} | ({_SIDECAR} if item.may_have_sidecar else set())
 
 
 def _rendition_of(name: str) -> tuple[str, StoredFormat] | None:

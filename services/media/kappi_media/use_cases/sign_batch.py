@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -13,37 +11,20 @@ from uuid import UUID
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
-from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
-from kappi_chassis.storage.disposition import safe_filename
 from kappi_chassis.time_left import seconds_left
-from kappi_contracts.keys import original_key
-from kappi_mediameta.probing import ACCEPTED
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 from msgspec.json import decode, encode
 
 from kappi_media import metrics
-from kappi_media.domain.content_types import is_taken
-from kappi_media.domain.contributions import ContributionLimits, Contributor
-from kappi_media.domain.declarations import FileDeclaration
 from kappi_media.domain.media import (
-    AccountId,
-    AddressId,
     DeclaredUpload,
-    Description,
-    GalleryId,
-    MediaId,
-    ReservationBudgets,
     Upload,
     UploadId,
     url_lifetime_left,
 )
-from kappi_media.domain.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
-from kappi_media.domain.tiers import TierRules
 from kappi_media.domain.upload_plan import MultipartUpload, PromisedUpload, SignedUpload
 from kappi_media.errors import (
-    FileTooLarge,
-    UnsupportedContentType,
     UploadNotFound,
 )
 from kappi_media.repository.contributions import contribution_of
@@ -54,6 +35,7 @@ from kappi_media.repository.uploads import (
     digests_of,
     reserve_within,
 )
+from kappi_media.use_cases.declare_uploads import Batch, ReservationTerms, declare_uploads
 from kappi_media.use_cases.multipart import (
     MAX_SIGNED_PARTS,
     Multiparts,
@@ -65,30 +47,10 @@ from kappi_media.use_cases.quota_reservation import QuotaReservation, check_rese
 from kappi_media.use_cases.room import check_room
 
 CREATED = 201
-_NO_DESCRIPTION = Description()
-_plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]").fullmatch
-
-
 SIGNED_PARTS_PER_BATCH = 500
 """The number of part URLs in the answer to one batch, divided among its uploads: each adds some 500 bytes to
 the answer.
 """
-
-
-class Batch(NamedTuple):
-    """The files to reserve in one gallery, under the rules of its tier.
-
-    owner_id: None for an anonymous gallery. address_id: of the client. contributor: the one that adds them,
-    None for the gallery's manager.
-    """
-
-    gallery_id: GalleryId
-    owner_id: AccountId | None
-    address_id: AddressId
-    rules: TierRules
-    files: Sequence[FileDeclaration]
-    connection: Connection = "normal"
-    contributor: Contributor | None = None
 
 
 class _Promised(NamedTuple):
@@ -96,23 +58,6 @@ class _Promised(NamedTuple):
 
     uploads: Sequence[Upload]
     same: SameFiles
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReservationTerms:
-    """The terms of reservations. budgets: of what is reserved for anonymous galleries. contribution_limits:
-    of what contributors add.
-
-    lifetime: of a reservation of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter,
-    and so may a reservation of a contributor.
-    multipart_above_bytes: larger files are sent in parts.
-    """
-
-    lifetime: timedelta
-    multipart_lifetime: timedelta
-    multipart_above_bytes: int
-    budgets: ReservationBudgets
-    contribution_limits: ContributionLimits
 
 
 class UploadSigner:
@@ -132,7 +77,7 @@ class UploadSigner:
         lifetime = url_lifetime_left(uploads[0].expires_at, now=now, lifetime=self._lifetime)
         signed = [
             self._signer.sign_put(
-                original_key(upload.gallery_id, upload.media_id),
+                upload.key,
                 binding=ContentBinding(upload.content_type, upload.size_bytes, upload.sha256),
                 now=now,
                 lifetime=lifetime,
@@ -180,16 +125,19 @@ class SignBatch:
         GalleryKeyWrong (it has another owner by now), UploadNotFound (those of the first call were removed),
         IdempotencyKeyReused, InsufficientStorage, StoreUnavailable.
         """
-        files = await self._files(batch)
-        reserve = partial(self._reserve, files) if call is None else partial(self._reserve_once, files, call)
+        declared = declare_uploads(batch, self._terms, now=self._clock(), new_id=self._new_id)
+        files, uploads = await self._files(batch, declared.uploads), declared.in_order
+        reserve = partial(self._reserve, files, uploads)
+        if call is not None:
+            reserve = partial(self._reserve_once, files, uploads, call)
         return await self._answer(await self._quota_reservation(files, reserve))
 
-    async def _reserve(self, files: FilesToReserve) -> _Promised:
-        same = check_reserved(files, await self._uploads.reserve(files))
-        return _Promised([one.upload for one in files.declared], same)
+    async def _reserve(self, files: FilesToReserve, uploads: Sequence[Upload]) -> _Promised:
+        return _Promised(uploads, check_reserved(files, await self._uploads.reserve(files)))
 
-    async def _reserve_once(self, files: FilesToReserve, call: IdempotentCall) -> _Promised:
-        uploads = [one.upload for one in files.declared]
+    async def _reserve_once(
+        self, files: FilesToReserve, uploads: Sequence[Upload], call: IdempotentCall
+    ) -> _Promised:
         same: SameFiles = {}
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
@@ -210,8 +158,7 @@ class SignBatch:
             raise UploadNotFound("These uploads were not completed and are removed: declare the files again.")
         return _Promised(uploads, await self._uploads.same_files(gallery_id, digests_of(uploads), by=by))
 
-    async def _files(self, batch: Batch) -> FilesToReserve:
-        declared = self._declare(batch)
+    async def _files(self, batch: Batch, declared: Sequence[DeclaredUpload]) -> FilesToReserve:
         await check_room(self._store, sum(file.size for file in batch.files))
         return FilesToReserve(
             declared,
@@ -222,38 +169,6 @@ class SignBatch:
             self._terms.budgets if batch.owner_id is None else None,
             contribution=contribution_of(batch.contributor, self._terms.contribution_limits),
         )
-
-    def _declare(self, batch: Batch) -> list[DeclaredUpload]:
-        _check(batch.rules, batch.files)
-        now = self._clock()
-        lifetimes = self._terms.lifetime, self._terms.multipart_lifetime
-        if batch.contributor is not None:
-            most = self._terms.contribution_limits.pending_lifetime
-            lifetimes = min(lifetimes[0], most), min(lifetimes[1], most)
-        expires_at, multipart_expires_at = now + lifetimes[0], now + lifetimes[1]
-        multipart_above = min(self._terms.multipart_above_bytes, SINGLE_PUT_LIMIT_BYTES)
-        return [
-            DeclaredUpload(
-                Upload(
-                    UploadId(self._new_id()),
-                    MediaId(self._new_id()),
-                    batch.gallery_id,
-                    file.filename if _plain_name(file.filename) else safe_filename(file.filename),
-                    file.content_type,
-                    file.size,
-                    bytes.fromhex(file.sha256) if file.sha256 is not None else None,
-                    "pending",
-                    None,
-                    expires_at if file.size <= multipart_above else multipart_expires_at,
-                    now,
-                    None
-                    if file.size <= multipart_above
-                    else plan_parts(file.size, batch.connection).part_size_bytes,
-                ),
-                _description(file),
-            )
-            for file in batch.files
-        ]
 
     async def _answer(self, batch: _Promised) -> list[PromisedUpload]:
         uploads = await self._begun(batch.uploads)
@@ -304,6 +219,7 @@ class SignBatch:
                 expires_at=expires_at,
                 expires_in=expires_in,
                 single=single,
+                sidecar=_sidecar(upload),
             )
 
     def _in_parts(self, upload: Upload, limit: int, *, now: datetime) -> PromisedUpload:
@@ -340,38 +256,9 @@ def _ended(upload: Upload, *, now: datetime) -> PromisedUpload:
         expires_at=upload.expires_at,
         expires_in=seconds_left(upload.expires_at, now=now),
         state="expired" if upload.state == "pending" else upload.state,
+        sidecar=_sidecar(upload),
     )
 
 
-def refused_files(rules: TierRules, files: Iterable[tuple[int, FileDeclaration]]) -> list[FieldError]:
-    """Returns the errors of the files that are too large or of a type that is not taken. Each file is given
-    with its place in the batch.
-    """
-    limit = _largest(rules)
-    errors = []
-    for number, file in files:
-        if file.size > limit:
-            message = f"It has {file.size} bytes; the largest file taken here has {limit}."
-            errors.append(FieldError(f"files.{number}.size", FileTooLarge.code, message))
-        if not is_taken(file.content_type):
-            message = f"This type is not taken. Send {ACCEPTED}."
-            errors.append(FieldError(f"files.{number}.content_type", UnsupportedContentType.code, message))
-    return errors
-
-
-def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
-    errors = tuple(refused_files(rules, enumerate(files)))
-    if any(error.code == FileTooLarge.code for error in errors):
-        raise FileTooLarge(f"The largest file allowed here has {_largest(rules)} bytes.", errors=errors)
-    if errors:
-        raise UnsupportedContentType(f"Send {ACCEPTED}.", errors=errors)
-
-
-def _largest(rules: TierRules) -> int:
-    return min(rules.max_file_bytes, OBJECT_LIMIT_BYTES)
-
-
-def _description(file: FileDeclaration) -> Description:
-    if not (file.caption or file.tags or file.location or file.attributes):
-        return _NO_DESCRIPTION
-    return Description(file.caption, tuple(file.tags or ()), file.location, file.attributes or {})
+def _sidecar(upload: Upload) -> bool | UnsetType:
+    return upload.role == "sidecar" or UNSET

@@ -27,12 +27,12 @@ PARALLEL = 8
 
 
 class Complete(Protocol):
-    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item: ...
+    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item | None: ...
 
-    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item: ...
+    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item | None: ...
 
 
-_CompleteOne = Callable[[UploadId, GalleryId], Awaitable[Item]]
+_CompleteOne = Callable[[UploadId, GalleryId], Awaitable[Item | None]]
 
 
 class CompleteArrivals:
@@ -51,8 +51,8 @@ class CompleteArrivals:
         Raises StoreUnavailable after everything possible is done: the message is to be delivered again.
         """
         uploads = await self._arrivals.uploads_of({arrival.media_id for arrival in told})
-        known = {(upload.gallery_id, upload.media_id): upload for upload in uploads}
-        found = [known.get((GalleryId(arrival.gallery_id), arrival.media_id)) for arrival in told]
+        known = {(upload.gallery_id, upload.media_id, upload.role): upload for upload in uploads}
+        found = [known.get((GalleryId(each.gallery_id), each.media_id, each.role)) for each in told]
         uploads = [upload for upload in found if upload is not None]
         outcomes = await self._end(uploads, self._complete.stored)
         outcomes["unknown"] += found.count(None)

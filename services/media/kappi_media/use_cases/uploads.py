@@ -31,6 +31,7 @@ from kappi_media.use_cases.multipart import (
     plan_of,
 )
 from kappi_media.use_cases.room import check_room
+from kappi_media.use_cases.sidecars import EndSidecars
 from kappi_media.use_cases.sign_batch import UploadSigner
 
 
@@ -149,10 +150,17 @@ class SignParts:
 
 class AbortUpload:
     def __init__(
-        self, uploads: UploadQueries, *, multiparts: Multiparts, outbox: Outbox, clock: Clock
+        self,
+        uploads: UploadQueries,
+        *,
+        multiparts: Multiparts,
+        sidecars: EndSidecars,
+        outbox: Outbox,
+        clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._multiparts = multiparts
+        self._sidecars = sidecars
         self._outbox = outbox
         self._clock = clock
 
@@ -167,7 +175,10 @@ class AbortUpload:
         event = self._outbox.row(
             MediaDeleted(media_id=upload.media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
         )
-        if upload.state == "pending" and await self._uploads.abort(upload, event=event, now=now):
+        if upload.role == "sidecar":
+            if upload.state == "pending" and await self._sidecars.abort(upload):
+                return
+        elif upload.state == "pending" and await self._uploads.abort(upload, event=event, now=now):
             self._outbox.wake()
             await self._multiparts.abort(upload)
             return

@@ -132,7 +132,7 @@ class Scene:
 
     async def told_by_the_store(self, promised: Any) -> None:
         told = Arrival("bucket", self.gallery.id, UUID(promised["media_id"]))
-        await build_arrivals(self.deps)([told, told], way="kafka")
+        await build_arrivals(self.deps, self.settings)([told, told], way="kafka")
 
 
 async def completed(scene: Scene) -> None:

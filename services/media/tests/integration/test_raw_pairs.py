@@ -14,7 +14,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaReady
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.repository.processing import ProcessingQueries
+from kappi_media.repository.processing import ProcessingQueries, TakenUp
 from kappi_media.repository.raw_pairs import _PAIR
 from kappi_media.stored_renditions import KeptGridPicture, KeptRendition
 from kappi_mediameta.probing import Probe
@@ -78,7 +78,8 @@ def processed(database: Database, outbox: Outbox) -> Processed:
             probe=probe,
             grid=KeptGridPicture(KeptRendition("400", 64, 48, 500), b"thumb"),
             event=outbox.row(ready),
-            beside_raw=False,  # camera RAW may come while an item is under work
+            # Camera RAW may come while an item is under work.
+            taken=TakenUp(None, None, None, beside_raw=False, has_sidecar=False),
         )
 
     return record

@@ -25,7 +25,9 @@ from kappi_media.bootstrap.use_cases import build_arrivals
 from kappi_media.domain.store_events import Arrival
 from kappi_media.errors import StoreUnavailable
 from kappi_media.repository.completion import CompletionQueries
+from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.post_file import PostFile
+from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_testkit.asgi import Answer
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import Clock, Gallery, Http, Published, Teller, Worker, redelivered
@@ -80,6 +82,11 @@ async def store(request: pytest.FixtureRequest, served_store: ServedLocalStore) 
     store = s3.store(s3.create_bucket())
     yield FaultyStore(store)
     await store.close()
+
+
+@pytest.fixture
+def arrivals(deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> CompleteArrivals:
+    return build_arrivals(deps, make_settings())
 
 
 @pytest.fixture
@@ -557,10 +564,13 @@ async def test_the_tier_limits_the_file(
 
 
 async def test_the_store_telling_of_it_too_early_changes_nothing(
-    post: Post, store: FaultyStore, deps: Dependencies, published: Publications, gallery: Gallery
+    post: Post,
+    store: FaultyStore,
+    arrivals: CompleteArrivals,
+    published: Publications,
+    gallery: Gallery,
 ) -> None:
     put = store.put_stream
-    arrivals = build_arrivals(deps)
 
     async def put_and_tell(key: str, chunks: AsyncIterator[bytes], **more: Any) -> ObjectHead:
         head = await put(key, chunks, **more)
@@ -574,10 +584,13 @@ async def test_the_store_telling_of_it_too_early_changes_nothing(
 
 
 async def test_the_store_may_complete_what_was_read_whole(
-    post: Post, store: FaultyStore, deps: Dependencies, published: Publications, gallery: Gallery
+    post: Post,
+    store: FaultyStore,
+    arrivals: CompleteArrivals,
+    published: Publications,
+    gallery: Gallery,
 ) -> None:
     put = store.put
-    arrivals = build_arrivals(deps)
 
     async def put_and_tell(key: str, body: bytes, **more: Any) -> ObjectHead:
         head = await put(key, body, **more)
@@ -655,6 +668,7 @@ async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
     allow: Callable[..., Awaitable[None]],
     monkeypatch: pytest.MonkeyPatch,
     deps: Dependencies,
+    arrivals: CompleteArrivals,
     tell: Teller,
     clock: Clock,
     database: Database,
@@ -675,7 +689,7 @@ async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
     assert left.status == 499
     assert (await account(database, owned.owner_id))[0] > 0
     clock.pass_by(timedelta(hours=1))
-    assert await build_arrivals(deps).overlooked(clock(), older_than=timedelta(0)) == 0
+    assert await arrivals.overlooked(clock(), older_than=timedelta(0)) == 0
 
     clock.pass_by(timedelta(hours=24))
     await tell(JanitorTick(schedule="hourly", at=clock(), origin="timer"))

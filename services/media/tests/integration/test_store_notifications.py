@@ -57,9 +57,11 @@ def http(make_http: Callable[..., Http]) -> Http:
 
 
 @pytest.fixture
-def topic(deps: Dependencies, dead_letters: RecordingDeadLetters) -> ForeignProcessor:
+def topic(
+    deps: Dependencies, dead_letters: RecordingDeadLetters, make_settings: Callable[..., MediaSettings]
+) -> ForeignProcessor:
     """Returns the consumer of the store's topic."""
-    handler = store_handler(build_arrivals(deps))
+    handler = store_handler(build_arrivals(deps, make_settings()))
     return ForeignProcessor(group=STORE_GROUP, topic=TOPIC, handler=handler, dead_letters=dead_letters)
 
 
