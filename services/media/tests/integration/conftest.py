@@ -162,6 +162,7 @@ def deps(
     grant_key: SigningKey,
     account_keys: Fetch,
     clock: Clock,
+    renderer: Renderer,
 ) -> Dependencies:
     return Dependencies(
         database=database,
@@ -171,6 +172,7 @@ def deps(
         grant_keys=key_set(grant_key),
         account_keys=account_keys,
         clock=clock,
+        reading=renderer,
     )
 
 
