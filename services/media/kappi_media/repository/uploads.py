@@ -109,14 +109,15 @@ ORDER BY sha256, id
 """
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
-# It may be sent as long as its picture's upload has not failed.
+# It may be sent as long as its picture's upload has not failed, and its picture is where it was uploaded to.
 _SIDECARS = f"""
 SELECT s.id, s.media_id, u.gallery_id, s.filename, '{SIDECAR_TYPE}' AS content_type, s.size_bytes, s.sha256,
-  CASE WHEN s.state = 'pending' AND u.state IN ('rejected', 'aborted') THEN 'aborted' ELSE s.state END
-    AS state,
+  CASE WHEN s.state = 'pending' AND (u.state IN ('rejected', 'aborted') OR i.folder IS NOT NULL)
+    THEN 'aborted' ELSE s.state END AS state,
   s.rejection_reason, s.expires_at, u.created_at, NULL::bigint AS part_size_bytes, NULL AS multipart_id,
   u.traceparent, 'sidecar' AS role
-FROM sidecars s JOIN uploads u ON u.media_id = s.media_id WHERE s.id = ANY($1) AND u.gallery_id = $2
+FROM sidecars s JOIN uploads u ON u.media_id = s.media_id LEFT JOIN items i ON i.id = s.media_id
+WHERE s.id = ANY($1) AND u.gallery_id = $2
 """  # noqa: S608 - a constant
 _END = """
 WITH home AS MATERIALIZED (

@@ -18,7 +18,7 @@ from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageRefused
 from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
-from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
+from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key, sidecar_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_copies, build_mover, build_renditions, tick_steps
 from kappi_media.domain.shares import NO_SHARE
@@ -45,6 +45,7 @@ from kappi_testkit.media.harness import (
     redelivered,
 )
 from kappi_testkit.media.live_photos import live_film, live_picture
+from kappi_testkit.media.metadata_blocks import xmp_packet
 from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PHOTO = encode(quadrants(640, 480), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
@@ -259,6 +260,46 @@ async def test_an_item_moves_with_all_that_belongs_to_it(
     assert (unused.data["gallery_id"], unused.data["folder"]) == (str(home.id), None)
     kept = msgspec.convert(unused.data["purge_after"], type=type(clock()), strict=False) - clock()
     assert KEPT_FOR - timedelta(minutes=1) < kept <= KEPT_FOR
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "it is completed", "it is gone"])
+async def test_a_sidecar_moves_with_its_picture(
+    client: Client,
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    worker: Worker,
+    published: Publications,
+    move: Move,
+    deliver: Deliver,
+    store: FaultyStore,
+    meanwhile: str,
+) -> None:
+    xmp = xmp_packet(attributes='xmp:Rating="4"')
+    files = [
+        {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(PHOTO)},
+        {"filename": "a.xmp", "content_type": "text/xml", "size": len(xmp)},
+    ]
+    picture, sidecar = await client.sign(home, *files)
+    assert await client.put(picture, PHOTO) == await client.put(sidecar, xmp) == 200
+    assert (await client.complete(home, picture["id"])).status == 200
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+    media_id = picture["media_id"]
+    if meanwhile != "it is completed":
+        assert (await client.complete(home, sidecar["id"])).status == 200
+    if meanwhile == "it is gone":
+        await store.delete_batch([sidecar_key(home.id, UUID(media_id))])
+    assert outcome(await move(album, media_id)) == ("pending",)
+    await deliver()
+    moved = await look(http, album, media_id)
+    if meanwhile == "it is completed":
+        late = await client.complete(album, sidecar["id"])
+        assert (late.status, late.json["code"]) == (409, "upload_aborted"), "it was sent to the old place"
+        assert moved["sidecar"] is None
+    else:
+        assert (moved["rating"], moved["sidecar"]["filename"]) == (4, "a.xmp")
+    if meanwhile == "nothing":
+        assert await fetched(moved["sidecar"]["url"]) == xmp
 
 
 async def test_there_and_back_again_uses_no_folder_twice(

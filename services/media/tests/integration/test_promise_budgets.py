@@ -23,6 +23,7 @@ from kappi_media.settings import MediaSettings
 from kappi_testkit.asgi import Answer
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.metadata_blocks import xmp_packet
 from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(16, 16), "JPEG")
@@ -64,7 +65,7 @@ async def open_now(database: Database, holder: UUID | None = None) -> tuple[int,
     summed = await database.hot.fetch(
         """
         WITH counted AS (
-          SELECT address_id, gallery_id, 1 AS files, size_bytes AS bytes FROM uploads
+          SELECT address_id, gallery_id, 1 AS files, charged_bytes AS bytes FROM uploads
           WHERE state = 'pending' AND address_id IS NOT NULL
           UNION ALL SELECT address_id, gallery_id, files, bytes FROM ended_promises),
         by_holder AS (
@@ -102,6 +103,28 @@ def tick(deps: Dependencies, make_settings: Callable[..., MediaSettings], clock:
         await on_tick(Envelope(id=new_id(), source="/tests", time=clock(), sequence=1, data=event))
 
     return tick
+
+
+@pytest.mark.parametrize("end", ["completed", "sidecar aborted", "picture aborted", "gallery deleted"])
+async def test_a_sidecar_counts_with_its_picture(
+    http: Http, gallery: Gallery, database: Database, tell: Teller, clock: Clock, end: str
+) -> None:
+    client, xmp = Client(http), xmp_packet()
+    beside = {"filename": "a.xmp", "size": len(xmp), "content_type": "text/xml"}
+    picture, sidecar = (await ask(http, gallery, file(), beside)).json["uploads"]
+    assert await open_now(database) == (1, SIZE + len(xmp))
+    if end == "completed":
+        assert await client.put(picture, JPEG) == 200
+        assert (await client.complete(gallery, picture["id"])).status == 200
+    elif end == "gallery deleted":
+        deletion = GalleryDeleted(
+            gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=clock()
+        )
+        await tell(deletion)
+    else:
+        await abort(http, gallery, sidecar if end == "sidecar aborted" else picture)
+    counted = {"completed": (0, 0), "sidecar aborted": (1, SIZE)}
+    assert await open_now(database, gallery.id) == counted.get(end, (1, SIZE + len(xmp)))
 
 
 async def test_a_gallery_has_so_much_open_and_says_what(

@@ -36,6 +36,7 @@ from kappi_testkit.media.harness import (
     Worker,
     redelivered,
 )
+from kappi_testkit.media.metadata_blocks import xmp_packet
 from kappi_testkit.media.samples import encode, quadrants
 from kappi_testkit.signed_requests import call
 
@@ -51,8 +52,8 @@ class _Infects:
 
 @dataclass
 class Scene:
-    """One gallery of an account, and the callers that act on it. parts: whether its files are sent in
-    parts.
+    """One gallery of an account, and the callers that act on it. Files are sent in one request or in parts.
+    xmp: the sidecar of each picture, if there are any.
     """
 
     gallery: Gallery
@@ -65,6 +66,7 @@ class Scene:
     clock: Clock
     record: Callable[..., Any]
     published: Callable[..., Awaitable[list[Any]]]
+    xmp: bytes
 
     @property
     def client(self) -> Client:
@@ -72,7 +74,13 @@ class Scene:
 
     async def reserve(self, **declared: Any) -> Any:
         file = {"filename": "a.jpg", "content_type": "image/jpeg", "size": SIZE, **declared}
-        (promised,) = await self.client.sign(self.gallery, file)
+        if not self.xmp:
+            (promised,) = await self.client.sign(self.gallery, file)
+            return promised
+        beside = {"filename": "a.xmp", "content_type": "text/xml", "size": len(self.xmp)}
+        sidecar, promised = await self.client.sign(self.gallery, beside, file)
+        await self.put(sidecar, self.xmp)
+        assert (await self.client.complete(self.gallery, sidecar["id"])).status == 202
         return promised
 
     async def put(self, promised: Any, body: bytes = JPEG) -> None:
@@ -278,7 +286,7 @@ RELEASING = [
 ]
 
 
-@pytest.fixture(params=[False, True], ids=["single", "parts"])
+@pytest.fixture(params=["single", "parts", "with a sidecar"])
 def scene(
     request: pytest.FixtureRequest,
     make_gallery: Callable[..., Gallery],
@@ -292,7 +300,7 @@ def scene(
     record: Callable[..., Any],
     published: Callable[..., Awaitable[list[Any]]],
 ) -> Scene:
-    in_parts = {"multipart_threshold_bytes": 1} if request.param else {}
+    in_parts = {"multipart_threshold_bytes": 1} if request.param == "parts" else {}
     return Scene(
         make_gallery(owner_id=new_id(), expires_at=None),
         make_http(**in_parts),
@@ -304,6 +312,7 @@ def scene(
         clock,
         record,
         published,
+        xmp_packet() if request.param == "with a sidecar" else b"",
     )
 
 
@@ -322,7 +331,8 @@ async def test_an_item_is_charged_once(
     end: Callable[[Scene], Awaitable[None]],
 ) -> None:
     await end(scene)
-    assert await charged(database, scene) == (0, SIZE)
+    beside = 0 if end is posted else len(scene.xmp)
+    assert await charged(database, scene) == (0, SIZE + beside)
     assert await database.hot.fetchval("SELECT count(*) FROM items") == 1
     assert len(await scene.published("UploadCompleted")) == 1
     assert dead_letters.letters == []

@@ -20,12 +20,14 @@ from kappi_contracts.keys import (
     post_picture_key,
     post_prefix,
     rendition_key,
+    sidecar_key,
 )
 from kappi_contracts.reconciliation import Named
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.reconciler import build_checks, build_pages
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.harness import Client, Clock, Gallery, Published, Teller, Worker, redelivered
+from kappi_testkit.media.metadata_blocks import xmp_packet
 from kappi_testkit.media.samples import encode, quadrants
 
 pytestmark = pytest.mark.integration
@@ -129,6 +131,43 @@ async def test_a_row_of_a_rendition_without_object_is_forgotten(
     assert await found(checks["media-objects"], gallery.id) == [("rendition_missing", key)]
     assert await mend(checks["media-objects"], gallery.id) == [True]
     assert await database.hot.fetchval("SELECT count(*) FROM renditions") == 0
+
+
+async def test_a_sidecar_is_named_from_its_declaration_on(
+    checks: dict[str, Check],
+    make_gallery: Callable[..., Gallery],
+    client: Client,
+    store: FaultyStore,
+    database: Database,
+    clock: Clock,
+) -> None:
+    gallery, xmp = make_gallery(owner_id=new_id(), expires_at=None), xmp_packet()
+    picture, sidecar = await client.sign(
+        gallery,
+        {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(PHOTO)},
+        {"filename": "a.xmp", "content_type": "text/xml", "size": len(xmp)},
+    )
+    assert await client.put(picture, PHOTO) == await client.put(sidecar, xmp) == 200
+    check, key = checks["media-objects"], sidecar_key(gallery.id, UUID(picture["media_id"]))
+    assert await found(check, gallery.id) == []
+    assert (await client.complete(gallery, picture["id"])).status == 200
+    assert await found(check, gallery.id) == []
+    assert (await client.complete(gallery, sidecar["id"])).json["sidecar"] is not None
+    assert await found(check, gallery.id) == []
+
+    await store.delete_batch([key])
+    assert await found(check, gallery.id) == [("rendition_missing", key)]
+    assert await mend(check, gallery.id) == [True]
+    item = (await client.complete(gallery, picture["id"])).json
+    assert item["sidecar"] is None
+    charged = "SELECT used_bytes FROM accounts WHERE id = $1"
+    assert await database.hot.fetchval(charged, gallery.owner_id) == len(PHOTO)
+    assert (await checks["media-charges"].page("")).differences == []
+    # Bytes that come by the old URL are no one's.
+    await store.put(key, xmp, content_type="application/rdf+xml")
+    assert await found(check, gallery.id) == [("object_unnamed", key)]
+    clock.pass_by(WEEK)
+    assert await mend(check, gallery.id) == [True]
 
 
 async def test_objects_without_row_are_purged_when_they_are_old_and_not_named(

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,23 +17,29 @@ from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.reconcile import Check
 from kappi_chassis.storage import ObjectMissing, SignedRequest
-from kappi_contracts.events import JanitorTick
+from kappi_contracts.events import AccountCreated, JanitorTick
 from kappi_contracts.grants import Contributor
 from kappi_contracts.keys import sidecar_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.reconciler import build_checks
 from kappi_media.bootstrap.use_cases import build_arrivals, tick_steps
 from kappi_media.consumers import GROUP, handlers
+from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.domain.sidecars import MAX_SIDECAR_BYTES
 from kappi_media.domain.store_events import Arrival
+from kappi_media.errors import ContentMismatch
 from kappi_media.rendering.failures import DecoderNotStarted
 from kappi_media.rendering.renderer import Renderer
+from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.sidecars import SidecarQueries
+from kappi_media.repository.uploads import UploadQueries
+from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
+from kappi_media.use_cases.sidecars import CompleteSidecar
 from kappi_testkit.asgi import Answer
 from kappi_testkit.events import RecordingDeadLetters
 from kappi_testkit.faulty_store import FaultyStore
-from kappi_testkit.media.harness import Client, Clock, Gallery, Published, Worker, redelivered
+from kappi_testkit.media.harness import Client, Clock, Gallery, Published, Teller, Worker, redelivered
 from kappi_testkit.media.metadata_blocks import FULL_XMP, caption, jpeg, keywords, xmp_packet
 from kappi_testkit.signed_requests import call
 
@@ -415,6 +421,64 @@ async def test_a_completed_sidecar_is_deleted_with_its_item_only(scene: Scene) -
     assert (await scene.complete(sidecar)).json["code"] == "upload_not_found"
     assert await scene.charged() == (0, 0)
     assert await scene.database.hot.fetchval("SELECT count(*) FROM sidecars") == 0
+
+
+async def test_many_are_deleted_with_their_sidecars(
+    scene: Scene, bearer: Callable[[UUID], dict[str, str]]
+) -> None:
+    first, _ = await scene.upload()
+    await scene.work()
+    second, _ = await scene.upload()
+    ids = [each["media_id"] for each in (first, second)]
+    answer = await scene.client.http(
+        "POST",
+        "/v1/media/bulk",
+        headers=bearer(scene.gallery.owner_id or new_id()),
+        body={"ids": ids, "action": "delete"},
+    )
+    assert [each["status"] for each in answer.json["results"]] == ["done", "done"]
+    assert await scene.charged() == (0, 0)
+
+
+async def test_a_claimed_gallery_brings_its_sidecars(
+    make_scene: Callable[..., Scene], make_gallery: Callable[..., Gallery], tell: Teller, clock: Clock
+) -> None:
+    scene = make_scene(owner_id=None)
+    await scene.upload()
+    await scene.reserve()
+    owner_id = new_id()
+    await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
+    scene.gallery = replace(scene.gallery, owner_id=owner_id)
+    await tell(scene.gallery.updated(clock()))
+    both = len(PICTURE) + len(XMP)
+    assert await scene.charged() == (both, both)
+
+
+async def test_an_infected_sidecar_is_removed(
+    scene: Scene, deps: Dependencies, store: FaultyStore, renderer: Renderer
+) -> None:
+    picture, sidecar = await scene.reserve()
+    await scene.send(picture, sidecar)
+
+    async def infected(key: str, *, size_bytes: int) -> None:
+        raise Infected("Kappi.Test")
+
+    upload = await UploadQueries(deps.database).find(
+        UploadId(UUID(sidecar["id"])), GalleryId(scene.gallery.id)
+    )
+    assert upload is not None
+    scan: Any = infected
+    complete = CompleteSidecar(
+        SidecarQueries(deps.database),
+        items=ItemQueries(deps.database),
+        store=store,
+        reading=renderer,
+        scan=scan,
+    )
+    with pytest.raises(ContentMismatch, match="infected"):
+        await complete(upload)
+    assert not await has_object(store, scene, picture)
+    assert await scene.charged() == (len(PICTURE), 0)
 
 
 async def test_a_sidecar_of_an_aborted_picture_is_over(scene: Scene) -> None:

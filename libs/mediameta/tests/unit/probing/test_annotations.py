@@ -12,7 +12,7 @@ from kappi_mediameta.probing import BytesSource, Coordinates, Probe, probe, snif
 from kappi_mediameta.probing.annotations import clean_caption, clean_keywords
 from kappi_mediameta.probing.iptc import read_iptc
 from kappi_mediameta.probing.written import decoded, written_time, written_zone
-from kappi_mediameta.probing.xmp import read_xmp
+from kappi_mediameta.probing.xmp import is_xmp, read_xmp
 from kappi_testkit.media.metadata_blocks import (
     FULL_XMP,
     WITH_XMP,
@@ -447,3 +447,26 @@ def test_zones_with_and_without_colon(written: str, minutes: int | None) -> None
 
 def test_text_is_utf_8_or_latin_1() -> None:
     assert (decoded("é".encode()), decoded(b"\xe9"), decoded(b"\x80\x81")) == ("é", "é", "€\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("document", "is_one"),
+    [
+        (FULL_XMP, True),
+        (b"\xef\xbb\xbf" + FULL_XMP, True),
+        (FULL_XMP.decode().encode("utf-16"), True),
+        (b'<?xml version="1.0" encoding="UTF-8"?>\n<!-- a <b> --><!-- c -->\n' + FULL_XMP, True),
+        (FULL_XMP[FULL_XMP.index(b"<rdf:RDF") :], True),
+        (b"<?xml-stylesheet href='a.xsl'?>" + FULL_XMP, False),
+        (b"<!DOCTYPE html>" + FULL_XMP, False),
+        (b"<html>" + FULL_XMP, False),
+        (b"GIF89a" + FULL_XMP, False),
+        (b"\x00" + FULL_XMP, False),
+        (b"", False),
+        (b"<!-- a -->" * 50_000, False),
+        (b"<!-- " * 100_000, False),
+        (b"<?xml " + b"a" * 500_000, False),
+    ],
+)
+def test_what_is_a_document_of_xmp(document: bytes, is_one: bool) -> None:
+    assert is_xmp(document) is is_one
