@@ -69,9 +69,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     """Returns the whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
     closes = backbone.service.closes
-    budget = DecoderBudget(
-        seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
-    )
+    budget = _budget(settings)
     renderer = closes(_renderer(settings, budget, memory_bytes=settings.decoder_memory_bytes))
     # It has its own processes: it reads whole files, and requests for pictures must not wait for that.
     finder = closes(_renderer(settings, budget, memory_bytes=FINDER_MEMORY_BYTES))
@@ -115,6 +113,10 @@ def _export(service: Service, storage: StorageSettings) -> None:
     service.exports(chassis_metrics.STORE, roles=["api", "worker"])
     if not storage.uses_s3:
         service.exports(chassis_metrics.LOCAL_STORE, roles=["api", "worker"])
+
+
+def _budget(settings: MediaSettings) -> DecoderBudget:
+    return DecoderBudget(seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window)
 
 
 def _store(storage: StorageSettings) -> ObjectStore:

@@ -19,12 +19,11 @@ from kappi_media.api.schemas import (
     ItemView,
     PlaceView,
     SharedGallery,
-    SidecarView,
     UploadStatus,
 )
 from kappi_media.domain.media import UNMADE, Item, ServedVariant
 from kappi_media.domain.tiers import TierRules
-from kappi_media.domain.upload_plan import SignedUrl
+from kappi_media.domain.upload_plan import SidecarView, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.uploads import UploadInProgress
 
@@ -46,7 +45,6 @@ def present_item(
     as_of: from `urls.as_of()`. variant: what is served for its original.
     """
     gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
-    caption, tags = _words(item, variant=variant)
     return ItemView(
         id=item.id,
         gallery_id=item.gallery_id,
@@ -68,14 +66,13 @@ def present_item(
         live_partner_id=item.live_partner_id,
         raw_partner_id=item.raw_partner_id,
         contributor=_contributor(item),
-        caption=caption,
-        tags=tags,
+        **_words(item, variant=variant),
         location=item.location,
         attributes=item.attributes,
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
         original=_original(item, urls, as_of=as_of, variant=variant) if gives_original else None,
-        sidecar=_sidecar(item, urls, as_of=as_of) if gives_original and variant is _ORIGINAL else None,
+        sidecar=_sidecar(item, urls, as_of=as_of, variant=variant) if gives_original else None,
         renditions=_renditions(item, urls, as_of=as_of, rules=rules),
         rejection_reason=item.rejection_reason or UNSET,
     )
@@ -156,15 +153,15 @@ def _place(item: Item, *, variant: ServedVariant) -> PlaceView | None:
     return PlaceView(**item.gps) if item.gps is not None and variant is _ORIGINAL else None
 
 
-def _words(item: Item, *, variant: ServedVariant) -> tuple[str | None, list[str]]:
-    """Returns caption and tags. Those read from the file may name the place, so a variant without the place
-    leaves them out.
+def _words(item: Item, *, variant: ServedVariant) -> dict[str, Any]:
+    """Returns the fields of caption and tags. Those read from the file may name the place, so a variant
+    without the place leaves them out.
     """
     told = item.told_by_file
     if told is None or variant is _ORIGINAL:
-        return item.caption, item.tags
+        return {"caption": item.caption, "tags": item.tags}
     caption = None if told.get("caption") else item.caption
-    return caption, [tag for tag in item.tags if tag not in told.get("tags", ())]
+    return {"caption": caption, "tags": [tag for tag in item.tags if tag not in told.get("tags", ())]}
 
 
 def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: ServedVariant) -> SignedUrl | None:
@@ -174,9 +171,11 @@ def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: Serve
     return sign(item, as_of=as_of)
 
 
-def _sidecar(item: Item, urls: DownloadUrls, *, as_of: datetime) -> SidecarView | None:
+def _sidecar(
+    item: Item, urls: DownloadUrls, *, as_of: datetime, variant: ServedVariant
+) -> SidecarView | None:
     """Returns the sidecar. It may name the place, so only what is served as uploaded has it."""
-    if item.sidecar_filename is None:
+    if item.sidecar_filename is None or variant is not _ORIGINAL:
         return None
     signed = urls.sidecar(item, as_of=as_of)
     if signed is None:

@@ -28,6 +28,7 @@ from kappi_media.domain.upload_plan import (
     Instant,
     MultipartUpload,
     PromisedUpload,
+    SidecarView,
     SignedPart,
     SignedUpload,
     SignedUrl,
@@ -151,18 +152,6 @@ class ItemContributor(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     name: str | None
-
-
-class SidecarView(msgspec.Struct, frozen=True, kw_only=True):
-    """The XMP sidecar that was uploaded with a picture. size: in bytes. url: a GET without credentials until
-    `expires_at`; expires_in: seconds until then, at least.
-    """
-
-    filename: str
-    size: int
-    url: str
-    expires_at: Instant
-    expires_in: int
 
 
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,18 @@ class SignedUrl(msgspec.Struct, frozen=True):
     expires_in: int
 
 
+class SidecarView(msgspec.Struct, frozen=True, kw_only=True):
+    """The XMP sidecar that was uploaded with a picture. size: in bytes. url: a GET without credentials until
+    `expires_at`; expires_in: seconds until then, at least.
+    """
+
+    filename: str
+    size: int
+    url: str
+    expires_at: Instant
+    expires_in: int
+
+
 class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
     """The request that stores the file: this method, exactly these headers, the file as the body."""
 

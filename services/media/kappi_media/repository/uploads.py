@@ -8,12 +8,9 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-import msgspec
 from kappi_chassis.db import Database, driver_of
 from kappi_chassis.observability.context import traceparent
 from kappi_chassis.outbox import OutboxRow
-from msgspec.json import encode
-from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.contributions import ContributionLimitReached, Contributor
@@ -21,7 +18,6 @@ from kappi_media.domain.media import (
     AccountId,
     AddressId,
     DeclaredUpload,
-    Description,
     GalleryId,
     ReservationBudget,
     ReservationBudgets,
@@ -31,6 +27,7 @@ from kappi_media.domain.media import (
 from kappi_media.domain.shares import address_party
 from kappi_media.domain.sidecars import SIDECAR_TYPE
 from kappi_media.repository.contributions import Contribution, NotTaken, hold_room
+from kappi_media.repository.upload_rows import sidecar_rows, upload_rows
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
@@ -191,37 +188,6 @@ class FilesToReserve(NamedTuple):
         return sum(one.size_bytes for one in self.declared)
 
 
-class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One row of a batch. A batch is one JSON document: asyncpg would take longer to encode seven arrays."""
-
-    id: UUID
-    media_id: UUID
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: str | None = None
-    description: Description | None = None
-    # Set only if it differs from most of the batch.
-    expires_at: datetime | None = None
-    part_size_bytes: int | None = None
-    posted: bool = False
-    sidecar_bytes: int = 0
-
-
-class _SidecarRow(msgspec.Struct, kw_only=True, omit_defaults=True):
-    id: UUID
-    media_id: UUID
-    filename: str
-    size_bytes: int
-    sha256: str | None = None
-    expires_at: datetime
-
-
-class _ContributedRow(_Row, kw_only=True, omit_defaults=True):
-    contributor_id: UUID
-    contributor_name: str | None = None
-
-
 class UploadQueries:
     """Runs single statements outside any other transaction."""
 
@@ -321,8 +287,9 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
     if batch.budgets is not None:
         counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
-    rows = encode(_rows(batch, first.expires_at)).decode()
-    sidecars = encode([_sidecar_row(one.sidecar) for one in batch.declared if one.sidecar]).decode()
+    by = None if batch.contribution is None else batch.contribution.by
+    rows = upload_rows(batch.declared, usual_expiry=first.expires_at, posted=batch.posted, by=by)
+    sidecars = sidecar_rows(batch.declared)
     digests = digests_of(one.upload for one in batch.declared)
     for _ in range(_ATTEMPTS):
         promised, same_digests, same_ids = await asyncpg.fetchrow(
@@ -385,39 +352,3 @@ def _spent(batch: FilesToReserve, budgets: ReservationBudgets, row: Any) -> Budg
 
 def _open(row: Any, whose: str) -> ReservationBudget:
     return ReservationBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
-
-
-def _rows(batch: FilesToReserve, usual_expiry: datetime) -> list[_Row]:
-    rows = [_row(one, usual_expiry, posted=batch.posted) for one in batch.declared]
-    if batch.contribution is None:
-        return rows
-    by = batch.contribution.by
-    return [_ContributedRow(**asdict(row), contributor_id=by.id, contributor_name=by.name) for row in rows]
-
-
-def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
-    upload, description, sidecar = one
-    return _Row(
-        id=upload.id,
-        media_id=upload.media_id,
-        filename=upload.filename,
-        content_type=upload.content_type,
-        size_bytes=upload.size_bytes,
-        sha256=upload.sha256.hex() if upload.sha256 is not None else None,
-        description=None if description.is_empty else description,
-        expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
-        part_size_bytes=upload.part_size_bytes,
-        posted=posted,
-        sidecar_bytes=sidecar.size_bytes if sidecar is not None else 0,
-    )
-
-
-def _sidecar_row(sidecar: Upload) -> _SidecarRow:
-    return _SidecarRow(
-        id=sidecar.id,
-        media_id=sidecar.media_id,
-        filename=sidecar.filename,
-        size_bytes=sidecar.size_bytes,
-        sha256=sidecar.sha256.hex() if sidecar.sha256 is not None else None,
-        expires_at=sidecar.expires_at,
-    )
