@@ -16,7 +16,7 @@ import msgspec
 from kappi_chassis.db import Database
 
 from kappi_media.domain.declarations import MAX_TAGS
-from kappi_media.domain.media import GalleryId, MediaId, Upload
+from kappi_media.domain.media import GalleryId, MediaId, Upload, UploadState
 from kappi_media.rendering.wire import SidecarWords
 
 SWEEP_BATCH: Final = 500
@@ -30,6 +30,7 @@ WHERE s.id = $1 AND s.state = 'pending' AND u.media_id = s.media_id AND u.galler
   AND NOT EXISTS (SELECT FROM items i WHERE i.id = s.media_id AND i.folder IS NOT NULL)
 RETURNING s.media_id
 """
+_STATE = "SELECT state, rejection_reason FROM sidecars WHERE id = $1"
 _SHOW = """
 UPDATE items SET sidecar_filename = $2, version = version + 1 WHERE id = $1 AND status <> 'rejected'
 RETURNING status
@@ -101,20 +102,20 @@ class SidecarQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def complete(self, upload: Upload, read: ReadSidecar) -> bool:
-        """Record a sidecar as stored, and change its item if there is one. Returns False when it was no
-        longer pending.
+    async def complete(self, upload: Upload, read: ReadSidecar) -> tuple[UploadState, str | None]:
+        """Record a sidecar as stored, and change its item if there is one. Returns its state and the reason
+        of a rejection: it may have ended before, and stays pending where its picture cannot have one.
         """
         async with self._holding(upload.gallery_id) as (connection, _):
             values = upload.id, upload.gallery_id, read.etag, read.crc32, read.words
             if await connection.fetchval(_COMPLETE, *values) is None:
-                return False
+                return tuple(await connection.fetchrow(_STATE, upload.id) or ("aborted", None))
             status = await connection.fetchval(_SHOW, upload.media_id, upload.filename)
             if status == "ready":
                 await _take_words(connection, upload.media_id, read.words)
             if status is not None:
                 await connection.execute(_BUMP, upload.gallery_id)
-        return True
+        return "completed", None
 
     async def end(
         self,

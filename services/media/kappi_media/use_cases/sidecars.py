@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
 from contextlib import suppress
@@ -23,6 +24,8 @@ from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.sidecars import SWEEP_BATCH, ReadSidecar, SidecarQueries
 from kappi_media.scanning import ScanOriginal, ScanRefused
 
+AT_ONCE: Final = 16
+"""Sidecars that a process holds in memory at the same time, of 1 MiB at most each."""
 _RETRY_AFTER_S: Final = 2
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",
@@ -66,6 +69,7 @@ class CompleteSidecar:
         self._store = store
         self._reading = reading
         self._scan = scan
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, upload: Upload, *, share: Share = NO_SHARE) -> Item | None:
         """Returns the picture's item; None as long as the picture is not completed. Repeated calls return the
@@ -74,19 +78,20 @@ class CompleteSidecar:
         Raises UploadIncomplete, ContentMismatch (the sidecar is over, and removed), UploadAborted,
         StoreUnavailable, Unavailable.
         """
-        if upload.state == "pending":
+        state, reason = upload.state, upload.rejection_reason
+        if state == "pending":
             try:
-                read = await self._read(upload, share=share)
+                async with self._turns:
+                    read = await self._read(upload, share=share)
             except _Refused as refused:
                 await self._end(upload, refused.reason)
                 raise _mismatch(refused.reason) from refused
-            if not await self._sidecars.complete(upload, read):
-                raise UploadAborted("It ended meanwhile, or its picture was moved. Get the upload.")
-            metrics.COMPLETIONS.labels("completed").inc()
-        elif upload.state == "aborted":
+            state, reason = await self._sidecars.complete(upload, read)
+        if state == "rejected":
+            raise _mismatch(reason or "type_mismatch")
+        if state != "completed":
             raise UploadAborted("Declare the picture again to upload it with a sidecar.")
-        elif upload.state == "rejected":
-            raise _mismatch(upload.rejection_reason or "type_mismatch")
+        metrics.COMPLETIONS.labels("completed" if upload.state == "pending" else "repeated").inc()
         return await self._items.find(upload.media_id, upload.gallery_id)
 
     async def _read(self, upload: Upload, *, share: Share) -> ReadSidecar:
