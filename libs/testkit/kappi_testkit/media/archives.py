@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectStore
-from kappi_contracts.keys import original_key
+from kappi_contracts.keys import original_key, sidecar_key
 
 from kappi_testkit.asgi import Answer
 from kappi_testkit.media.harness import Gallery, Http
@@ -61,6 +62,34 @@ class Shelf:
             *values.values(),
         )
         return media_id
+
+    async def add_sidecar(self, media_id: UUID, filename: str, body: bytes) -> None:
+        """Put an XMP sidecar beside an item."""
+        key = sidecar_key(self._gallery.id, media_id)
+        head = await self._store.put(key, body, content_type="application/rdf+xml")
+        await self._database.hot.execute(
+            "INSERT INTO uploads (id, media_id, gallery_id, filename, content_type, size_bytes, "
+            "sidecar_bytes, state, expires_at, created_at) SELECT id, id, gallery_id, filename, "
+            "content_type, size_bytes, $2, 'completed', created_at, created_at FROM items WHERE id = $1",
+            media_id,
+            len(body),
+        )
+        await self._database.hot.execute(
+            "INSERT INTO sidecars (id, media_id, filename, size_bytes, state, expires_at, etag, crc32) "
+            "SELECT $2, id, $3, $4, 'completed', created_at, $5, $6 FROM items WHERE id = $1",
+            media_id,
+            new_id(),
+            filename,
+            len(body),
+            head.etag,
+            zlib.crc32(body),
+        )
+        await self._database.hot.execute(
+            "UPDATE items SET sidecar_filename = $2, sidecar_bytes = $3 WHERE id = $1",
+            media_id,
+            filename,
+            len(body),
+        )
 
     async def crcs(self) -> list[int | None]:
         """Returns the checksums in the database, in order."""

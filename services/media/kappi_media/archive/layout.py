@@ -36,11 +36,12 @@ class StoredFile(NamedTuple):
 
 
 class ArchiveFile(NamedTuple):
-    """A file to be archived, under the name it was uploaded with."""
+    """A file to be archived, under the name it was uploaded with. is_sidecar: of the file before it."""
 
     filename: str
     time: EntryTime
     stored: StoredFile
+    is_sidecar: bool = False
 
 
 class Header(NamedTuple):
@@ -84,7 +85,8 @@ class ArchiveLayout:
     """
 
     def __init__(self, files: Sequence[ArchiveFile]) -> None:
-        names = archive_names([file.filename for file in files])
+        sidecars = {at for at, file in enumerate(files) if file.is_sidecar}
+        names = archive_names([file.filename for file in files], sidecars)
         self.files = [file.stored for file in files]
         self._entries = [
             Entry(name.encode(), file.stored.size_bytes, file.time)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kappi_chassis.storage.disposition import safe_filename
 
@@ -16,21 +16,24 @@ _FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"|?*]')
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
 
 
-def archive_names(filenames: Sequence[str]) -> list[str]:
+def archive_names(filenames: Sequence[str], sidecars: Collection[int] = ()) -> list[str]:
     """Returns the names of the files in an archive, in the same order.
 
     A name that is already taken, in any case, becomes `name (2).jpg`. The first file of every name keeps it,
     so a file that is really called `name (2).jpg` keeps that name. The same list gives the same names.
+
+    sidecars: the places of XMP sidecars, each behind its picture. They follow their pictures' names, because
+    photo editors find them by these.
     """
-    safe = [safe_name(filename) for filename in filenames]
+    files = [at for at in range(len(filenames)) if at not in sidecars]
+    safe = {at: safe_name(filenames[at]) for at in files}
     taken: set[str] = set()
-    keeps = []
-    for name in safe:
-        mark = _likeness(name)
-        keeps.append(mark not in taken)
-        taken.add(mark)
+    keeps = {at for at, name in safe.items() if _takes(name, taken)}
     counts: dict[str, int] = {}
-    return [name if keep else _numbered(name, taken, counts) for name, keep in zip(safe, keeps, strict=True)]
+    names = {at: name if at in keeps else _numbered(name, taken, counts) for at, name in safe.items()}
+    for at in sorted(sidecars):
+        names[at] = _beside(names[at - 1], filenames[at - 1], filenames[at], taken, counts)
+    return [names[at] for at in range(len(filenames))]
 
 
 def safe_name(filename: str) -> str:
@@ -44,6 +47,30 @@ def safe_name(filename: str) -> str:
     return f"_{name}" if _DEVICES.match(name) else name
 
 
+def _beside(picture: str, picture_as: str, sidecar: str, taken: set[str], counts: dict[str, int]) -> str:
+    """Returns the name of a sidecar. picture: its picture's name in the archive. picture_as, sidecar: the
+    names of both outside.
+    """
+    begin, ending = sidecar[:-4], sidecar[-4:]
+    stem = picture.rpartition(".")[0] or picture
+    extension = picture_as[len(picture_as.rpartition(".")[0]) :]
+    # Either form is found; the longer one is never that of another picture.
+    forms = [picture] if begin.casefold().endswith(extension.casefold()) else [stem, picture]
+    for form in forms:
+        if _takes(form + ending, taken):
+            return form + ending
+    return _numbered(forms[0] + ending, taken, counts)
+
+
+def _takes(name: str, taken: set[str]) -> bool:
+    """Take a name. Returns False when it is taken already."""
+    mark = _likeness(name)
+    if mark in taken:
+        return False
+    taken.add(mark)
+    return True
+
+
 def _numbered(name: str, taken: set[str], counts: dict[str, int]) -> str:
     stem, dot, extension = name.rpartition(".")
     if not stem:
@@ -53,10 +80,8 @@ def _numbered(name: str, taken: set[str], counts: dict[str, int]) -> str:
     while True:
         number += 1
         candidate = f"{stem} ({number}){dot}{extension}"
-        mark = _likeness(candidate)
-        if mark not in taken:
+        if _takes(candidate, taken):
             counts[like] = number
-            taken.add(mark)
             return candidate
 
 

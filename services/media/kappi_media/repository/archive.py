@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from kappi_contracts.keys import gps_free_key, original_key
+from kappi_contracts.keys import gps_free_key, original_key, sidecar_key
 
 from kappi_media.archive.checksums import Checksum
 from kappi_media.archive.layout import ArchiveFile, StoredFile
@@ -19,8 +19,9 @@ from kappi_media.repository.item_columns import SORT_KEY
 
 _FILES = f"""
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,
-       i.crc32, i.folder
+       i.crc32, i.folder, i.sidecar_filename, i.sidecar_bytes, s.etag, s.crc32
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
+LEFT JOIN sidecars s ON s.media_id = i.id AND i.sidecar_filename IS NOT NULL
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR i.contributor_id = $2)
 ORDER BY {SORT_KEY}
 """  # noqa: S608 - column names
@@ -57,18 +58,27 @@ class ArchiveQueries:
         self._database = database
 
     async def files(self, gallery_id: GalleryId, only_of: ContributorId | None) -> list[ArchiveFile]:
-        """Returns the originals of the gallery's ready items, as of one instant, in the order of its page.
-        only_of: the contributor whose items alone are wanted; None for all items.
+        """Returns the originals of the gallery's ready items, as of one instant, in the order of its page,
+        each followed by its sidecar. only_of: the contributor whose items alone are wanted; None for all.
 
         Other items are left out: their content is not checked yet.
         """
         records: list[Any] = await self._database.hot.fetch(_FILES, gallery_id, only_of)
-        return [_file(gallery_id, *record) for record in records]
+        files = []
+        for *fields, name, size_bytes, etag, crc32 in records:
+            files.append(_file(gallery_id, *fields))
+            if name is not None:
+                key = sidecar_key(gallery_id, fields[0], fields[-1])
+                stored = StoredFile(fields[0], key, size_bytes, etag, crc32)
+                files.append(ArchiveFile(name, files[-1].time, stored, is_sidecar=True))
+        return files
 
     async def location_free_files(
         self, gallery_id: GalleryId, only_of: ContributorId | None
     ) -> list[ArchiveFile]:
-        """As `files`, of the copies without a place that exist."""
+        """As `files`, of the copies without a place that exist. Sidecars may name the place, so they are left
+        out.
+        """
         records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id, only_of)
         return [
             _file(gallery_id, *fields) if unchanged else _copy(gallery_id, *fields)

@@ -266,8 +266,9 @@ def test_the_tag_is_one_of_the_bytes() -> None:
         tag(file("a", 1, etag="other"), file("b", 2)),
         tag(file("a", 1, time=EntryTime(NOON.dos + 1, NOON.instant)), file("b", 2)),
         tag(file("a", 1, time=EntryTime(NOON.dos, None)), file("b", 2)),
+        tag(file("a", 1), file("a.xmp", 3)._replace(is_sidecar=True), file("b", 2)),
     }
-    assert len(others | {plain}) == 8
+    assert len(others | {plain}) == 9
 
 
 def test_lengths_are_those_of_the_records() -> None:

@@ -59,6 +59,56 @@ def test_names_together(filenames: list[str], names: list[str]) -> None:
     assert archive_names(filenames) == names
 
 
+@pytest.mark.parametrize(
+    ("filenames", "names"),
+    [
+        (["IMG_1.CR3", "+IMG_1.xmp"], ["IMG_1.CR3", "IMG_1.xmp"]),
+        (["IMG_1.CR3", "+img_1.cr3.XMP"], ["IMG_1.CR3", "IMG_1.CR3.XMP"]),
+        (
+            ["IMG_1.CR3", "+IMG_1.xmp", "IMG_1.CR3", "+IMG_1.xmp"],
+            ["IMG_1.CR3", "IMG_1.xmp", "IMG_1 (2).CR3", "IMG_1 (2).xmp"],
+        ),
+        (
+            ["IMG_1.CR3", "IMG_1.CR3", "+IMG_1.CR3.xmp"],
+            ["IMG_1.CR3", "IMG_1 (2).CR3", "IMG_1 (2).CR3.xmp"],
+        ),
+        # Two pictures of one stem: the longer form is found too.
+        (["a.jpg", "+a.xmp", "A.CR3", "+A.xmp"], ["a.jpg", "a.xmp", "A.CR3", "A.CR3.xmp"]),
+        # Pictures that were renamed since.
+        (["best.CR3", "+IMG_1.xmp"], ["best.CR3", "best.xmp"]),
+        (["best.CR3", "+IMG_1.CR3.xmp"], ["best.CR3", "best.CR3.xmp"]),
+        (["a.CR3", "+a.xmp", "A.XMP"], ["a.CR3", "a.CR3.xmp", "A.XMP"]),
+        (["a.CR3", "+a.xmp", "A.XMP", "a.cr3.xmp"], ["a.CR3", "a (2).xmp", "A.XMP", "a.cr3.xmp"]),
+        (["picture", "+picture.xmp"], ["picture", "picture.xmp"]),
+        (["con.CR3", "+con.xmp"], ["_con.CR3", "_con.xmp"]),
+        (["a?.CR3", "+a?.xmp"], ["a_.CR3", "a_.xmp"]),
+    ],
+)
+def test_sidecars_follow_their_pictures(filenames: list[str], names: list[str]) -> None:
+    sidecars = [at for at, name in enumerate(filenames) if name.startswith("+")]
+
+    assert archive_names([name.removeprefix("+") for name in filenames], sidecars) == names
+
+
+@given(st.lists(NAMES, min_size=1, max_size=8), st.data())
+def test_no_sidecar_takes_the_name_of_another_file(pictures: list[str], data: st.DataObject) -> None:
+    pictures += data.draw(st.permutations([f"{name}.xmp" for name in pictures]))
+    sidecar = st.sampled_from(["", ".xmp", "a.XMP", "a.jpg.xmp"])
+    filenames, sidecars = [], set()
+    for picture in pictures:
+        filenames.append(picture)
+        if beside := data.draw(sidecar):
+            sidecars.add(len(filenames))
+            filenames.append(picture + beside)
+
+    names = archive_names(filenames, sidecars)
+
+    assert archive_names(filenames, sidecars) == names
+    assert len({unicodedata.normalize("NFD", name.casefold()) for name in names}) == len(filenames)
+    assert [names[at] for at in range(len(names)) if at not in sidecars] == archive_names(pictures)
+    assert all(names[at][-4:].lower() == ".xmp" and len(names[at].encode()) <= 255 for at in sidecars)
+
+
 @given(st.lists(NAMES, max_size=12))
 @example(["a.jpg", "a.jpg", "a (2).jpg", "A (2).jpg", "a (3).jpg"])
 def test_whatever_is_uploaded_can_be_unpacked_anywhere(filenames: list[str]) -> None:
