@@ -32,6 +32,7 @@ test.each([
   ["clip.mov", "video/mp4", "video/quicktime"],
   ["unknown.xyz", "image/new", "image/new"],
   ["notes.txt", "text/plain", undefined],
+  ["IMG_1.XMP", "text/xml", "application/rdf+xml"],
   ["drawing", "", undefined],
 ])("%s of type %s is declared as %s", (name, type, declared) => {
   expect(contentType({ name, type })).toBe(declared);
@@ -94,12 +95,13 @@ test("URLs are used until a minute before their end", () => {
   expect(urls.take(4, 1000)).toBeUndefined();
 });
 
+const alone = (...names: string[]): Entry[][] => names.map((name) => [entry(name)]);
 const promised = (file: KeptFile): Promised => ({ id: file.name, media_id: "m", method: "single", expires_in: 900 });
 
 test("files that the server names are refused, and the others are declared without them", async () => {
   const calls: string[][] = [];
   const errors: FieldError[] = [{ field: "files.1.size", code: "file_too_large", message: "" }];
-  const outcomes = await signBatch([entry("a"), entry("b"), entry("c")], async (files) => {
+  const outcomes = await signBatch(alone("a", "b", "c"), async (files) => {
     calls.push(files.map(({ name }) => name));
     if (files.length === 3) throw new Problem(413, "file_too_large", "", 0, "", errors);
     return files.map(promised);
@@ -113,14 +115,14 @@ test("files that the server names are refused, and the others are declared witho
 });
 
 test("a refusal that names no file is about all of them", async () => {
-  const outcomes = await signBatch([entry("a"), entry("b")], () => Promise.reject(new Problem(403, "quota_exceeded")));
+  const outcomes = await signBatch(alone("a", "b"), () => Promise.reject(new Problem(403, "quota_exceeded")));
   expect(outcomes.map((one) => "problem" in one && one.problem.code)).toEqual(["quota_exceeded", "quota_exceeded"]);
 });
 
 test("a batch that is too much is halved, with another key each time", async () => {
   const keys = new Set<string>();
   const sizes: number[] = [];
-  const outcomes = await signBatch(["a", "b", "c", "d", "e"].map((name) => entry(name)), async (files, key) => {
+  const outcomes = await signBatch(alone("a", "b", "c", "d", "e"), async (files, key) => {
     keys.add(key);
     sizes.push(files.length);
     if (files.length > 2) throw new Problem(429, "too_much_promised");
@@ -129,6 +131,28 @@ test("a batch that is too much is halved, with another key each time", async () 
   expect(sizes).toEqual([5, 3, 2, 1, 2]);
   expect(keys.size).toBe(5);
   expect(outcomes.map((one) => one.entry.record.name)).toEqual(["a", "b", "c", "d", "e"]);
+});
+
+test("a picture and its sidecar stay in one call, and without the picture there is no sidecar", async () => {
+  const pairs = ["a", "b", "c"].map((name) => [entry(`${name}.CR3`), entry(`${name}.xmp`)]);
+  const calls: string[][] = [];
+  const outcomes = await signBatch(pairs, async (files) => {
+    const names = files.map(({ name }) => name);
+    calls.push(names);
+    if (names.length > 4) throw new Problem(429, "too_much_promised");
+    const at = names.findIndex((name) => name === "a.CR3" || name === "c.xmp");
+    if (at >= 0) throw new Problem(413, "file_too_large", "", 0, "", [{ field: `files.${at}.size`, code: "", message: "" }]);
+    return files.map(promised);
+  });
+  expect(calls.map((names) => names.join(" "))).toEqual([
+    "a.CR3 a.xmp b.CR3 b.xmp c.CR3 c.xmp",
+    "a.CR3 a.xmp b.CR3 b.xmp",
+    "b.CR3 b.xmp",
+    "c.CR3 c.xmp",
+    "c.CR3",
+  ]);
+  const refused = outcomes.filter((one) => "problem" in one).map((one) => one.entry.record.name);
+  expect(refused).toEqual(["a.CR3", "a.xmp", "c.xmp"]);
 });
 
 test("the totals count what is sent, and leave out what is not", () => {

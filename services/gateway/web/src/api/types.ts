@@ -47,6 +47,8 @@ export interface Item {
   placeholder?: string | null;
   created_at: string;
   original: Signed | null;
+  /** The XMP file that was uploaded with it. */
+  sidecar?: (Signed & { filename: string; size: number }) | null;
   renditions: Record<string, Signed>;
   contributor?: { id: string; name: string | null } | null;
 }

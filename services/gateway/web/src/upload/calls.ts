@@ -27,6 +27,9 @@ export interface Promised {
   duplicate_of?: string;
 }
 
+/** The item of an upload; a sidecar whose picture is not completed has none. */
+export type Completed = Item | { status: "waiting" };
+
 const ABORTED_AT_ONCE = 4;
 
 /** access: asked before each call, because a token is renewed while a film is sent. */
@@ -56,7 +59,7 @@ export class Calls {
     return this.#call("POST", `v1/uploads/${uploadId}/parts`, { numbers });
   }
 
-  complete(uploadId: string, etags: Record<number, string>): Promise<Item> {
+  complete(uploadId: string, etags: Record<number, string>): Promise<Completed> {
     const parts = Object.entries(etags).map(([number, etag]) => ({ number: Number(number), etag }));
     return this.#call("POST", `v1/uploads/${uploadId}/complete`, parts.length ? { parts } : undefined);
   }

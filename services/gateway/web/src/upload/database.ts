@@ -25,6 +25,8 @@ export interface KeptFile {
   type: string;
   lastModified: number;
   keptAt: number;
+  /** The key of the picture that it is the sidecar of. */
+  of?: string;
   sha256?: string;
   plan?: Plan;
   /** ETags of the parts that the store acknowledged to this browser. */
@@ -96,6 +98,12 @@ export async function forgetShare(galleryId: string): Promise<void> {
 
 export async function filesOf(galleryId: string): Promise<KeptFile[]> {
   return (await transact<KeptFile[]>("files", "readonly", (files) => files.index("galleryId").getAll(galleryId))) ?? [];
+}
+
+/** Returns the files that count as such: a sidecar counts with its picture, if that is not sent yet. */
+export function withoutSidecars(files: readonly KeptFile[]): KeptFile[] {
+  const keys = new Set(files.map(({ key }) => key));
+  return files.filter(({ of }) => of === undefined || !keys.has(of));
 }
 
 /** Keeps new files. Small ones that have no handle are copied afterwards, as far as there is room. */

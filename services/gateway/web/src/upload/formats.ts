@@ -1,5 +1,7 @@
 /** Content types of files, as declared to the API. */
 
+import { isSidecar, SIDECAR_TYPE } from "./sidecars";
+
 const BY_EXTENSION: Readonly<Record<string, string>> = {
   jpg: "image/jpeg",
   jpeg: "image/jpeg",
@@ -49,10 +51,11 @@ const BY_EXTENSION: Readonly<Record<string, string>> = {
 };
 
 /** For the `accept` of file inputs. The extensions are there for browsers that do not know some of the types. */
-export const ACCEPTED = ["image/*", "video/*", ...Object.keys(BY_EXTENSION).map((ending) => `.${ending}`)].join(",");
+export const ACCEPTED = ["image/*", "video/*", ...Object.keys(BY_EXTENSION).map((ending) => `.${ending}`), ".xmp"].join(",");
 
-/** Returns the content type; undefined if the file is neither a picture nor a film by its name or type. */
+/** Returns the content type; undefined if the file is neither a picture, a film nor a sidecar by its name or type. */
 export function contentType(file: { name: string; type: string }): string | undefined {
+  if (isSidecar(file.name)) return SIDECAR_TYPE;
   const byName = BY_EXTENSION[file.name.split(".").pop()?.toLowerCase() ?? ""];
   return byName ?? (/^(image|video)\/[\w.+-]+$/.test(file.type) ? file.type : undefined);
 }

@@ -32,6 +32,8 @@ const BY_CODE: Readonly<Record<string, Key>> = {
   contributor_key_wrong: "reasonRemoved",
   contribution_limit_exceeded: "reasonLimit",
   quota_exceeded: "reasonQuota",
+  sidecar_without_picture: "reasonNoPicture",
+  sidecar_repeated: "reasonNoPicture",
   unexpected: "reasonUnexpected",
 };
 

@@ -20,12 +20,14 @@ export type Outcome<E> = { entry: E; promised: Promised } | { entry: E; problem:
  * Signs files, and returns the outcome of each. The server takes all files of a call, or none: those that it names
  * are left out of the next call, and a batch that is too much for it is halved.
  *
+ * groups: files that are declared in one call, such as a picture and its sidecar; without the first there is no other.
  * sign: repeats a call until its answer is final.
  */
 export async function signBatch<E extends Declared>(
-  entries: readonly E[],
+  groups: readonly (readonly E[])[],
   sign: (files: KeptFile[], key: string) => Promise<Promised[]>,
 ): Promise<Outcome<E>[]> {
+  const entries = groups.flat();
   if (entries.length === 0) return [];
   try {
     const promised = await sign(entries.map(({ record }) => record), idempotencyKey());
@@ -36,14 +38,16 @@ export async function signBatch<E extends Declared>(
   } catch (failure) {
     if (failure instanceof DOMException) throw failure; // it was stopped
     const problem = asProblem(failure);
-    if (isBatchTooLarge(problem) && entries.length > 1) {
-      const half = Math.ceil(entries.length / 2);
-      return [...(await signBatch(entries.slice(0, half), sign)), ...(await signBatch(entries.slice(half), sign))];
+    if (isBatchTooLarge(problem) && groups.length > 1) {
+      const half = Math.ceil(groups.length / 2);
+      return [...(await signBatch(groups.slice(0, half), sign)), ...(await signBatch(groups.slice(half), sign))];
     }
     const named = namedFiles(problem);
-    const refused = entries.filter((_, index) => named.size === 0 || named.has(index));
-    const others = entries.filter((entry) => !refused.includes(entry));
-    return [...refused.map((entry) => ({ entry, problem })), ...(await signBatch(others, sign))];
+    const refused = new Set(entries.filter((_, index) => named.size === 0 || named.has(index)));
+    const others = groups.map((group) => group.filter((one) => group[0] && ![group[0], one].some((it) => refused.has(it))));
+    const left = new Set(others.flat());
+    const outcomes = entries.filter((entry) => !left.has(entry)).map((entry) => ({ entry, problem }));
+    return [...outcomes, ...(await signBatch(others.filter(({ length }) => length > 0), sign))];
   }
 }
 

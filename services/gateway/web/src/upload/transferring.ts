@@ -1,8 +1,7 @@
 /** Brings one file to the store, however often that is interrupted. */
 
-import type { Item } from "../api";
 import { Problem } from "../api/problem";
-import type { Calls, Promised, SignedPart } from "./calls";
+import type { Calls, Completed, Promised, SignedPart } from "./calls";
 import type { Entry } from "./entry.svelte";
 import { pauseMs, persevere, sleep } from "./patience";
 import { type Sender, type Signed, StoreRefusal } from "./sending";
@@ -58,8 +57,8 @@ export interface Tools {
   save(entry: Entry): void;
 }
 
-/** Sends a file that is signed, and completes it. Returns its item. Throws Problem, or the signal's reason. */
-export async function transfer(entry: Entry, urls: Urls, isFresh: boolean, tools: Tools): Promise<Item> {
+/** Sends a file that is signed, and completes it. Returns what that gave. Throws Problem, or the signal's reason. */
+export async function transfer(entry: Entry, urls: Urls, isFresh: boolean, tools: Tools): Promise<Completed> {
   const one = new Transfer(entry, urls, isFresh, tools);
   // A whole file may have arrived before the page ended; only parts can be asked for.
   let isThere = !isFresh && entry.record.plan?.method === "single";
@@ -100,7 +99,7 @@ class Transfer {
     }
   }
 
-  complete(): Promise<Item> {
+  complete(): Promise<Completed> {
     const { plan, etags } = this.entry.record;
     return this.#persevere(() => this.tools.calls.complete(plan?.id ?? "", etags));
   }

@@ -1,14 +1,16 @@
-import { type Access, asProblem, idempotencyKey, type Item, joinSignals, Problem } from "../api";
+import { type Access, asProblem, type Item, joinSignals, Problem } from "../api";
 import { Calls, type Promised } from "./calls";
 import { Checking } from "./checking";
 import { type Chosen, isSame, matched } from "./choosing";
 import { type KeptFile, filesOf, forgetFiles, keepFiles, updateFile } from "./database";
-import { ENDED, Entry, totals } from "./entry.svelte";
-import { contentType } from "./formats";
+import { ENDED, Entry, entryOf, totals } from "./entry.svelte";
 import { Hashing } from "./hashing";
+import { joinSidecars, rejoin } from "./joining";
 import { lock } from "./lock";
 import { persevere } from "./patience";
+import { reopened } from "./reopening";
 import { Sender } from "./sending";
+import { inOneCall } from "./sidecars";
 import { BATCH, signBatch } from "./signing";
 import { isReadable, transfer, Urls } from "./transferring";
 
@@ -18,8 +20,6 @@ const AT_ONCE = 4;
 const SIGNED_AHEAD = 12;
 /** How long the first files of a batch wait for the digests of others. */
 const LINGER_MS = 500;
-/** Larger files are sent without a digest: it would take a phone longer than half a minute before the first byte. */
-const DIGEST_BYTES = 1 << 30;
 /** How often a file begins anew by itself, after the server dropped its upload. */
 const RESTARTS = 2;
 const FULL = "storage_full";
@@ -52,7 +52,7 @@ export class Uploads {
   readonly #active = new Map<Entry, AbortController>();
   #galleryId: string | undefined;
   #isHashing = false;
-  #isSigning = false;
+  #signing: ReadonlySet<Entry> = new Set();
   #lingering: ReturnType<typeof setTimeout> | undefined;
   #hasLingered = false;
   #release: (() => void) | undefined;
@@ -96,6 +96,9 @@ export class Uploads {
       return entry;
     });
     this.entries.push(...restored);
+    const { torn, left } = rejoin(this.entries);
+    for (const picture of torn) this.#restart(picture);
+    for (const sidecar of left) this.remove(sidecar);
     this.#pump();
     for (const entry of restored) {
       const file = entry.file ?? (await reopened(entry.record));
@@ -111,9 +114,10 @@ export class Uploads {
     for (const [record, one] of pairs) missing.get(record)?.found(one);
     const added = others
       .filter(({ file }) => !this.entries.some(({ record }) => isSame(record, file)))
-      .map((one) => this.#entryOf(one));
+      .map((one) => entryOf(one, this.#galleryId ?? ""));
     this.entries.push(...added);
-    if (this.#galleryId) this.#keep(added);
+    const joined = joinSidecars(this.entries, this.#signing);
+    if (this.#galleryId) this.#keep([...new Set([...added, ...joined])]);
     this.#pump();
   }
 
@@ -134,7 +138,7 @@ export class Uploads {
     this.#restarts.delete(entry);
     if (entry.problem?.code === FULL) entry.state = "waiting";
     else this.#restart(entry);
-    this.#keep([entry]);
+    this.#keep(entry.sidecar ? [entry, entry.sidecar] : [entry]);
     this.#pump();
   }
 
@@ -142,11 +146,11 @@ export class Uploads {
   remove(entry: Entry): void {
     const at = this.entries.indexOf(entry);
     if (at >= 0) this.entries.splice(at, 1);
-    this.#active.get(entry)?.abort(new DOMException("removed", "AbortError"));
-    this.#sender.cancel(entry.record.key);
-    this.#forget(entry);
+    this.#cancel(entry);
+    void forgetFiles([entry.record.key]);
     const { plan } = entry.record;
     if (plan && !ENDED.has(entry.state) && entry.state !== "checking") this.#abort(plan.id);
+    if (entry.sidecar) this.remove(entry.sidecar);
     this.#pump();
   }
 
@@ -191,41 +195,21 @@ export class Uploads {
     else this.#sender.resume();
   }
 
-  #entryOf({ file, handle, isUnreadable }: Chosen): Entry {
-    const { name, size, lastModified } = file;
-    const type = contentType(file);
-    const record: KeptFile = {
-      key: idempotencyKey(),
-      galleryId: this.#galleryId ?? "",
-      name,
-      size,
-      type: type ?? "",
-      lastModified,
-      keptAt: Date.now(),
-      etags: {},
-      ...(handle && { handle }),
-    };
-    const entry = new Entry(record, file);
-    if (isUnreadable) entry.end("refused", new Problem(0, "file_unreadable"));
-    else if (type === undefined) entry.end("refused", new Problem(0, "unsupported_content_type"));
-    else if (size === 0) entry.end("refused", new Problem(0, "file_empty"));
-    entry.isHashed = size > DIGEST_BYTES;
-    return entry;
-  }
-
   #pump(): void {
     if (this.#stopped.signal.aborted) return;
     if (!this.#isHashing) void this.#hash();
     if (this.isPaused || !this.#galleryId) return;
-    if (!this.#isSigning) void this.#sign(this.#galleryId);
+    if (this.#signing.size === 0) void this.#sign(this.#galleryId);
     for (const entry of this.entries) {
       if (this.#active.size >= AT_ONCE) break;
-      if (entry.state === "waiting" && entry.record.plan && entry.file) void this.#send(entry);
+      const isNext = entry.state === "waiting" && entry.record.plan && entry.file;
+      if (isNext && !entry.sidecar?.isMoving) void this.#send(entry); // so a picture is shown with what its sidecar says
     }
   }
 
   async #hash(): Promise<void> {
-    const entry = this.entries.find((one) => one.state === "waiting" && !one.isHashed);
+    const unread = this.entries.filter((one) => one.state === "waiting" && !one.isHashed);
+    const entry = unread.find(({ isSidecar }) => isSidecar) ?? unread[0]; // pictures wait for their sidecars
     if (!entry?.file) return;
     this.#isHashing = true;
     entry.state = "hashing";
@@ -241,18 +225,21 @@ export class Uploads {
       return this.#refuse(entry, new Problem(0, "file_changed"));
     }
     if (sha256 !== undefined) entry.record.sha256 = sha256;
-    const twin = this.entries.find((one) => {
+    const twin = !entry.isSidecar && this.entries.find((one) => {
       return one !== entry && one.record.sha256 === sha256 && one.isHashed && one.state !== "refused";
     });
     if (sha256 !== undefined && twin && !entry.isWantedTwice) {
-      entry.end("duplicate", new Problem(0, twin.state === "ready" ? "duplicate_in_gallery" : "duplicate_chosen"));
-      this.#forget(entry);
+      this.#duplicate(entry, twin.state === "ready" ? "duplicate_in_gallery" : "duplicate_chosen");
     } else entry.state = "waiting";
   }
 
   async #sign(galleryId: string): Promise<void> {
     const waiting = this.entries.filter(({ state }) => state === "waiting");
-    const open = waiting.filter(({ record, isHashed, file }) => isHashed && !record.plan && file);
+    const isRead = (entry: Entry): boolean => entry.isHashed || !entry.file;
+    const open = waiting.filter((entry) => {
+      const { record, file, sidecar } = entry;
+      return isRead(entry) && !record.plan && file && !entry.isSidecar && (!sidecar || isRead(sidecar));
+    });
     if (open.length === 0 || waiting.filter(({ record }) => record.plan).length >= SIGNED_AHEAD) return;
     if (open.length < BATCH && this.#isHashing && !this.#hasLingered) {
       this.#lingering ??= setTimeout(() => {
@@ -261,14 +248,15 @@ export class Uploads {
       }, LINGER_MS);
       return;
     }
-    this.#isSigning = true;
+    const groups = inOneCall<Entry, Entry>(open, BATCH, ({ state }) => !ENDED.has(state));
+    this.#signing = new Set(groups.flat());
     try {
-      const outcomes = await signBatch(open.slice(0, BATCH), (files, key) =>
+      const outcomes = await signBatch(groups, (files, key) =>
         this.#persevere(() => this.#calls.sign(galleryId, files, key)),
       );
       for (const outcome of outcomes) {
-        if ("problem" in outcome) this.#refuse(outcome.entry, outcome.problem);
-        else this.#signed(outcome.entry, outcome.promised);
+        if (!("problem" in outcome)) this.#signed(outcome.entry, outcome.promised);
+        else if (!ENDED.has(outcome.entry.state)) this.#refuse(outcome.entry, outcome.problem);
       }
     } catch {
       return; // it was closed
@@ -276,18 +264,17 @@ export class Uploads {
       clearTimeout(this.#lingering);
       this.#lingering = undefined;
       this.#hasLingered = false;
-      this.#isSigning = false;
+      this.#signing = new Set();
     }
     this.#pump();
   }
 
   #signed(entry: Entry, promised: Promised): void {
-    const isGone = !this.entries.includes(entry); // removed meanwhile
+    const isGone = !this.entries.includes(entry) || ENDED.has(entry.state); // removed meanwhile
     if (isGone || (promised.duplicate_of !== undefined && !entry.isWantedTwice)) {
       this.#abort(promised.id);
-      if (isGone) return;
-      entry.end("duplicate", new Problem(0, "duplicate_in_gallery"));
-      return this.#forget(entry);
+      if (!isGone) this.#duplicate(entry, "duplicate_in_gallery");
+      return;
     }
     const { id, media_id, method, multipart } = promised;
     entry.record.plan = { id, mediaId: media_id, method, partSize: multipart?.part_size ?? 0 };
@@ -311,7 +298,8 @@ export class Uploads {
         save: ({ record }) => void updateFile(record),
       });
       this.#forget(entry);
-      void this.#check(entry, item);
+      if (item.status === "waiting" || entry.isSidecar) entry.end("ready");
+      else void this.#check(entry, item);
     } catch (failure) {
       this.#failed(entry, failure);
     } finally {
@@ -332,21 +320,46 @@ export class Uploads {
   }
 
   #failed(entry: Entry, failure: unknown): void {
-    if (this.#stopped.signal.aborted || !this.entries.includes(entry)) return; // closed, or removed
+    if (this.#stopped.signal.aborted || !this.entries.includes(entry) || ENDED.has(entry.state)) return; // or removed
     const problem = asProblem(failure);
-    const restarts = this.#restarts.get(entry) ?? 0;
-    if (OVER.has(problem.code) && restarts < RESTARTS) {
-      this.#restarts.set(entry, restarts + 1);
-      this.#restart(entry);
-      void updateFile(entry.record);
+    const picture = entry.picture ?? entry; // a sidecar is declared with its picture only
+    const restarts = this.#restarts.get(picture) ?? 0;
+    const canRestart = picture === entry || (picture.state === "waiting" && this.entries.includes(picture));
+    if (OVER.has(problem.code) && restarts < RESTARTS && canRestart) {
+      this.#restarts.set(picture, restarts + 1);
+      this.#restart(picture);
       return;
     }
     this.#refuse(entry, failure instanceof Problem ? failure : new Problem(0, "unexpected", problem.detail));
   }
 
   #restart(entry: Entry): void {
-    this.#urls.delete(entry);
-    entry.restart();
+    const { sidecar } = entry;
+    if (sidecar?.record.plan && entry.record.plan) this.#abort(entry.record.plan.id);
+    for (const one of sidecar && !sidecar.problem ? [entry, sidecar] : [entry]) {
+      this.#urls.delete(one);
+      one.restart();
+      void updateFile(one.record);
+    }
+  }
+
+  #duplicate(entry: Entry, code: string): void {
+    entry.end("duplicate", new Problem(0, code));
+    this.#forget(entry);
+    this.#drop(entry.sidecar);
+  }
+
+  // Ends the sidecar of a picture that is not added.
+  #drop(sidecar: Entry | undefined): void {
+    if (!sidecar || ENDED.has(sidecar.state)) return;
+    sidecar.end("refused");
+    this.#cancel(sidecar);
+    void forgetFiles([sidecar.record.key]);
+  }
+
+  #cancel(entry: Entry): void {
+    this.#active.get(entry)?.abort(new DOMException("removed", "AbortError"));
+    this.#sender.cancel(entry.record.key);
   }
 
   #refuse(entry: Entry, problem: Problem): void {
@@ -354,6 +367,7 @@ export class Uploads {
     if (problem.code === FULL) return; // what was sent stays
     if (entry.record.plan) this.#abort(entry.record.plan.id);
     this.#forget(entry);
+    this.#drop(entry.sidecar);
   }
 
   #keep(entries: readonly Entry[]): void {
@@ -361,8 +375,11 @@ export class Uploads {
     void keepFiles(open.flatMap(({ record, file }) => (file ? [{ record, file }] : [])));
   }
 
-  #forget(entry: Entry): void {
-    void forgetFiles([entry.record.key]);
+  // A sidecar is kept until its picture is there: that may have to be declared again.
+  #forget({ record, sidecar, picture }: Entry): void {
+    const isWanted = picture && !ENDED.has(picture.state) && picture.state !== "checking";
+    const over = sidecar && ENDED.has(sidecar.state) ? [record.key, sidecar.record.key] : [record.key];
+    if (!isWanted) void forgetFiles(over);
   }
 
   // Without an answer nothing is lost: the server ends it by itself.
@@ -377,20 +394,4 @@ export class Uploads {
   #persevere<T>(call: () => Promise<T>): Promise<T> {
     return persevere(call, this.#stopped.signal, (problem) => this.#wait(problem));
   }
-}
-
-/** Opens a kept file again. Returns undefined if the person must choose it again, or it was changed since. */
-async function reopened(record: KeptFile): Promise<File | undefined> {
-  const handle = record.handle as Askable | undefined;
-  try {
-    if ((await handle?.requestPermission({ mode: "read" })) !== "granted") return undefined;
-    const file = await handle?.getFile();
-    return file && isSame(file, record) ? file : undefined;
-  } catch {
-    return undefined; // moved or deleted
-  }
-}
-
-interface Askable extends FileSystemFileHandle {
-  requestPermission(options: { mode: "read" }): Promise<PermissionState>;
 }

@@ -20,6 +20,7 @@ export default {
   length: "المدة",
   file: "الملف",
   size: "الحجم",
+  sidecar: "ملف XMP",
   place: "المكان",
   tags: "الوسوم",
   addedBy: "أضافه",

@@ -71,6 +71,7 @@ export default {
   },
   chooseAgainButton: "اختر مرة أخرى",
   reasonType: "يقبل Kappi الصور والأفلام فقط. هذا الملف من نوع آخر.",
+  reasonNoPicture: "لا يُضاف ملف XMP إلا مع صورته: ‎IMG_1.xmp‎ مع ‎IMG_1.CR3‎. لم تُختر معه صورة، أو اختيرت أكثر من صورة.",
   reasonEmpty: "الملف فارغ.",
   reasonChanged: "تغيّر الملف أو نُقل أو حُذف. اختره مرة أخرى.",
   reasonUnreadable: "تعذّر على المتصفح قراءته. اختره مرة أخرى.",

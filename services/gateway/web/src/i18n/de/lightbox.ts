@@ -20,6 +20,7 @@ export default {
   length: "Länge",
   file: "Datei",
   size: "Größe",
+  sidecar: "XMP-Begleitdatei",
   place: "Ort",
   tags: "Schlagwörter",
   addedBy: "Hinzugefügt von",

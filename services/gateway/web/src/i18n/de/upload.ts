@@ -47,6 +47,7 @@ export default {
   },
   chooseAgainButton: "Noch einmal wählen",
   reasonType: "Kappi nimmt nur Fotos und Filme. Diese Datei ist etwas anderes.",
+  reasonNoPicture: "Eine XMP-Datei kommt nur zusammen mit ihrem Bild hinein: IMG_1.xmp mit IMG_1.CR3. Mit ihr wurde kein Bild gewählt oder mehr als eines.",
   reasonEmpty: "Die Datei ist leer.",
   reasonChanged: "Die Datei wurde geändert, verschoben oder gelöscht. Wählen Sie sie noch einmal.",
   reasonUnreadable: "Der Browser konnte das nicht lesen. Wählen Sie es noch einmal.",

@@ -19,6 +19,7 @@ export default {
   length: "Length",
   file: "File",
   size: "Size",
+  sidecar: "XMP sidecar",
   place: "Place",
   tags: "Tags",
   addedBy: "Added by",

@@ -46,6 +46,7 @@ export default {
   },
   chooseAgainButton: "Choose again",
   reasonType: "Kappi takes photos and films only. This file is of another kind.",
+  reasonNoPicture: "An XMP file is added together with its picture only: IMG_1.xmp with IMG_1.CR3. No picture, or more than one, was chosen with it.",
   reasonEmpty: "The file is empty.",
   reasonChanged: "The file was changed, moved or deleted. Choose it again.",
   reasonUnreadable: "The browser could not read it. Choose it again.",

@@ -20,6 +20,7 @@ export default {
   length: "Duración",
   file: "Archivo",
   size: "Tamaño",
+  sidecar: "Archivo XMP",
   place: "Lugar",
   tags: "Etiquetas",
   addedBy: "Añadido por",

@@ -47,6 +47,7 @@ export default {
   },
   chooseAgainButton: "Elegir otra vez",
   reasonType: "Kappi solo acepta fotos y vídeos. Este archivo es de otro tipo.",
+  reasonNoPicture: "Un archivo XMP solo se añade junto con su foto: IMG_1.xmp con IMG_1.CR3. Con él no se eligió ninguna foto, o más de una.",
   reasonEmpty: "El archivo está vacío.",
   reasonChanged: "El archivo se cambió, se movió o se borró. Elígelo otra vez.",
   reasonUnreadable: "El navegador no pudo leerlo. Elígelo otra vez.",

@@ -20,6 +20,7 @@ export default {
   length: "Durée",
   file: "Fichier",
   size: "Taille",
+  sidecar: "Fichier XMP",
   place: "Lieu",
   tags: "Mots-clés",
   addedBy: "Ajouté par",

@@ -47,6 +47,7 @@ export default {
   },
   chooseAgainButton: "Choisir de nouveau",
   reasonType: "Kappi ne prend que des photos et des films. Ce fichier est d’un autre genre.",
+  reasonNoPicture: "Un fichier XMP n’est ajouté qu’avec sa photo : IMG_1.xmp avec IMG_1.CR3. Aucune photo n’a été choisie avec lui, ou plus d’une.",
   reasonEmpty: "Le fichier est vide.",
   reasonChanged: "Le fichier a été modifié, déplacé ou supprimé. Choisissez-le de nouveau.",
   reasonUnreadable: "Le navigateur n’a pas pu le lire. Choisissez-le de nouveau.",

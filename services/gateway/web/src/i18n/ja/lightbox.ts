@@ -20,6 +20,7 @@ export default {
   length: "長さ",
   file: "ファイル",
   size: "容量",
+  sidecar: "XMP サイドカー",
   place: "場所",
   tags: "タグ",
   addedBy: "追加した人",

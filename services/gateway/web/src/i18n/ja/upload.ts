@@ -46,6 +46,7 @@ export default {
   },
   chooseAgainButton: "もう一度選ぶ",
   reasonType: "Kappi が受け付けるのは写真と動画だけです。このファイルは別の種類です。",
+  reasonNoPicture: "XMP ファイルは、対応する写真と一緒にだけ追加できます（IMG_1.xmp は IMG_1.CR3 と）。一緒に選んだ写真がないか、複数あります。",
   reasonEmpty: "ファイルが空です。",
   reasonChanged: "ファイルが変更、移動、または削除されました。もう一度選んでください。",
   reasonUnreadable: "ブラウザーが読み取れませんでした。もう一度選んでください。",

@@ -1,1 +1,0 @@
-export{t as default}from"./UploadPanel-D8zvbGLt.js";
