@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from kappi_client import (
     UploadProgress,
     UploadRunning,
 )
+from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from PIL import Image
 
 from tests.e2e.accounts import sign_up
 from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
+from tests.e2e.test_sidecars import SIDECAR
 
 _FILM_BYTES = 24 << 20
 
@@ -131,6 +135,78 @@ async def test_an_interrupted_upload_continues_with_the_same_call(
     elsewhere = Client("https://kappi.invalid", journal=False)
     again = await elsewhere.download(f"{stack.base_url}/g/{result.gallery.code}", tmp_path / "got")
     assert (again.saved, len(again.kept)) == ([], 1)
+
+
+@pytest.mark.timeout(180)
+async def test_sidecars_go_and_come_back_with_their_pictures(
+    stack: StackUnderTest, client: Client, phone: Phone, tmp_path: Path
+) -> None:
+    trip, home = tmp_path / "trip", tmp_path / "back"
+    for day in ("monday", "tuesday"):
+        (trip / day).mkdir(parents=True)
+        RAWS["previews.dng"](trip / day / "IMG_1.dng")
+        (trip / day / "IMG_1.dng").write_bytes((trip / day / "IMG_1.dng").read_bytes() + day.encode())
+        (trip / day / "IMG_1.xmp").write_bytes(SIDECAR + day.encode())
+    (trip / "lonely.xmp").write_bytes(SIDECAR)
+    (trip / "broken.jpg").write_bytes(encode(quadrants(64, 48), "JPEG"))
+    (trip / "broken.jpg.xmp").write_bytes(b"no XMP")
+
+    shared = await asyncio.to_thread(stack.kappi, "share", "--json", str(trip))
+    assert shared.returncode == 1, shared.stderr
+    assert "lonely.xmp" in shared.stderr
+    told = json.loads(shared.stdout)
+    stack.secrets.add(told["access_key"])
+    assert [Path(each["path"]).name for each in told["items"]] == ["broken.jpg", "IMG_1.dng", "IMG_1.dng"]
+    assert [Path(each["path"]).name for each in told["rejected"]] == ["broken.jpg.xmp"]
+    items = await phone.items(told["code"])
+    assert [item["sidecar"] and item["sidecar"]["filename"] for item in items] == [
+        *(None, "IMG_1.xmp", "IMG_1.xmp")
+    ]
+    assert items[1]["rating"] == 4
+
+    home.mkdir()
+    (home / "IMG_1.xmp").write_bytes(b"of somebody else")
+    got = await asyncio.to_thread(stack.kappi, "get", told["url"], str(home))
+    assert got.returncode == 0, got.stderr
+    brought = {path.name: path.read_bytes() for path in home.iterdir()}
+    assert brought.keys() == {
+        *("broken.jpg", "IMG_1.dng", "IMG_1 (2).dng"),
+        *("IMG_1.xmp", "IMG_1 (2).xmp", "IMG_1 (3).xmp"),
+    }
+    for name, day in (("IMG_1", "monday"), ("IMG_1 (2)", "tuesday")):
+        assert brought[f"{name}.dng"] == (trip / day / "IMG_1.dng").read_bytes()
+    assert brought["IMG_1 (2).xmp"] == SIDECAR + b"tuesday"
+    assert brought["IMG_1 (3).xmp"] == SIDECAR + b"monday"
+    again = await client.download(told["url"], home)
+    assert (again.saved, len(again.kept), again.failed) == ([], 5, [])
+
+
+@pytest.mark.timeout(180)
+async def test_a_pair_of_which_one_was_declared_begins_anew(
+    client: Client, phone: Phone, stack: StackUnderTest, tmp_path: Path
+) -> None:
+    trip = tmp_path / "pair"
+    trip.mkdir()
+    picture, beside = trip / "a.jpg", trip / "a.xmp"
+    noise = Image.effect_noise((1600, 1200), 90).convert("RGB")
+    body = encode(noise, "JPEG", options={"quality": 97})
+    picture.write_bytes(body + bytes(20_000_000 - len(body)))
+    gallery = await client.create_gallery(NewGallery())
+    stack.secrets.add(gallery.access_key or "")
+    interrupting = Interrupting()
+    interrupting.task = asyncio.create_task(
+        client.upload(trip, gallery=gallery, connection="slow", progress=interrupting)
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await interrupting.task
+    beside.write_bytes(SIDECAR)
+
+    result = await client.upload(trip, gallery=gallery, connection="slow")
+
+    assert [(each.path, each.status) for each in result.uploaded] == [(picture, "ready")]
+    assert result.rejected == []
+    (item,) = await phone.items(gallery.code or "")
+    assert item["sidecar"]["filename"] == "a.xmp"
 
 
 @pytest.mark.timeout(120)

@@ -20,6 +20,7 @@ from kappi_client.journal import Journal, Known
 from kappi_client.progress import UploadProgress
 from kappi_client.raise_first import raise_first
 from kappi_client.refusals import refusal
+from kappi_client.sidecars import batches_of
 from kappi_client.upload_state import COMPLETED, PENDING, UploadState, upload_state_of
 
 BATCH_FILES: Final = 100
@@ -76,13 +77,15 @@ class BatchUploader:
         """Raises ApiError, Unreachable, JournalUnwritable. The bytes that arrived stay in the store."""
         try:
             await self._repeat_declaration()
-            for start in range(0, len(files), BATCH_FILES):
-                await self._upload_batch(files[start : start + BATCH_FILES])
+            for batch in batches_of(files, BATCH_FILES):
+                await self._upload_batch(batch)
         finally:
             self._journal.save()
 
     async def _upload_batch(self, files: Sequence[LocalFile]) -> None:
-        begun = [task for file in files if (task := await self._begun(file)) is not None]
+        begun = await self._all_begun(files)
+        for task in begun:
+            self._progress.hashed(task.file.size_bytes)
         left = {id(task.file) for task in begun}
         hashed = await self._hash([file for file in files if id(file) not in left])
         tasks = iter([*begun, *await self._declare(hashed)])
@@ -92,6 +95,22 @@ class BatchUploader:
                 await self._upload_one(task)
 
         await raise_first(work() for _ in range(PARALLEL_FILES))
+
+    async def _all_begun(self, files: Sequence[LocalFile]) -> list[_Task]:
+        """Returns what an earlier run began. A picture and its sidecar are declared together, so one alone
+        begins anew, unless the picture is in the gallery.
+        """
+        begun = {file.path: task for file in files if (task := await self._begun(file)) is not None}
+        for file in files:
+            if file.picture is None or (file.path in begun) == (file.picture in begun):
+                continue
+            torn = begun.get(file.picture) or begun[file.path]
+            if torn.file.picture is None and torn.known.completed:
+                continue
+            if torn.known.upload_id is not None:
+                await self._uploader.abort(torn.known.upload_id)
+            del begun[torn.file.path]
+        return list(begun.values())
 
     async def _begun(self, file: LocalFile) -> _Task | None:
         """Returns what an earlier run began, or None where nothing can be continued."""
@@ -110,7 +129,6 @@ class BatchUploader:
                 return None
             if upload.state not in {PENDING, COMPLETED}:
                 return None
-        self._progress.hashed(file.size_bytes)
         return _Task(file, known, upload, begun=True)
 
     async def _hash(self, files: Sequence[LocalFile]) -> list[tuple[LocalFile, Known]]:
@@ -149,7 +167,7 @@ class BatchUploader:
 
     async def _declare(self, files: list[tuple[LocalFile, Known]]) -> list[_Task]:
         """Declares the files. The server names those that it refuses, and the others are declared again."""
-        while files:
+        while files := self._with_pictures(files):
             body = {
                 "files": [_declared(file, known) for file, known in files],
                 "connection": self._connection or ("slow" if self._slots.has_been_cut else "normal"),
@@ -173,6 +191,17 @@ class BatchUploader:
                     for entry, upload in zip(files, uploads, strict=True)
                 ]
         return []
+
+    def _with_pictures(self, files: list[tuple[LocalFile, Known]]) -> list[tuple[LocalFile, Known]]:
+        """Returns the files without sidecars whose pictures are not declared now."""
+        declared = {file.path for file, _ in files}
+        kept = []
+        for file, known in files:
+            if file.picture is None or file.picture in declared:
+                kept.append((file, known))
+            else:
+                self._results.reject(file, "it is only taken together with its picture")
+        return kept
 
     async def _repeat_declaration(self) -> None:
         """Repeats the call of an earlier run that ended before the answer. The answer is the same."""

@@ -129,7 +129,7 @@ class Client:
         found = await asyncio.to_thread(find_files, given)
         if not found.files:
             known = gallery if isinstance(gallery, Gallery) else None
-            return UploadResult(known, skipped=found.skipped, processed=True)
+            return UploadResult(known, skipped=found.skipped + found.alone, processed=True)
         with self._journal(given, gallery) as journal:
             async with self._api(gallery) as api:
                 upload = Upload(
@@ -140,7 +140,7 @@ class Client:
                     progress=progress or UploadProgress(),
                     connection=connection,
                 )
-                upload.result.skipped = found.skipped
+                upload.result.skipped = found.skipped + found.alone
                 return await upload.run(wait_s=wait_s)
 
     async def download(

@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from kappi_client.api import UNREACHABLE, Api
+from kappi_client.download_sidecars import (
+    SidecarMissing,
+    WantedSidecar,
+    read_sidecar,
+    save_sidecar,
+    wanted_sidecar,
+)
 from kappi_client.errors import ApiError, Unreachable
 from kappi_client.files import NameBook, sha256_of
 from kappi_client.progress import DownloadProgress
@@ -23,7 +30,8 @@ _GONE = {404, 410}
 
 @dataclass(slots=True)
 class DownloadResult:
-    """saved: new files. kept: files that were complete before. failed: name and reason.
+    """saved: new files. kept: files that were complete before. failed: name and reason. XMP sidecars are
+    among them.
 
     Ids of items without an original: unready, since the server processes them; withheld, since the tier of
     the account has no originals.
@@ -79,25 +87,29 @@ class Download:
         self._folder = folder
         self._progress = progress
         self._result = DownloadResult()
+        self._names = NameBook()
         self._clock = clock
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def get(self, items: Sequence[dict[str, Any]]) -> DownloadResult:
         """Downloads the items; failures of single items are in the result. Raises OSError for the folder."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        wanted = await asyncio.to_thread(self._plan, items)
-        self._progress.planned(files=len(wanted), size_bytes=sum(each.size_bytes for each in wanted))
+        wanted, sidecars = await asyncio.to_thread(self._plan, items)
+        sizes = [each.size_bytes for each in wanted] + [each.size_bytes for each in sidecars]
+        self._progress.planned(files=len(sizes), size_bytes=sum(sizes))
         try:
             async with asyncio.TaskGroup() as group:
                 for each in wanted:
                     group.create_task(self._get_one(each))
+                for sidecar in sidecars:
+                    group.create_task(self._get_sidecar(sidecar))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         return self._result
 
-    def _plan(self, items: Sequence[dict[str, Any]]) -> list[_Wanted]:
-        names = NameBook()
-        wanted = []
+    def _plan(self, items: Sequence[dict[str, Any]]) -> tuple[list[_Wanted], list[WantedSidecar]]:
+        names = self._names
+        wanted, targets = [], []
         for item in items:
             if item.get("original") is None:
                 ready = item.get("status") == "ready"
@@ -107,11 +119,30 @@ class Download:
             while target.exists() and not _is_whole(target, item):
                 # Another file, or a changed one: it stays.
                 target = self._folder / names.take(item["filename"])
+            targets.append((item, target))
             if target.exists():
                 self._result.kept.append(target)
             else:
                 wanted.append(_Wanted(item, target, item["original"]["url"]))
-        return wanted
+        # Behind all pictures, so that none of these has to give way.
+        found = [wanted_sidecar(item, target, names) for item, target in targets]
+        return wanted, [sidecar for sidecar in found if sidecar is not None]
+
+    async def _get_sidecar(self, wanted: WantedSidecar) -> None:
+        async with self._slots:
+            try:
+                body = await read_sidecar(self._api, self._headers, wanted)
+            except (SidecarMissing, ApiError, Unreachable) as error:
+                self._result.failed.append((wanted.name, str(error)))
+                self._progress.failed(wanted.name, str(error))
+                return
+            target, was_there = await save_sidecar(wanted, body, self._names)
+            self._progress.received(len(body))
+            if was_there:
+                self._result.kept.append(target)
+            else:
+                self._result.saved.append(target)
+                self._progress.saved(target.name)
 
     async def _get_one(self, wanted: _Wanted) -> None:
         async with self._slots:

@@ -6,11 +6,12 @@ import errno
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kappi_client.formats import CONTENT_TYPES, HEAD_BYTES, UNKNOWN, content_type_of
+from kappi_client.formats import CAMERA_RAW, CONTENT_TYPES, HEAD_BYTES, UNKNOWN, content_type_of
+from kappi_client.sidecars import SIDECAR_TYPE, is_sidecar, pictures_of_sidecars
 
 _CHUNK_BYTES = 1 << 20
 _LONGEST_NAME_BYTES = 200  # leaves room for " (12)" within the 255 most file systems allow
@@ -22,12 +23,15 @@ class FileChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file to upload. size_bytes, modified_ns: when it was found."""
+    """A file to upload. size_bytes, modified_ns: when it was found. picture: of an XMP sidecar, the picture
+    that it belongs to.
+    """
 
     path: Path
     size_bytes: int
     content_type: str
     modified_ns: int
+    picture: Path | None = None
 
     def must_be_unchanged(self, now: os.stat_result) -> None:
         """Raises FileChanged when the file was written to, so that its checksum is not valid any more."""
@@ -41,17 +45,20 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """files: to upload, in order. skipped: files in folders that are neither photo nor video."""
+    """files: to upload, in order, each XMP sidecar behind its picture. skipped: files in folders that are
+    neither photo nor video. alone: XMP sidecars that belong to no picture.
+    """
 
     files: list[LocalFile]
     skipped: list[Path]
+    alone: list[Path]
 
 
 def find_files(given: Iterable[Path]) -> Found:
     """Finds the given files, and photos and videos in the given folders, each file once.
 
-    A given file is included whatever its name, since the server decides by content. Raises OSError for a file
-    that cannot be read.
+    A given file is included whatever its name, since the server decides by content; but XMP sidecars only
+    with a picture in the same folder. Raises OSError for a file that cannot be read.
     """
     files: dict[Path, LocalFile] = {}
     skipped: list[Path] = []
@@ -75,7 +82,22 @@ def find_files(given: Iterable[Path]) -> Found:
                     skipped.append(inside)
                 else:
                     files.setdefault(inside.resolve(), file)
-    return Found(list(files.values()), skipped)
+    return _with_sidecars(list(files.values()), skipped)
+
+
+def _with_sidecars(files: Sequence[LocalFile], skipped: list[Path]) -> Found:
+    pictures = pictures_of_sidecars(files)
+    sidecars = {picture: sidecar for sidecar, picture in pictures.items()}
+    by_path = {file.path: file for file in files}
+    ordered = []
+    for file in files:
+        if is_sidecar(file.path):
+            continue
+        ordered.append(file)
+        if (sidecar := sidecars.get(file.path)) is not None:
+            ordered.append(replace(by_path[sidecar], picture=file.path))
+    alone = [file.path for file in files if is_sidecar(file.path) and file.path not in pictures]
+    return Found(ordered, skipped, alone)
 
 
 def sha256_of(
@@ -122,6 +144,9 @@ class NameBook:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
+    def is_free(self, wanted: str) -> bool:
+        return safe_name(wanted).casefold() not in self._taken
+
     def take(self, wanted: str) -> str:
         name = safe_name(wanted)
         stem, suffix = os.path.splitext(name)
@@ -141,5 +166,10 @@ def _local_file(path: Path) -> LocalFile:
         found = os.fstat(file.fileno())
         by_content = content_type_of(file.read(HEAD_BYTES))
     # The name counts where the content is unknown. The server then says what is wrong with the content.
-    content_type = by_content or CONTENT_TYPES.get(path.suffix.lower(), UNKNOWN)
+    by_name = CONTENT_TYPES.get(path.suffix.lower(), UNKNOWN)
+    content_type = by_content or by_name
+    if by_content == "image/tiff" and by_name in CAMERA_RAW:
+        content_type = by_name  # most camera RAW begins as TIFF does
+    if is_sidecar(path):
+        content_type = SIDECAR_TYPE
     return LocalFile(path, found.st_size, content_type, found.st_mtime_ns)

@@ -66,6 +66,8 @@ CONTENT_TYPES: Final = {
 }
 """By suffix, in lower case."""
 
+CAMERA_RAW: Final = frozenset(each for each in CONTENT_TYPES.values() if each.startswith("image/x-"))
+
 _STARTS: Final = {
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n\x1a\n": "image/png",

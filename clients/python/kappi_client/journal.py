@@ -159,6 +159,7 @@ class Journal:
             for path, upload in zip(self.note.declaration.paths, uploads, strict=False):
                 if (known := self.note.files.get(path)) is not None:
                     known.upload_id, known.media_id = upload["id"], upload["media_id"]
+                    known.completed = False
                     known.parts.clear()
         self.note.declaration = None
         self.save()

@@ -35,7 +35,9 @@ _POLL_S: Final = 0.3
 
 @dataclass(slots=True)
 class UploadedFile:
-    """A file that is in the gallery. status: of its item, when last seen: `processing` or `ready`."""
+    """A file that is an item of the gallery, so no sidecar. status: of the item, when last seen:
+    `processing` or `ready`.
+    """
 
     file: LocalFile
     media_id: str
@@ -52,8 +54,8 @@ class UploadResult:
     """The result of an upload, filled while it runs.
 
     gallery: None before it is known, and where every file of a new gallery was refused. rejected: each file
-    with the reason. skipped: files in folders that are neither photo nor video. processed: whether the server
-    has processed every item.
+    with the reason. skipped: files in folders that are neither photo nor video, and XMP sidecars that belong
+    to no picture. processed: whether the server has processed every item.
     """
 
     gallery: Gallery | None = None
@@ -122,7 +124,8 @@ class Upload:
 
     def add(self, file: LocalFile, known: Known) -> None:
         """See `batches.Results`."""
-        self.result.uploaded.append(UploadedFile(file, known.media_id or "", known.sha256))
+        if file.picture is None:
+            self.result.uploaded.append(UploadedFile(file, known.media_id or "", known.sha256))
         self._progress.uploaded(file)
 
     def reject(self, file: LocalFile, reason: str) -> None:

@@ -75,6 +75,31 @@ def test_folders_are_filtered_by_type_and_given_files_are_not(tmp_path: Path) ->
     assert found.files[-1].size_bytes == 2
 
 
+def test_sidecars_follow_their_pictures_and_those_without_one_are_named(tmp_path: Path) -> None:
+    names = ("b.xmp", "b.jpg", "b.NEF", "c.mov", "c.xmp", "d/b.xmp", "e/b.jpg.XMP", "e/b.jpg", "notes.txt")
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"II*\x00" if name == "b.NEF" else b"x")
+
+    found = find_files([tmp_path])
+
+    assert [(str(file.path.relative_to(tmp_path)), file.content_type) for file in found.files] == [
+        ("b.NEF", "image/x-nikon-nef"),
+        ("b.xmp", "application/rdf+xml"),
+        ("b.jpg", "image/jpeg"),
+        ("c.mov", "video/quicktime"),
+        ("e/b.jpg", "image/jpeg"),
+        ("e/b.jpg.XMP", "application/rdf+xml"),
+    ]
+    assert [file.picture and file.picture.name for file in found.files] == [
+        *(None, "b.NEF", None),
+        *(None, None, "b.jpg"),
+    ]
+    assert [str(path.relative_to(tmp_path)) for path in found.alone] == ["c.xmp", "d/b.xmp"]
+    assert [path.name for path in found.skipped] == ["notes.txt"]
+
+
 def test_the_type_is_read_from_the_content_and_otherwise_from_the_name(tmp_path: Path) -> None:
     for name, content in (
         ("a.jpg", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"),

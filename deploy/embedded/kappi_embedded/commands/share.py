@@ -91,6 +91,8 @@ def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str])
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}")
     account = login.email if login is not None else None
+    for path in found.alone:
+        err.print(f"Leaving out {shown(path)}: it belongs to no picture in its folder.")
     if not found.files:
         return fail(f"there is no photo or video here: Kappi takes {ACCEPTED}")
     if found.skipped:

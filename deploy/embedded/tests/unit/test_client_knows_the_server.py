@@ -3,9 +3,9 @@
 from typing import Literal
 
 import pytest
-from kappi_client.formats import ACCEPTED, HEAD_BYTES, content_type_of
+from kappi_client.formats import ACCEPTED, CAMERA_RAW, CONTENT_TYPES, HEAD_BYTES, content_type_of
 from kappi_client.refusals import REASONS
-from kappi_mediameta.probing import MediaFormat, RejectReason, matches, sniff
+from kappi_mediameta.probing import MediaFormat, RejectReason, format_of, matches, sniff
 from kappi_mediameta.probing.probe import ACCEPTED as TAKEN
 from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 from kappi_testkit.media.transport_packets import stream, with_times
@@ -82,6 +82,11 @@ def test_a_file_of_another_format_is_unknown_to_both(head: bytes) -> None:
 
 def test_the_client_and_the_server_accept_the_same_formats() -> None:
     assert ACCEPTED == TAKEN
+
+
+def test_the_client_and_the_server_name_the_same_camera_raw() -> None:
+    found = {each: format_of(each) for each in CONTENT_TYPES.values()}
+    assert {each for each, fmt in found.items() if fmt is not None and fmt.is_camera_raw} == CAMERA_RAW
 
 
 def test_every_reason_of_the_server_has_words() -> None:
