@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 from kappi_chassis.storage.local_responses import PREFLIGHT
+from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 from kappi_testkit.programs import require_program
 
@@ -25,6 +26,7 @@ from tests.clients.examples import PAGE, examples
 from tests.contract.test_openapi import DOCUMENT
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
+from tests.e2e.test_sidecars import SIDECAR
 
 _TIMEOUT_S = 90
 _FILM_BYTES = 24 << 20
@@ -68,6 +70,15 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    path = tmp_path / "card" / "IMG_1.dng"
+    path.parent.mkdir()
+    RAWS["previews.dng"](path)
+    path.with_suffix(".xmp").write_bytes(SIDECAR)
+    return path
+
+
+@pytest.fixture
 def film(tmp_path: Path) -> Path:
     path = tmp_path / "trip" / "tram 28.mp4"
     path.parent.mkdir()
@@ -83,21 +94,24 @@ async def gallery(phone: Phone) -> Gallery:
 
 
 @pytest.mark.timeout(180)
-async def test_curl(stack: StackUnderTest, phone: Phone, photo: Path, film: Path, tmp_path: Path) -> None:
+async def test_curl(
+    stack: StackUnderTest, phone: Phone, photo: Path, film: Path, raw: Path, tmp_path: Path
+) -> None:
     for program in ("curl", "jq", "openssl"):
         require_program(program)
     script = "\n".join(
         ["set -euo pipefail", _CURL_THAT_FAILS_ONCE, *examples("curl"), 'echo "made $id $key"']
     )
-    environ = {"KAPPI": stack.base_url, "PHOTO": str(photo), "FILM": str(film)}
+    environ = {"KAPPI": stack.base_url, "PHOTO": str(photo), "FILM": str(film), "RAW": str(raw)}
     done = await _run(["bash", "-c", script], environ, tmp_path)
     found = re.search(r"^made (\S+) (\S+)$", done.stdout, re.MULTILINE)
     assert found is not None, done.stdout + done.stderr
     stack.secrets.add(found[2])
     assert '"tram 28.mp4"' in done.stdout
+    assert "\nIMG_1.xmp\n4\n" in done.stdout
     assert "\ncompleted\n" in done.stdout
     assert (tmp_path / "tripped").exists()
-    await _wait_for_files(phone, await _opened(phone, found[1], found[2]), photo, film)
+    await _wait_for_files(phone, await _opened(phone, found[1], found[2]), photo, film, raw)
 
 
 @pytest.mark.timeout(180)

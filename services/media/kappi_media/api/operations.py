@@ -49,6 +49,11 @@ SIGN_BATCH: Final = documented(
         "expired and its URL has expired too. Above a budget, `too_much_promised` says how much is open. "
         "What contributors add has limits of its own, per contributor and per gallery, and what they did not "
         "complete has one per address and per gallery, with the same code.\n\n"
+        "An XMP sidecar of a picture (`IMG_1.xmp` or `IMG_1.CR3.xmp`, up to 1 MiB) is declared in the batch "
+        "of its picture. Its upload has `sidecar` and the picture's `media_id`. It is kept with the picture, "
+        "as `application/rdf+xml` whatever was declared, and read for rating, title, keywords and caption. "
+        "One that belongs to no picture of the batch by its name, or to more than one, is refused "
+        "(`sidecar_without_picture`), and so is a second one of a picture (`sidecar_repeated`).\n\n"
         "With `Idempotency-Key` a retry gets the same uploads with new URLs, and no second set.",
         {201: answer("PromisedBatch", "The uploads, in the order of the files")},
         MalformedJson,
