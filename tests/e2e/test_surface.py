@@ -19,6 +19,7 @@ from kappi_contracts.services import SERVING
 from kappi_gateway.metrics import STORE as TRANSFERS
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.films import FilmShape, film
+from kappi_testkit.media.metadata_blocks import caption, xmp_packet
 from kappi_testkit.media.samples import encode, quadrants
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,6 +30,7 @@ from tests.e2e.stacks import StackUnderTest
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 FILM = File("a.mp4", "video/mp4", film(FilmShape(codec="libx265", seconds=1)))
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
+SIDECAR = File("a.xmp", "application/rdf+xml", xmp_packet(caption("Above the clouds")))
 REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
 # These need an account, or a tier that only accounts have. test_authorisation.py calls them, and all
 # operations on accounts.
@@ -67,6 +69,21 @@ async def test_the_committed_openapi_is_the_running_one(stack: StackUnderTest, p
         f"docs/openapi.json is out of date. Refresh it, and look at the difference:\n"
         f"  {REFRESH}=1 .venv/bin/pytest tests/e2e/test_surface.py -k committed_openapi"
     )
+
+
+async def _send_a_sidecar(phone: Phone, gallery: Gallery, call: Callable[..., Awaitable[Answer]]) -> None:
+    picture, sidecar = await phone.sign(gallery, [PICTURE, SIDECAR])
+    complete = "POST /v1/uploads/{id}/complete"
+    assert (await phone.put(sidecar, SIDECAR.body)).status == 200
+    await call(complete, f"/v1/uploads/{sidecar['id']}/complete", 202, headers=gallery.key)
+    await phone.deliver(gallery, picture, PICTURE)
+    media = f"/v1/media/{picture['media_id']}"
+
+    async def ready() -> None:
+        item = (await call("GET /v1/media/{id}", media, 200, headers=gallery.key)).json()
+        assert (item["status"], item["sidecar"] and item["sidecar"]["filename"]) == ("ready", "a.xmp")
+
+    await eventually(ready, 30)
 
 
 async def _play_a_film(phone: Phone, gallery: Gallery, call: Callable[..., Awaitable[Answer]]) -> None:
@@ -146,7 +163,9 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert (await phone.ask("GET", redirected.headers["Location"])).body == PICTURE.body
     small = await call("GET /v1/media/{id}/renditions/{size}", f"{media}/renditions/400", 302, headers=code)
     assert (await phone.ask("GET", small.headers["Location"])).headers["Content-Type"] == "image/jpeg"
-    await _play_a_film(phone, Gallery(created["id"], created["code"], created["access_key"], ""), call)
+    whole = Gallery(created["id"], created["code"], created["access_key"], "")
+    await _play_a_film(phone, whole, call)
+    await _send_a_sidecar(phone, whole, call)
     page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)
