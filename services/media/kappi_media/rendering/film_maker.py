@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_mediameta.probing.source import RangedSource
 
 from kappi_media.rendering.failures import DecoderCrashed
-from kappi_media.rendering.mp4 import PICTURE_SCALE
+from kappi_media.rendering.mp4_boxes import PICTURE_SCALE
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.wire import FilmJob, Piece
 
@@ -24,7 +25,7 @@ _SPARE_READ_BYTES: Final = 64 << 20
 _SPARE_SECONDS: Final = 60
 _MOST_PACKETS_PER_S: Final = 47
 _LONGEST_SIDE: Final = 1920
-_CONFIG_BYTES: Final = 1024
+_LEAST_CONFIG_BYTES, _CONFIG_BYTES = 7, 1024
 _SOUND_CONFIG_BYTES: Final = 64
 
 
@@ -48,10 +49,17 @@ class FilmMaker:
         self._limits = limits or FilmLimits()
 
     async def pieces(
-        self, source: RangedSource, probe: Probe, *, max_seconds: int, ticks: int, sound_packets: int
+        self,
+        source: RangedSource,
+        probe: Probe,
+        *,
+        max_seconds: int,
+        ticks: int,
+        sound_packets: int,
+        two_sizes: bool = False,
     ) -> AsyncGenerator[Piece]:
         """Yields pieces until the last. max_seconds: a longer film is refused. ticks, sound_packets: what
-        earlier pieces contain.
+        earlier pieces contain. two_sizes: each piece has the film in a small size, too.
 
         Raises RenderRejected, DecoderUnavailable; errors of the source pass through.
         """
@@ -68,6 +76,7 @@ class FilmMaker:
             max_seconds=max_seconds,
             ticks=ticks,
             sound_packets=sound_packets,
+            two_sizes=two_sizes,
         )
         process = await DecoderProcess.start(memory_bytes=limits.memory_bytes, niceness=LOWEST)
         try:
@@ -75,34 +84,48 @@ class FilmMaker:
             film = process.film(job, source, time_limit=limits.time, wall_time_limit=limits.wall_time_limit)
             async with aclosing(film):
                 async for piece in film:
-                    yield _checked(piece, max_seconds=max_seconds)
+                    yield _checked(piece, max_seconds=max_seconds, two_sizes=two_sizes)
         except DecoderCrashed as crashed:  # the process was new, so the film is the cause
             raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder") from crashed
         finally:
             await process.close()
 
 
-def _checked(piece: Piece, *, max_seconds: int) -> Piece:
+def _checked(piece: Piece, *, max_seconds: int, two_sizes: bool) -> Piece:
     """Returns the piece. Raises DecoderCrashed if its parts do not fit each other, or no MP4."""
+    parts = (piece,) if piece.small is None else (piece, piece.small)
+    is_whole = len(parts) == 1 + two_sizes and all(
+        (part.ticks, part.sound_packets, part.sound_sizes, part.last)
+        == (piece.ticks, piece.sound_packets, piece.sound_sizes, piece.last)
+        for part in parts
+    )
+    if not is_whole or not all(_fits(part) and _is_bounded(part, max_seconds=max_seconds) for part in parts):
+        raise DecoderCrashed("sends a piece that does not fit")
+    return piece
+
+
+def _fits(piece: Piece) -> bool:
+    """Returns whether the tables of a piece fit its body, and each other."""
     pictures = sum(chunk.samples for chunk in piece.chunks if not chunk.sound)
     sounds = sum(chunk.samples for chunk in piece.chunks if chunk.sound)
-    fits = (
+    return (
         all(chunk.samples > 0 and chunk.size_bytes >= 0 for chunk in piece.chunks)
         and sum(chunk.size_bytes for chunk in piece.chunks) == len(piece.body)
         and len(piece.picture_sizes) == 4 * pictures
         and len(piece.sound_sizes) == 4 * sounds
         and len(piece.picture_times) % 8 == 0
+        and sum(count for count, _ in struct.iter_unpack(">II", piece.picture_times)) == pictures
         and all(0 < number <= pictures for number in piece.keys)
     )
+
+
+def _is_bounded(piece: Piece, *, max_seconds: int) -> bool:
     longest = max_seconds + _SPARE_SECONDS
-    bounded = (
+    return (
         0 <= piece.ticks <= longest * PICTURE_SCALE
         and 0 <= piece.sound_packets <= longest * _MOST_PACKETS_PER_S
         and 0 < piece.width <= _LONGEST_SIDE
         and 0 < piece.height <= _LONGEST_SIDE
-        and len(piece.picture_config) <= _CONFIG_BYTES
+        and _LEAST_CONFIG_BYTES <= len(piece.picture_config) <= _CONFIG_BYTES
         and len(piece.sound_config) <= _SOUND_CONFIG_BYTES
     )
-    if not (fits and bounded):
-        raise DecoderCrashed("sends a piece that does not fit")
-    return piece
