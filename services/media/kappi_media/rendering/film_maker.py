@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 from kappi_mediameta.probing.facts import Probe
 from kappi_mediameta.probing.probe import DEFAULT_LIMITS
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
@@ -64,19 +65,9 @@ class FilmMaker:
         Raises RenderRejected, DecoderUnavailable; errors of the source pass through.
         """
         limits = self._limits
-        job = FilmJob(
-            content_type=probe.content_type,
-            size_bytes=source.size_bytes,
-            width=probe.width,
-            height=probe.height,
-            orientation=probe.orientation,
-            max_pixels=limits.max_pixels,
-            # Tracks that are not interleaved are read in turns, and a block again for each.
-            max_read_bytes=4 * source.size_bytes + _SPARE_READ_BYTES,
-            max_seconds=max_seconds,
-            ticks=ticks,
-            sound_packets=sound_packets,
-            two_sizes=two_sizes,
+        job = _job(source, probe, max_pixels=limits.max_pixels)
+        job = msgspec.structs.replace(
+            job, max_seconds=max_seconds, ticks=ticks, sound_packets=sound_packets, two_sizes=two_sizes
         )
         process = await DecoderProcess.start(memory_bytes=limits.memory_bytes, niceness=LOWEST)
         try:
@@ -84,22 +75,42 @@ class FilmMaker:
             film = process.film(job, source, time_limit=limits.time, wall_time_limit=limits.wall_time_limit)
             async with aclosing(film):
                 async for piece in film:
-                    yield _checked(piece, max_seconds=max_seconds, two_sizes=two_sizes)
+                    yield _checked(piece, job, begin=ticks)
+                    ticks = piece.ticks
         except DecoderCrashed as crashed:  # the process was new, so the film is the cause
             raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder") from crashed
         finally:
             await process.close()
 
 
-def _checked(piece: Piece, *, max_seconds: int, two_sizes: bool) -> Piece:
-    """Returns the piece. Raises DecoderCrashed if its parts do not fit each other, or no MP4."""
+def _job(source: RangedSource, probe: Probe, *, max_pixels: int) -> FilmJob:
+    return FilmJob(
+        content_type=probe.content_type,
+        size_bytes=source.size_bytes,
+        width=probe.width,
+        height=probe.height,
+        orientation=probe.orientation,
+        max_pixels=max_pixels,
+        # Tracks that are not interleaved are read in turns, and a block again for each.
+        max_read_bytes=4 * source.size_bytes + _SPARE_READ_BYTES,
+        max_seconds=0,
+    )
+
+
+def _checked(piece: Piece, job: FilmJob, *, begin: int) -> Piece:
+    """Returns the piece. Raises DecoderCrashed if its parts do not fit each other, or no MP4. begin: its
+    ticks.
+    """
     parts = (piece,) if piece.small is None else (piece, piece.small)
-    is_whole = len(parts) == 1 + two_sizes and all(
+    is_whole = len(parts) == 1 + job.two_sizes and all(
         (part.ticks, part.sound_packets, part.sound_sizes, part.last)
         == (piece.ticks, piece.sound_packets, piece.sound_sizes, piece.last)
         for part in parts
     )
-    if not is_whole or not all(_fits(part) and _is_bounded(part, max_seconds=max_seconds) for part in parts):
+    follows = begin <= piece.ticks and (piece.ticks > 0 or not piece.last)
+    if not (is_whole and follows):
+        raise DecoderCrashed("sends a piece that does not fit")
+    if not all(_fits(part) and _is_bounded(part, max_seconds=job.max_seconds) for part in parts):
         raise DecoderCrashed("sends a piece that does not fit")
     return piece
 

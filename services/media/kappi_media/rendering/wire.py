@@ -157,7 +157,7 @@ class FilmChunk(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int
 
 
-class Piece(msgspec.Struct, frozen=True, tag="piece"):
+class Piece(msgspec.Struct, frozen=True, tag="piece", omit_defaults=True):
     """A part of a film: some seconds that begin with a key frame. body: the samples, in the order of chunks.
 
     The tables are as in an MP4, big-endian: picture_sizes and sound_sizes a number of 32 bits per sample,

@@ -19,6 +19,7 @@ from kappi_contracts.keys import (
     original_key,
     playback_pieces_prefix,
     rendition_key,
+    small_piece,
 )
 from kappi_contracts.reconciliation import Named
 from kappi_contracts.rendition_formats import STORED_FORMATS, StoredFormat
@@ -247,7 +248,7 @@ def _pieces(item: StoredItem) -> set[str]:
     """Returns the names of the pieces of a film that is being made playable. A missing one is made again."""
     at = item.gallery_id, item.media_id
     place = playback_pieces_prefix(*at).removeprefix(folder_prefix(*at))
-    return {place + piece for piece in item.pieces}
+    return {place + name for piece in item.pieces for name in (piece, small_piece(piece))}
 
 
 def _rendition_of(name: str) -> tuple[str, StoredFormat] | None:
