@@ -590,6 +590,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET /v1/media/{id}/playback", PART_VIEWER, "422 media_not_a_film", f"{_ITEM}/playback", _NO_ITEM
     ),
+    Operation(
+        "GET /v1/media/{id}/playback.m3u8",
+        PART_VIEWER,
+        "422 media_not_a_film",
+        f"{_ITEM}/playback.m3u8",
+        _NO_ITEM,
+    ),
     # links; an anonymous gallery has none
     Operation(
         "POST /v1/media/{id}/links", LINKING, "201", f"{_ITEM}/links", _NO_ITEM, json={"valid_for": 300}

@@ -73,7 +73,7 @@ TAGS, PLACES = "GET /v1/media/tags", "GET /v1/media/places"
 TOKEN = {"Authorization": "Bearer {token}"}
 STRANGER = {"Authorization": "Bearer {stranger_token}"}
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
-PLAYBACK = "GET /v1/media/{id}/playback"
+PLAYBACK, PLAYLIST = "GET /v1/media/{id}/playback", "GET /v1/media/{id}/playback.m3u8"
 
 
 JOIN, CONTRIBUTORS = "POST /v1/g/{code}/contributors", "GET /v1/galleries/{id}/contributors"
@@ -617,6 +617,27 @@ REFUSALS: tuple[Refusal, ...] = (
     *_of_item(RENDITION, "/v1/media/{item}/renditions/400", by_code=True),
     *_of_item(PLAYBACK, "/v1/media/{item}/playback", by_code=True),
     Refusal("of a picture", PLAYBACK, "/v1/media/{item}/playback", 422, "media_not_a_film", HOME_CODE),
+    *_of_item(PLAYLIST, "/v1/media/{item}/playback.m3u8", by_code=True),
+    Refusal(
+        "list of a picture", PLAYLIST, "/v1/media/{item}/playback.m3u8", 422, "media_not_a_film", HOME_CODE
+    ),
+    Refusal(
+        "signed by nobody",
+        PLAYLIST,
+        "/v1/media/{item}/playback.m3u8?expires=99999999999&signature=ab",
+        403,
+        "playlist_url_invalid",
+        {},
+    ),
+    Refusal(
+        "list of no size",
+        PLAYLIST,
+        "/v1/media/{item}/playback.m3u8?size=1080",
+        422,
+        "validation_failed",
+        HOME_CODE,
+        names="size",
+    ),
     *_of_item(DESCRIBE, "/v1/media/{item}", json={"caption": "Stolen"}, by_code=False),
     *_of_item(DELETE, "/v1/media/{item}", by_code=False),
     *_bodies(DESCRIBE, "/v1/media/{item}", headers=HOME_KEY, text_field="caption"),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from kappi_chassis.observability import metrics as chassis
@@ -20,6 +21,7 @@ from kappi_gateway.metrics import STORE as TRANSFERS
 from kappi_testkit.eventually import eventually
 from kappi_testkit.media.films import FilmShape, film
 from kappi_testkit.media.metadata_blocks import caption, xmp_packet
+from kappi_testkit.media.playlists import media, variants
 from kappi_testkit.media.samples import encode, quadrants
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,6 +31,8 @@ from tests.e2e.stacks import StackUnderTest
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 FILM = File("a.mp4", "video/mp4", film(FilmShape(codec="libx265", seconds=1)))
+LONG = FilmShape(codec="libx264", width=64, height=48, seconds=601, frame_rate=1, key_every=60, sound=None)
+LONG_FILM = File("b.mp4", "video/mp4", film(LONG))
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 SIDECAR = File("a.xmp", "application/rdf+xml", xmp_packet(caption("Above the clouds")))
 REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
@@ -84,29 +88,63 @@ async def _send_a_sidecar(phone: Phone, gallery: Gallery, call: Callable[..., Aw
         assert (item["status"], item["sidecar"] and item["sidecar"]["filename"]) == ("ready", "a.xmp")
 
     await eventually(ready, 30)
+async def _ready(phone: Phone, gallery: Gallery, file: File) -> str:
+    """Returns the path of an item once it is ready."""
+    (media_id,) = await phone.upload(gallery, file)
+    item = f"/v1/media/{media_id}"
+
+    async def ready() -> str:
+        answer = await phone.ask("GET", item, headers={"X-Gallery-Code": gallery.code})
+        assert answer.ok()["status"] == "ready"
+        return item
+
+    return await eventually(ready, 30)
 
 
 async def _play_a_film(phone: Phone, gallery: Gallery, call: Callable[..., Awaitable[Answer]]) -> None:
-    (film_id,) = await phone.upload(gallery, FILM)
-    media, code = f"/v1/media/{film_id}", {"X-Gallery-Code": gallery.code}
-
-    async def ready() -> None:
-        assert (await phone.ask("GET", media, headers=code)).ok()["status"] == "ready"
-
-    await eventually(ready, 30)
-    await call("GET /v1/media/{id}/playback", f"{media}/playback", 202, headers=code)
+    item, code = await _ready(phone, gallery, FILM), {"X-Gallery-Code": gallery.code}
+    await call("GET /v1/media/{id}/playback", f"{item}/playback", 202, headers=code)
 
     async def made() -> str:
-        answer = await phone.ask("GET", f"{media}/playback", headers=code)
+        answer = await phone.ask("GET", f"{item}/playback", headers=code)
         assert answer.status == 302
         return str(answer.headers["Location"])
 
     played = await phone.ask("GET", await eventually(made, 60))
-    path = f"{media}/playback?redirect=false"
+    path = f"{item}/playback?redirect=false"
     signed = (await call("GET /v1/media/{id}/playback", path, 200, headers=code)).json()
     assert (await phone.ask("GET", signed["url"])).body == played.body
     assert played.headers["Content-Type"] == "video/mp4"
     assert b"avc1" in played.body
+    refused = await call("GET /v1/media/{id}/playback.m3u8", f"{item}/playback.m3u8", 422, headers=code)
+    assert refused.json()["code"] == "film_not_long"
+
+
+async def _stream_a_film(phone: Phone, gallery: Gallery, call: Callable[..., Awaitable[Answer]]) -> None:
+    """Plays it as a player does that is given a URL alone."""
+    item, code = await _ready(phone, gallery, LONG_FILM), {"X-Gallery-Code": gallery.code}
+    operation, path = "GET /v1/media/{id}/playback.m3u8", f"{item}/playback.m3u8"
+    await call(operation, path, 202, headers=code)
+
+    async def made() -> None:
+        assert (await phone.ask("GET", path, headers=code)).status == 200
+
+    await eventually(made, 120)
+    signed = (await call(operation, f"{path}?signed=true", 200, headers=code)).json()
+    listed = await phone.ask("GET", signed["url"])
+    assert listed.headers["Content-Type"] == "application/vnd.apple.mpegurl"
+    found = variants(listed.body.decode())
+    assert len(found) == 2
+    for uri, _ in found:
+        listing = media((await phone.ask("GET", urljoin(signed["url"], uri))).body.decode())
+        assert sum(each.seconds for each in listing.segments) == 601.0
+        places = [listing.init, listing.segments[-1][:3]]
+        parts = [
+            await phone.ask("GET", url, headers={"Range": f"bytes={start}-{start + length - 1}"})
+            for url, start, length in places
+        ]
+        assert [part.status for part in parts] == [206, 206]
+        assert [part.body[4:8] for part in parts] == [b"ftyp", b"moof"]
 
 
 async def test_every_operation_of_the_document_works(stack: StackUnderTest, phone: Phone) -> None:
@@ -166,6 +204,9 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     whole = Gallery(created["id"], created["code"], created["access_key"], "")
     await _play_a_film(phone, whole, call)
     await _send_a_sidecar(phone, whole, call)
+    films = Gallery(created["id"], created["code"], created["access_key"], "")
+    await _play_a_film(phone, films, call)
+    await _stream_a_film(phone, films, call)
     page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)

@@ -61,6 +61,11 @@ def playback_pieces_prefix(gallery_id: UUID, media_id: UUID, folder: int | None 
     return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{PLAYBACK_SIZE}/"
 
 
+def small_piece(name: str) -> str:
+    """Returns the name of a piece in the small size. name: of the piece in the first one."""
+    return f"{name}-480"
+
+
 POST_PICTURE_SIZE = "600x600"
 """The one size in which a post is shown: the middle of the picture, as a JPEG."""
 

@@ -34,3 +34,5 @@ STORED_FORMATS: Final[Mapping[StoredFormat, OutputFormat]] = MappingProxyType(
 )
 PLAYBACK_SIZE: Final = "playback"
 """The name of the rendition of a film that browsers play, in place of a size."""
+SMALL_PLAYBACK_SIZE: Final = "playback-480"
+"""The name of the same in a small size, of a long film."""

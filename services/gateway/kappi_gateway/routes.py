@@ -232,6 +232,7 @@ ROUTES: tuple[Route, ...] = (
         may_be_counted=True,
     ),
     Route("GET", "/v1/media/{id}/playback", _M, Credential.VIEWER, may_be_counted=True),
+    Route("GET", "/v1/media/{id}/playback.m3u8", _M, Credential.VIEWER, takes_signature=True),
     Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER, takes_signature=True),
     Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),

@@ -38,6 +38,10 @@ class RenditionUrlInvalid(Forbidden):
     code, title = "rendition_url_invalid", "The signed URL is not good, or not any more"
 
 
+class PlaylistUrlInvalid(Forbidden):
+    code, title = "playlist_url_invalid", "The signed URL is not good, or not any more"
+
+
 class DownloadUrlInvalid(Forbidden):
     code, title = "download_url_invalid", "The signed URL is not good, or not any more"
 
@@ -148,6 +152,12 @@ class RenditionsBusy(Unavailable):
 
 class MediaNotAFilm(Unprocessable):
     code, title = "media_not_a_film", "The item is not a film"
+
+
+class FilmNotLong(Unprocessable):
+    """Answered to a request for a playlist."""
+
+    code, title = "film_not_long", "The film is too short for a playlist"
 
 
 class PlaybackNotInTier(Forbidden):

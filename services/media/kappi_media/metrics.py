@@ -158,7 +158,7 @@ PLAYBACK_REQUESTS = API.counter(
     "kappi_media_playback_requests_total",
     "Requests for films that browsers play",
     # busy: too many wait.
-    answer=("film", "original", "pending", "impossible", "busy"),
+    answer=("film", "original", "playlist", "pending", "impossible", "busy"),
 )
 LOCATION_FREE_COPIES = API.counter(
     "kappi_media_location_free_copies_total",

@@ -1,5 +1,5 @@
-"""Signed URLs at the gateway: of renditions that are made when the URL is followed, and of downloads that are
-counted then.
+"""Signed URLs at the gateway: of renditions that are made when the URL is followed, of downloads that are
+counted then, and of playlists.
 
 A picture on a page is requested without a credential, so the URL is the credential: for one item in one
 folder, one purpose, and a time.
@@ -16,7 +16,7 @@ from kappi_chassis.problems import Forbidden
 
 from kappi_media.domain.media import Item
 from kappi_media.domain.upload_plan import SignedUrl
-from kappi_media.errors import DownloadUrlInvalid, RenditionUrlInvalid
+from kappi_media.errors import DownloadUrlInvalid, PlaylistUrlInvalid, RenditionUrlInvalid
 
 EXPIRES, SIGNATURE = "expires", "signature"
 _SIGNATURE_BYTES: Final = 16
@@ -77,6 +77,21 @@ class RenditionUrls(_ItemUrls):
         or expired.
         """
         is_signed = self._signed_for(item, size, expires=expires, signature=signature)
+        return self._end(expires, is_signed=is_signed, now=now)
+
+
+class PlaylistUrls(_ItemUrls):
+    """Signs and checks URLs of the playlists of a film."""
+
+    _kind, _refusal = b"playlist urls", PlaylistUrlInvalid
+
+    def sign(self, item: Item, *, expires_at: datetime, expires_in: int) -> SignedUrl:
+        """As `RenditionUrls.sign`."""
+        return self._sign(item, "playlist", "playback.m3u8?", expires_at=expires_at, expires_in=expires_in)
+
+    def check(self, item: Item, *, expires: str, signature: str, now: datetime) -> datetime:
+        """As `RenditionUrls.check`. Raises PlaylistUrlInvalid."""
+        is_signed = self._signed_for(item, "playlist", expires=expires, signature=signature)
         return self._end(expires, is_signed=is_signed, now=now)
 
 

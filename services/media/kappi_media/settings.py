@@ -316,6 +316,10 @@ class MediaSettings(ReconcileSettings):
         description="The longest film that is made playable for galleries of the named tiers, in minutes, in "
         "place of the value for all",
     )
+    hls_above: timedelta = Field(
+        default=timedelta(minutes=10),
+        description="Length of a film above which it is made in two sizes, and played in segments as well",
+    )
     decoder_memory_bytes: int = Field(
         default=2 << 30,
         ge=512 << 20,
@@ -358,6 +362,7 @@ class MediaSettings(ReconcileSettings):
             by_tier={name.lower(): minutes for name, minutes in self.playback_minutes_by_tier.items()},
             in_all=self.films_waiting,
             of_one=self.films_waiting_of_one,
+            long_ms=self.hls_above // timedelta(milliseconds=1),
         )
 
     @property

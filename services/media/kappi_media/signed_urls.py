@@ -4,6 +4,7 @@ cached.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
@@ -99,6 +100,16 @@ class DownloadUrls:
     def rendition(self, item: Item, size: str, *, as_of: datetime, fmt: StoredFormat = "jpeg") -> SignedUrl:
         key = rendition_key(item.gallery_id, item.id, size, fmt, folder=item.folder)
         return self._signed(key, as_of)
+
+    def lasting(self, seconds: float, *, as_of: datetime) -> tuple[datetime, int]:
+        """Returns when a URL expires that is used for so long, and the seconds left, at least."""
+        longer = math.ceil(seconds)
+        return as_of + self._lifetime + timedelta(seconds=longer), self._left_s + longer
+
+    def film(self, item: Item, size: str, *, as_of: datetime, end: datetime) -> str:
+        """Returns the URL of a film in a size, valid until `end`: a whole second."""
+        key = rendition_key(item.gallery_id, item.id, size, "mp4", folder=item.folder)
+        return self._signer.sign_get(key, now=as_of, lifetime=end - as_of).url
 
     def rendition_on_request(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
         """Returns the URL of a rendition that is made when the URL is followed."""

@@ -48,7 +48,7 @@ _changes = msgspec.json.Decoder(ItemChanges)
 def leads_to_rendition(raw_path: bytes) -> bool:
     """Returns whether a request may wait for a decoder."""
     return raw_path.startswith(b"/v1/media/") and (
-        b"/renditions/" in raw_path or raw_path.endswith(b"/playback")
+        b"/renditions/" in raw_path or raw_path.endswith((b"/playback", b"/playback.m3u8"))
     )
 
 

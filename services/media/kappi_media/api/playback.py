@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
@@ -21,25 +22,21 @@ from kappi_media.use_cases.playback import PendingFilm, ShowPlayback
 _ASK_AGAIN_S = 2
 
 
-class PlaybackApi:
-    """items: gives the original as it does for a download."""
+@dataclass(frozen=True, slots=True)
+class PlaybackParts:
+    """What requests for films need. items: gives the original as it does for a download."""
 
-    def __init__(
-        self,
-        gate: GrantGate,
-        *,
-        tier: GoverningTier,
-        show: ShowPlayback,
-        items: ItemApi,
-        recorder: AccessRecorder,
-        addresses: ClientAddresses,
-    ) -> None:
-        self._gate = gate
-        self._tier = tier
+    gate: GrantGate
+    tier: GoverningTier
+    items: ItemApi
+    recorder: AccessRecorder
+    addresses: ClientAddresses
+
+
+class PlaybackApi:
+    def __init__(self, parts: PlaybackParts, *, show: ShowPlayback) -> None:
+        self._parts = parts
         self._show = show
-        self._items = items
-        self._recorder = recorder
-        self._addresses = addresses
 
     def register(self, app: FastAPI) -> None:
         app.add_api_route(
@@ -54,19 +51,24 @@ class PlaybackApi:
             bool, Query(description="`false`: answer 200 with the signed URL instead of 302")
         ] = True,
     ) -> Response:
-        grant = await self._gate.open(request, "view")
-        await self._items.check_shown(grant, media_id)
+        parts = self._parts
+        grant = await parts.gate.open(request, "view")
+        await parts.items.check_shown(grant, media_id)
         shown = await self._show(
             MediaId(media_id),
             GalleryId(grant.gallery_id),
-            rules=await self._tier.of(grant),
-            share=share_of(grant, self._addresses.id_of(request)),
+            rules=await parts.tier.of(grant),
+            share=share_of(grant, parts.addresses.id_of(request)),
         )
         if shown is None:
-            return await self._items.original_for(grant, media_id, request, redirect=redirect)
+            return await parts.items.original_for(grant, media_id, request, redirect=redirect)
         if isinstance(shown, PendingFilm):
-            body = PendingPlayback(state=shown.state, progress=shown.progress)
-            headers = {"Retry-After": str(_ASK_AGAIN_S), "Cache-Control": "private, no-store"}
-            return JsonResponse(body, status_code=202, headers=headers)
-        self._recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
+            return pending(shown)
+        parts.recorder("preview", request, gallery_id=grant.gallery_id, media_id=media_id)
         return redirect_to(shown) if redirect else JsonResponse(shown)
+
+
+def pending(film: PendingFilm) -> Response:
+    body = PendingPlayback(state=film.state, progress=film.progress)
+    headers = {"Retry-After": str(_ASK_AGAIN_S), "Cache-Control": "private, no-store"}
+    return JsonResponse(body, status_code=202, headers=headers)

@@ -37,7 +37,7 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.archive.continuations import Continuations
 from kappi_media.bootstrap.dependencies import Dependencies
-from kappi_media.bootstrap.playback import Films, playback_api
+from kappi_media.bootstrap.playback import Films, register_playback
 from kappi_media.bootstrap.reconciler import build_pages
 from kappi_media.bootstrap.use_cases import (
     build_abort,
@@ -278,7 +278,7 @@ def _items(shared: Shared, make: MakeRendition, films: Films, app: FastAPI) -> N
         own=OwnContributions(ContributionQueries(deps.database)),
     )
     items.register(app)
-    playback_api(shared, items, films).register(app)
+    register_playback(app, shared, items, films)
 
 
 def _items_of(shared: Shared) -> Items:

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kappi_media.api.playback import PlaybackApi
+from fastapi import FastAPI
+
+from kappi_media.api.playback import PlaybackApi, PlaybackParts
+from kappi_media.api.playlist import PlaylistApi
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.domain.shares import DecoderBudget
 from kappi_media.rendering.film_maker import FilmLimits, FilmMaker
 from kappi_media.rendering.renderer import Renderer
+from kappi_media.rendition_urls import PlaylistUrls
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.playbacks import PlaybackQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.use_cases.make_film import FilmMaking, FilmWorker, MakeFilm
 from kappi_media.use_cases.playback import Looking, ShowPlayback
+from kappi_media.use_cases.playlist import ShowPlaylist
 
 if TYPE_CHECKING:
     from kappi_media.api.items import ItemApi
@@ -32,9 +37,27 @@ class Films:
     wake: Callable[[], None] = lambda: None
 
 
-def playback_api(shared: Shared, items: ItemApi, films: Films) -> PlaybackApi:
+def register_playback(app: FastAPI, shared: Shared, items: ItemApi, films: Films) -> None:
+    deps, settings = shared.deps, shared.settings
+    show = _show(shared, films)
+    playlists = ShowPlaylist(
+        ItemQueries(deps.database),
+        playbacks=PlaybackQueries(deps.database),
+        films=show,
+        urls=shared.urls,
+        playlist_urls=PlaylistUrls(
+            public_url=settings.public_url, secret=settings.idempotency_secret.get_secret_value().encode()
+        ),
+        clock=deps.clock,
+    )
+    parts = PlaybackParts(shared.gate, shared.tier, items, shared.recorder, shared.addresses)
+    PlaybackApi(parts, show=show).register(app)
+    PlaylistApi(parts, show=playlists).register(app)
+
+
+def _show(shared: Shared, films: Films) -> ShowPlayback:
     deps = shared.deps
-    show = ShowPlayback(
+    return ShowPlayback(
         ItemQueries(deps.database),
         playbacks=PlaybackQueries(deps.database),
         looking=films.looking,
@@ -43,14 +66,6 @@ def playback_api(shared: Shared, items: ItemApi, films: Films) -> PlaybackApi:
         bounds=shared.settings.playback_bounds,
         clock=deps.clock,
         wake=films.wake,
-    )
-    return PlaybackApi(
-        shared.gate,
-        tier=shared.tier,
-        show=show,
-        items=items,
-        recorder=shared.recorder,
-        addresses=shared.addresses,
     )
 
 

@@ -49,12 +49,14 @@ class Coding(Protocol):
 class PlaybackBounds:
     """Bounds of making films playable. minutes: of one film; by_tier: for galleries of the tier of that name
     instead, in lower case. in_all, of_one: films that may wait, of all and of one owner or client.
+    long_ms: films that are longer are made in two sizes.
     """
 
     minutes: int = 180
     by_tier: Mapping[str, int] = field(default_factory=dict)
     in_all: int = 1_000
     of_one: int = 20
+    long_ms: int = 600_000
 
     def minutes_of(self, tier: str) -> int:
         return self.by_tier.get(tier.lower(), self.minutes)

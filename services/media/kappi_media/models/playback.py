@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     Table,
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from kappi_media.models.base import metadata
 
-_PENDING = text("failure IS NULL AND NOT original")
+_QUEUED = text("failure IS NULL AND (two_sizes OR NOT original)")
 
 # A row goes with its item, or once its film is a row of `renditions`.
 playbacks = Table(
@@ -29,7 +30,7 @@ playbacks = Table(
     Column("gallery_id", Uuid, nullable=False),
     # The folder of the item's objects when the pieces were made.
     Column("folder", BigInteger),
-    # Browsers play the original, so nothing is made.
+    # Browsers play the original, so nothing is made, except in two sizes.
     Column("original", Boolean, nullable=False, server_default=text("false")),
     # Why the film cannot be made playable; `due_at` is then when it may be tried again.
     Column("failure", Text),
@@ -50,5 +51,26 @@ playbacks = Table(
     Column("pieces", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("ticks", BigInteger, nullable=False, server_default=text("0")),
     Column("sound_packets", BigInteger, nullable=False, server_default=text("0")),
-    Index("ix_playbacks_pending", "requested_at", postgresql_where=_PENDING),
+    # A long film: it is made in a small size, too, and played in segments (ADR-0079).
+    Column("two_sizes", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_playbacks_queued", "requested_at", postgresql_where=_QUEUED),
+)
+
+# Where the segments of a made film are in its rendition: one after the other, behind the initialization.
+film_streams = Table(
+    "film_streams",
+    metadata,
+    Column("media_id", Uuid, primary_key=True),
+    Column("size", Text, primary_key=True),
+    Column("format", Text, nullable=False, server_default=text("'mp4'")),
+    Column("codecs", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("init_bytes", Integer, nullable=False),
+    Column("segment_bytes", ARRAY(BigInteger), nullable=False),
+    Column("segment_ticks", ARRAY(BigInteger), nullable=False),
+    ForeignKeyConstraint(
+        ["media_id", "size", "format"],
+        ["renditions.media_id", "renditions.size", "renditions.format"],
+        ondelete="CASCADE",
+    ),
 )

@@ -16,16 +16,26 @@ import msgspec
 from av.audio.frame import AudioFrame
 from av.codec.context import Flags
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
 from kappi_mediameta.probing.blocking import probe_blocking
 from kappi_mediameta.probing.facts import ProbeLimits
 from kappi_mediameta.probing.formats import MediaFormat
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
 from kappi_media.rendering.film_packing import Packing, picture_config
-from kappi_media.rendering.film_pictures import LONG_SIDE, SHORT_SIDE, TICKS, FilmPictures, shown_size
+from kappi_media.rendering.film_pictures import (
+    LONG_SIDE,
+    SHORT_SIDE,
+    SMALL_SIDES,
+    TICKS,
+    FilmPictures,
+    shown_size,
+    smaller,
+)
 from kappi_media.rendering.film_sound import SAMPLE_RATE, FilmSound
 from kappi_media.rendering.pieces import Bytes
 from kappi_media.rendering.poster import open_film, picture_stream
@@ -44,6 +54,8 @@ _MARGINS: Final = (1.0, 8.0, 64.0)
 _BIT_RATE: Final = 8_000_000
 """The highest, of the largest picture; of smaller ones in proportion, but no less than the next."""
 _LEAST_BIT_RATE: Final = 1_000_000
+_SMALL_BIT_RATE: Final = 1_200_000
+_LEAST_SMALL_BIT_RATE: Final = 300_000
 
 
 def film_pieces(file: RangedFile, job: FilmJob) -> Iterator[Piece]:
@@ -72,11 +84,16 @@ class _Film:
         self._start = (container.start_time or 0) / av.time_base
         size = shown_size(job.width, job.height)
         self._pictures = FilmPictures(size=size, orientation=job.orientation)
-        self._encoder = _encoder(size)
+        self._encoders = [_encoder(size, crf=22, bit_rate=_bit_rate(size))]
+        if job.two_sizes:
+            small = shown_size(job.width, job.height, sides=SMALL_SIDES)
+            self._encoders.append(_encoder(small, crf=26, bit_rate=_small_bit_rate(small)))
         self._sound = FilmSound(packets=job.sound_packets)
         self._packing = Packing(
-            size,
-            config=picture_config(bytes(self._encoder.extradata or b"")),
+            [
+                ((each.width, each.height), picture_config(bytes(each.extradata or b"")))
+                for each in self._encoders
+            ],
             sound_config=self._sound.config if self._audio is not None else b"",
             ticks=job.ticks,
             sound_packets=job.sound_packets,
@@ -100,7 +117,7 @@ class _Film:
                     yield from self._see(frame)
         if self._last_ticks < 0:
             raise RenderRejected(RejectReason.CORRUPT, "no decodable frame")
-        yield from self._packing.add_pictures(self._encoder.encode(None))
+        yield from self._packing.add_pictures([each.encode(None) for each in self._encoders])
         if self._audio is not None:
             yield from self._packing.add_sounds(self._sound.finish())
         yield self._packing.last(until=self._last_ticks + self._frame_ticks)
@@ -139,14 +156,23 @@ class _Film:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
         picture = self._pictures.prepared(frame, ticks)
         first = self._last_ticks < 0
-        if first or ticks // _KEY_TICKS > self._last_ticks // _KEY_TICKS:
-            picture.pict_type = PictureType.I
+        is_key = first or ticks // _KEY_TICKS > self._last_ticks // _KEY_TICKS
         if not first and ticks // PIECE_TICKS > self._last_ticks // PIECE_TICKS:
             self._packing.begin_piece(ticks)
         if not first:
             self._frame_ticks = min(ticks - self._last_ticks, TICKS)
         self._last_ticks = ticks
-        yield from self._packing.add_pictures(self._encoder.encode(picture))
+        yield from self._packing.add_pictures(self._encode(picture, is_key=is_key))
+
+    def _encode(self, picture: VideoFrame, *, is_key: bool) -> list[list[Packet[VideoStream]]]:
+        """Returns what the encoder of each size gives, with key frames at the same times."""
+        encoded: list[list[Packet[VideoStream]]] = []
+        for encoder in self._encoders:
+            sized = picture if not encoded else smaller(picture, (encoder.width, encoder.height))
+            if is_key:
+                sized.pict_type = PictureType.I
+            encoded.append(encoder.encode(sized))
+        return encoded
 
     def _hear(self, frame: AudioFrame) -> Iterator[Piece]:
         if frame.time is None or frame.time - self._start > self._job.max_seconds:
@@ -168,7 +194,17 @@ def _sound_stream(container: av.container.InputContainer) -> av.AudioStream | No
     return None if decoder is None else first
 
 
-def _encoder(size: tuple[int, int]) -> VideoCodecContext:
+def _bit_rate(size: tuple[int, int]) -> int:
+    return max(_LEAST_BIT_RATE, _BIT_RATE * size[0] * size[1] // (LONG_SIDE * SHORT_SIDE))
+
+
+def _small_bit_rate(size: tuple[int, int]) -> int:
+    return max(
+        _LEAST_SMALL_BIT_RATE, _SMALL_BIT_RATE * size[0] * size[1] // (SMALL_SIDES[0] * SMALL_SIDES[1])
+    )
+
+
+def _encoder(size: tuple[int, int], *, crf: int, bit_rate: int) -> VideoCodecContext:
     encoder = av.CodecContext.create("libx264", "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height = size
@@ -181,17 +217,16 @@ def _encoder(size: tuple[int, int]) -> VideoCodecContext:
     encoder.color_trc = ColorTrc.BT709
     encoder.thread_count = 1
     encoder.flags |= Flags.global_header
-    rate = max(_LEAST_BIT_RATE, _BIT_RATE * size[0] * size[1] // (LONG_SIDE * SHORT_SIDE))
     # Without B-frames each frame is stored where it is shown, so pieces can follow each other.
     encoder.options = {
         "preset": "veryfast",
         "profile": "high",
-        "crf": "22",
+        "crf": str(crf),
         "bf": "0",
         "g": "600",
         "forced-idr": "1",
-        "maxrate": str(rate),
-        "bufsize": str(2 * rate),
+        "maxrate": str(bit_rate),
+        "bufsize": str(2 * bit_rate),
     }
     encoder.open()
     return encoder

@@ -23,6 +23,8 @@ TICKS: Final = 90_000
 """The ticks of a second."""
 LONG_SIDE, SHORT_SIDE = 1920, 1080
 """The largest sides of a picture."""
+SMALL_SIDES: Final = (854, 480)
+"""The same in the small size of a long film."""
 _TURNS: Final = {
     2: ("hflip",),
     3: ("hflip", "vflip"),
@@ -41,11 +43,13 @@ _DEEP: Final = "rgb48le"  # in planes, the filter confuses the colours of its ta
 _TIME_BASE: Final = Fraction(1, TICKS)
 
 
-def shown_size(width: int, height: int) -> tuple[int, int]:
+def shown_size(
+    width: int, height: int, *, sides: tuple[int, int] = (LONG_SIDE, SHORT_SIDE)
+) -> tuple[int, int]:
     """Returns the size in which a film of that displayed size is shown: even, and never larger than it was,
-    except for a side of one pixel.
+    except for a side of one pixel. sides: the largest, the long one first.
     """
-    scale = min(1.0, LONG_SIDE / max(width, height), SHORT_SIDE / min(width, height))
+    scale = min(1.0, sides[0] / max(width, height), sides[1] / min(width, height))
     shown_width, shown_height = (max(2, int(round(side * scale, 3)) // 2 * 2) for side in (width, height))
     return shown_width, shown_height
 
@@ -108,6 +112,14 @@ class FilmPictures:
                 _DEEP, self._stored, ("haldclut=clut=first",), beside=_colour_table(*key)
             )
         return self._tables[key]
+
+
+def smaller(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Returns a prepared picture in a smaller size."""
+    width, height = size
+    shown = picture.reformat(width=width, height=height, interpolation=_SCALING, threads=1)
+    shown.pts, shown.time_base = picture.pts, picture.time_base
+    return shown
 
 
 class _Filter:

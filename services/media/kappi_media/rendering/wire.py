@@ -88,6 +88,7 @@ class FilmJob(msgspec.Struct, frozen=True, tag="film"):
     max_read_bytes: as in `RenderJob`. Without a width the decoder reads these from the film's header.
 
     max_seconds: a longer film is refused. ticks, sound_packets: what earlier pieces contain (see `Piece`).
+    two_sizes: whether it is made in a small size as well.
     """
 
     content_type: str
@@ -100,6 +101,7 @@ class FilmJob(msgspec.Struct, frozen=True, tag="film"):
     max_seconds: int
     ticks: int = 0
     sound_packets: int = 0
+    two_sizes: bool = False
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -172,13 +174,14 @@ class FilmChunk(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int
 
 
-class Piece(msgspec.Struct, frozen=True, tag="piece"):
+class Piece(msgspec.Struct, frozen=True, tag="piece", omit_defaults=True):
     """A part of a film: some seconds that begin with a key frame. body: the samples, in the order of chunks.
 
     The tables are as in an MP4, big-endian: picture_sizes and sound_sizes a number of 32 bits per sample,
     picture_times pairs of a count and a duration. keys: the numbers of key frames within the piece, from 1.
     picture_config, sound_config: avcC and AudioSpecificConfig; no sound_config for a film without sound.
     ticks: of 90,000 a second, where the next piece begins. sound_packets: in all pieces so far.
+    small: the same part of the film in a small size, with the same sound.
     """
 
     width: int
@@ -194,6 +197,7 @@ class Piece(msgspec.Struct, frozen=True, tag="piece"):
     sound_packets: int
     last: bool
     body: bytes
+    small: Piece | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

@@ -6,33 +6,31 @@ A process that ends loses the piece that it was making. The next one continues a
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
-import msgspec
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
 from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
+from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.keys import original_key, playback_pieces_prefix, rendition_key
-from kappi_contracts.rendition_formats import PLAYBACK_SIZE, STORED_FORMATS
+from kappi_contracts.rendition_formats import STORED_FORMATS
 from kappi_mediameta.probing import Probe, RangedSource, Rejected, RejectReason
 from kappi_mediameta.probing.source import PartSource
 
 from kappi_media import metrics
 from kappi_media.domain.shares import DecoderBudget
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled
-from kappi_media.rendering.mp4 import head
 from kappi_media.rendering.wire import Piece
-from kappi_media.repository.playbacks import FilmSoFar, LeasedPlayback, PlaybackQueries
+from kappi_media.repository.playbacks import FilmSoFar, LeasedPlayback, PlaybackQueries, StoredFilm
 from kappi_media.stored_source import StoredSource
+from kappi_media.use_cases.film_pieces import FilmLayout, FilmPieces, Tables, layouts
 from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.repurge import purge_again
 
@@ -47,14 +45,8 @@ POLL: Final = timedelta(seconds=2)
 LEASE: Final = timedelta(seconds=30)
 RENEW_EVERY_S: Final = 10.0
 LEAVE_WITHIN_S: Final = 2.0
-_PIECE_TYPE: Final = "application/octet-stream"
-_LENGTH: Final = struct.Struct(">I")
-_REMOVED_AT_ONCE: Final = 500
-_HEAD_BYTES: Final = 64 << 10
 _MP4: Final = STORED_FORMATS["mp4"].content_type
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Piece).decode
 _log = get_logger(__name__)
 
 
@@ -62,7 +54,14 @@ class FilmMaking(Protocol):
     """Makes films off the event loop, bounded in memory and time."""
 
     def pieces(
-        self, source: RangedSource, probe: Probe, *, max_seconds: int, ticks: int, sound_packets: int
+        self,
+        source: RangedSource,
+        probe: Probe,
+        *,
+        max_seconds: int,
+        ticks: int,
+        sound_packets: int,
+        two_sizes: bool = False,
     ) -> AsyncGenerator[Piece]:
         """Yields what is missing of a film. Raises Rejected when the film is the cause,
         DecoderUnavailable.
@@ -123,30 +122,42 @@ class MakeFilm:
         return None
 
     async def _make(self, lease: LeasedPlayback, film: FilmSoFar) -> None:
+        pieces = self._pieces(lease, film)
         names = list(film.pieces)
-        indices = [await self._index(lease, film, name) for name in names]
-        if not indices or not indices[-1].last:
-            async for name, index in self._missing(lease, film, number=len(names)):
+        tables = [await pieces.tables(name) for name in names]
+        if not tables or not tables[-1][0].last:
+            async for name, made in self._missing(lease, film, number=len(names)):
                 names.append(name)
-                indices.append(index)
-        key = rendition_key(film.gallery_id, lease.media_id, PLAYBACK_SIZE, "mp4", folder=film.folder)
-        async with aclosing(self._joined(lease, film, names, indices)) as chunks:
-            stored = await self._store.put_stream(key, chunks, content_type=_MP4, replace=True)
-        first = indices[0]
-        if not await self._playbacks.keep(
-            lease, film, width=first.width, height=first.height, size_bytes=stored.size_bytes
-        ):
+                tables.append(made)
+        stored = [
+            await self._stored(lease, film, layout, pieces.joined(names, layout))
+            for layout in await asyncio.to_thread(layouts, tables)
+        ]
+        if not await self._playbacks.keep(lease, film, stored):
             raise _ItemGone
-        await self._remove_pieces(lease, film)
+        await pieces.remove()
         await self._playbacks.forget(lease)
         metrics.PLAYBACKS.labels("made").inc()
 
+    def _pieces(self, lease: LeasedPlayback, film: FilmSoFar) -> FilmPieces:
+        prefix = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder)
+        return FilmPieces(self._store, prefix, two_sizes=film.two_sizes)
+
+    async def _stored(
+        self, lease: LeasedPlayback, film: FilmSoFar, layout: FilmLayout, body: AsyncGenerator[bytes]
+    ) -> StoredFilm:
+        key = rendition_key(film.gallery_id, lease.media_id, layout.size, "mp4", folder=film.folder)
+        async with aclosing(body) as chunks:
+            stored = await self._store.put_stream(key, chunks, content_type=_MP4, replace=True)
+        first = layout.pieces[0]
+        return StoredFilm(layout.size, first.width, first.height, stored.size_bytes, layout.stream)
+
     async def _missing(
         self, lease: LeasedPlayback, film: FilmSoFar, *, number: int
-    ) -> AsyncIterator[tuple[str, Piece]]:
+    ) -> AsyncIterator[tuple[str, Tables]]:
         """Yields the names and the tables of the pieces that it makes and stores."""
         source, probe = self._source(lease, film)
-        prefix = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder)
+        stored = self._pieces(lease, film)
         begun = started = time.monotonic()
         pieces = self._making.pieces(
             source,
@@ -154,19 +165,17 @@ class MakeFilm:
             max_seconds=lease.max_seconds,
             ticks=film.ticks,
             sound_packets=film.sound_packets,
+            two_sizes=film.two_sizes,
         )
         async with aclosing(pieces):
             async for piece in pieces:
                 name = f"{number:05d}-{lease.lease_id.hex[:12]}"
-                index = msgspec.structs.replace(piece, body=b"")
-                tables = _encode(index)
-                body = _LENGTH.pack(len(tables)) + tables + piece.body
-                await self._store.put(prefix + name, body, content_type=_PIECE_TYPE)
-                others_wait = await self._record(lease, name, index)
+                tables = await stored.put(name, piece)
+                others_wait = await self._record(lease, name, piece)
                 seconds = time.monotonic() - started
                 self._budget.charge(lease.share, seconds)
                 metrics.PLAYBACK_SECONDS.inc(seconds)
-                yield name, index
+                yield name, tables
                 started = time.monotonic()
                 if others_wait and not piece.last and started - begun > TURN.total_seconds():
                     raise _TurnOver
@@ -183,48 +192,19 @@ class MakeFilm:
         )
         return PartSource(original, film.embedded.start, film.embedded.size_bytes), probe
 
-    async def _record(self, lease: LeasedPlayback, name: str, index: Piece) -> bool:
+    async def _record(self, lease: LeasedPlayback, name: str, piece: Piece) -> bool:
         now = self._clock()
         others_wait = await self._playbacks.record(
             lease,
             name,
-            ticks=index.ticks,
-            sound_packets=index.sound_packets,
+            ticks=piece.ticks,
+            sound_packets=piece.sound_packets,
             now=now,
             until=now + LEASE,
         )
         if others_wait is None:
             raise _ItemGone
         return others_wait
-
-    async def _index(self, lease: LeasedPlayback, film: FilmSoFar, name: str) -> Piece:
-        """Returns a stored piece without its body."""
-        key = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder) + name
-        start = (await self._store.read(key, length=_HEAD_BYTES)).body
-        (length,) = _LENGTH.unpack_from(start)
-        if _LENGTH.size + length > len(start):
-            start = (await self._store.read(key, length=_LENGTH.size + length)).body
-        return _decode(start[_LENGTH.size : _LENGTH.size + length])
-
-    async def _joined(
-        self, lease: LeasedPlayback, film: FilmSoFar, names: Sequence[str], indices: Sequence[Piece]
-    ) -> AsyncGenerator[bytes]:
-        """Yields the film: what a player reads first, then the bodies of all pieces."""
-        yield await asyncio.to_thread(head, indices)
-        prefix = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder)
-        for name, index in zip(names, indices, strict=True):
-            skipped = _LENGTH.size + len(_encode(index))
-            async with aclosing(self._store.stream(prefix + name, start=skipped)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    async def _remove_pieces(self, lease: LeasedPlayback, film: FilmSoFar) -> None:
-        """Remove all pieces, also those of attempts that could not record them."""
-        prefix = playback_pieces_prefix(film.gallery_id, lease.media_id, film.folder)
-        while objects := (await self._store.list_page(prefix, limit=_REMOVED_AT_ONCE)).objects:
-            report = await self._store.delete_batch([each.key for each in objects])
-            if report.failed:
-                raise StorageUnavailable("pieces could not be removed")
 
     async def _gone(self, lease: LeasedPlayback) -> None:
         """Forget a film whose item is deleted, or moved: its objects may have been stored after the purge."""
@@ -237,7 +217,7 @@ class MakeFilm:
 
     async def _fail(self, lease: LeasedPlayback, film: FilmSoFar, rejected: Rejected) -> None:
         _log.warning("playback.impossible", media_id=str(lease.media_id), detail=rejected.detail)
-        await self._remove_pieces(lease, film)
+        await self._pieces(lease, film).remove()
         until = self._clock() + FAILURE_KEPT
         await self._playbacks.fail(lease, rejected.reason.value, until=until)
         metrics.PLAYBACKS.labels("impossible").inc()

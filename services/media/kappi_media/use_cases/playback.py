@@ -91,6 +91,18 @@ class ShowPlayback:
         Raises MediaNotFound, MediaNotReady, MediaNotAFilm, PlaybackNotInTier, PlaybackImpossible,
         PlaybacksBusy, StoreUnavailable.
         """
+        item = await self.film(media_id, gallery_id)
+        state = await self._playbacks.state(media_id)
+        if state.made and not (state.original and rules.original_access):
+            metrics.PLAYBACK_REQUESTS.labels("film").inc()
+            return self._urls.rendition(item, PLAYBACK_SIZE, as_of=self._urls.as_of(), fmt="mp4")
+        if rules.original_access and (state.original or await self._plays(item, state, share)):
+            metrics.PLAYBACK_REQUESTS.labels("original").inc()
+            return None
+        return await self._pending(item, state, rules=rules, share=share)
+
+    async def film(self, media_id: MediaId, gallery_id: GalleryId) -> Item:
+        """Raises MediaNotFound, MediaNotReady, MediaNotAFilm."""
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
             raise MediaNotFound
@@ -98,13 +110,19 @@ class ShowPlayback:
             raise MediaNotReady("Try again in a moment.")
         if item.kind != "video" and item.film is None:
             raise MediaNotAFilm("Its renditions are pictures.")
-        state = await self._playbacks.state(media_id)
-        if state.made:
-            metrics.PLAYBACK_REQUESTS.labels("film").inc()
-            return self._urls.rendition(item, PLAYBACK_SIZE, as_of=self._urls.as_of(), fmt="mp4")
-        if rules.original_access and (state.original or await self._plays(item, state, share)):
-            metrics.PLAYBACK_REQUESTS.labels("original").inc()
-            return None
+        return item
+
+    def is_long(self, item: Item) -> bool:
+        """Returns whether a film is made in two sizes."""
+        return item.kind == "video" and (item.duration_ms or 0) > self._bounds.long_ms
+
+    async def in_two_sizes(self, item: Item, *, rules: TierRules, share: Share) -> PendingFilm:
+        """Returns how far a long film is made, which is requested, whether or not browsers play the original.
+        Raises as a call does.
+        """
+        state = await self._playbacks.state(item.id)
+        if rules.original_access and await self._plays(item, state, share):
+            state = await self._playbacks.state(item.id)
         return await self._pending(item, state, rules=rules, share=share)
 
     async def _plays(self, item: Item, state: PlaybackState, share: Share) -> bool:
@@ -135,7 +153,7 @@ class ShowPlayback:
         if state.failure is not None and not _is_past(state.due_at, now):
             metrics.PLAYBACK_REQUESTS.labels("impossible").inc()
             raise PlaybackImpossible(f"The original can be downloaded. ({state.failure})")
-        if not state.known or state.original or state.failure is not None:
+        if not state.is_queued:
             await self._request(item, rules=rules, share=share, now=now)
             self._wake()
             state = await self._playbacks.state(item.id)
@@ -157,8 +175,9 @@ class ShowPlayback:
             now=now,
             in_all=self._bounds.in_all,
             of_one=self._bounds.of_one,
+            two_sizes=self.is_long(item),
         )
-        if not queued and not (await self._playbacks.state(item.id)).known:
+        if not queued and not (await self._playbacks.state(item.id)).is_queued:
             metrics.PLAYBACK_REQUESTS.labels("busy").inc()
             raise PlaybacksBusy(retry_after_s=30)
 

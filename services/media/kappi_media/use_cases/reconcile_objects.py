@@ -20,6 +20,7 @@ from kappi_contracts.keys import (
     playback_pieces_prefix,
     rendition_key,
     sidecar_key,
+    small_piece,
 )
 from kappi_contracts.reconciliation import Named
 from kappi_contracts.rendition_formats import STORED_FORMATS, StoredFormat
@@ -255,7 +256,8 @@ def _expected(item: StoredItem) -> set[str]:
     """
     at = item.gallery_id, item.media_id
     place = playback_pieces_prefix(*at).removeprefix(folder_prefix(*at))
-    return {place + piece for piece in item.pieces} | ({_SIDECAR} if item.may_have_sidecar else set())
+    pieces = {place + name for piece in item.pieces for name in (piece, small_piece(piece))}
+    return pieces | ({_SIDECAR} if item.may_have_sidecar else set())
 
 
 def _rendition_of(name: str) -> tuple[str, StoredFormat] | None:

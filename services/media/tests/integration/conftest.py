@@ -6,8 +6,10 @@ Database and object store are real; bytes are sent and read by signed URL, as cl
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -23,6 +25,7 @@ from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.playback import build_film_worker
 from kappi_media.bootstrap.use_cases import build_accesses, build_renditions, build_worker
 from kappi_media.consumers import GROUP, handlers
 from kappi_media.domain.media import start_of_bucket
@@ -31,10 +34,12 @@ from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
+from kappi_media.use_cases import make_film
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_testkit.auth import access_token, key_set
 from kappi_testkit.events import RecordingDeadLetters, RecordMaker
 from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.film_making import Interrupted
 from kappi_testkit.media.harness import (
     Client,
     Clock,
@@ -43,6 +48,7 @@ from kappi_testkit.media.harness import (
     Published,
     Teller,
     Worker,
+    redelivered,
 )
 from kappi_testkit.servers.databases import DatabaseMaker
 from kappi_testkit.servers.local_store import ServedLocalStore, serving_local_store
@@ -284,3 +290,46 @@ def published(database: Database) -> Callable[..., Awaitable[list[Published]]]:
         ]
 
     return read
+
+
+@pytest.fixture
+def making() -> Interrupted:
+    return Interrupted()
+
+
+@pytest.fixture
+def ready(
+    client: Client, worker: Worker, published: Callable[..., Awaitable[list[Published]]]
+) -> Callable[..., Awaitable[str]]:
+    """`await ready(gallery, body)` returns the id of an item that was processed."""
+
+    async def upload(gallery: Gallery, body: bytes, **declared: Any) -> str:
+        declared = {"content_type": "video/mp4", "filename": "Gipfel.mp4"} | declared
+        item = await client.upload(gallery, body, **declared)
+        await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+        return str(item["id"])
+
+    return upload
+
+
+@pytest.fixture
+def working(
+    deps: Dependencies,
+    make_settings: Callable[..., MediaSettings],
+    making: Interrupted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Any]:
+    """`async with working():` runs one more worker."""
+    monkeypatch.setattr(make_film, "POLL", timedelta(milliseconds=50))
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        task = asyncio.create_task(build_film_worker(deps, make_settings(), making).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return run

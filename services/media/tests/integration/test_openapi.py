@@ -17,6 +17,10 @@ PUBLIC = {
     | {"media_not_found", "media_not_ready", "media_not_a_film", "playback_not_in_tier"}
     | {"playback_impossible", "playbacks_busy", "location_not_removable", "location_free_pending"}
     | {"store_unavailable", "validation_failed"},
+    ("/v1/media/{id}/playback.m3u8", "get"): ACCESS
+    | {"media_not_found", "media_not_ready", "media_not_a_film", "film_not_long", "playback_not_in_tier"}
+    | {"playback_impossible", "playbacks_busy", "playlist_url_invalid"}
+    | {"store_unavailable", "validation_failed"},
     ("/v1/posts/{id}/image", "get"): {"post_not_found", "store_unavailable"},
     ("/v1/galleries/{id}/uploads", "post"): ACCESS
     | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded"}

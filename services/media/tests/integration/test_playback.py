@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,18 +18,17 @@ from kappi_contracts.events import AccountCreated, TierChanged
 from kappi_contracts.keys import media_prefix, playback_pieces_prefix
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
-from kappi_media.bootstrap.playback import Films, build_film_worker
+from kappi_media.bootstrap.playback import Films
 from kappi_media.bootstrap.use_cases import build_mover
-from kappi_media.rendering.failures import DecoderKilled
-from kappi_media.rendering.film_maker import FilmMaker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
-from kappi_media.use_cases import make_film, move_items
+from kappi_media.use_cases import move_items
 from kappi_media.use_cases.make_film import ATTEMPTS, FAILURE_KEPT, LEASE
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_testkit.asgi import Answer
 from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.film_making import Interrupted
 from kappi_testkit.media.films import FilmShape, film
 from kappi_testkit.media.harness import (
     Client,
@@ -39,8 +37,6 @@ from kappi_testkit.media.harness import (
     Http,
     Published,
     Teller,
-    Worker,
-    redelivered,
 )
 from kappi_testkit.media.motion_photos import google_photo, samsung_photo
 from kappi_testkit.media.samples import encode, quadrants
@@ -56,35 +52,7 @@ DEEP = film(FilmShape(codec="libx264", pixels="yuv420p10le", seconds=1))
 PHOTO = encode(quadrants(64, 48), "JPEG")
 Publications = Callable[..., Awaitable[list[Published]]]
 Ready = Callable[..., Awaitable[str]]
-
-
-class Interrupted(FilmMaker):
-    """A maker of films that can be stopped. go: makes as many pieces more. killed: as if the machine had no
-    memory, after those.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun: list[int] = []
-        self.go = asyncio.Semaphore(1_000)
-        self.killed = False
-
-    async def pieces(self, *given: Any, **known: Any) -> Any:
-        self.begun.append(known["ticks"])
-        made = super().pieces(*given, **known)
-        try:
-            async for piece in made:
-                if self.killed and self.go.locked():
-                    raise DecoderKilled("ended with -9")
-                await self.go.acquire()
-                yield piece
-        finally:
-            await made.aclose()
-
-
-@pytest.fixture
-def making() -> Interrupted:
-    return Interrupted()
+Working = Callable[..., Any]
 
 
 @pytest.fixture
@@ -96,45 +64,6 @@ def http(
 ) -> Http:
     app = build_app(deps, make_settings(), make_rendition, films=Films(renderer))
     return Http(app)
-
-
-@pytest.fixture
-def ready(client: Client, worker: Worker, published: Publications) -> Ready:
-    """`await ready(gallery, body)` returns the id of an item that was processed."""
-
-    async def upload(gallery: Gallery, body: bytes, **declared: Any) -> str:
-        declared = {"content_type": "video/mp4", "filename": "Gipfel.mp4"} | declared
-        item = await client.upload(gallery, body, **declared)
-        await worker.process(redelivered((await published("UploadCompleted"))[-1]))
-        return str(item["id"])
-
-    return upload
-
-
-Working = Callable[..., Any]
-
-
-@pytest.fixture
-def working(
-    deps: Dependencies,
-    make_settings: Callable[..., MediaSettings],
-    making: Interrupted,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Working:
-    """`async with working():` runs one more worker."""
-    monkeypatch.setattr(make_film, "POLL", timedelta(milliseconds=50))
-
-    @asynccontextmanager
-    async def run() -> AsyncIterator[None]:
-        task = asyncio.create_task(build_film_worker(deps, make_settings(), making).run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    return run
 
 
 async def ask(http: Http, gallery: Gallery, media_id: str, right: Any = "view") -> Answer:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
+import av
 import pytest
 from aiokafka import AIOKafkaConsumer
 from kappi_chassis.auth import SigningKey
@@ -16,7 +20,13 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.embedded.ports import free_port
 from kappi_contracts.events import GalleryDeleted
 from kappi_contracts.grants import GRANT_HEADER
+from kappi_contracts.keys import rendition_key
+from kappi_contracts.rendition_formats import PLAYBACK_SIZE, SMALL_PLAYBACK_SIZE
+from kappi_media.use_cases.make_film import LEASE
 from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.film_making import Interrupted
+from kappi_testkit.media.films import FilmShape, film
 from kappi_testkit.media.harness import Clock, Gallery
 from kappi_testkit.media.jwks_server import serving_key_set
 from kappi_testkit.media.samples import encode, quadrants
@@ -100,17 +110,21 @@ class Uploader:
         self._address = address
         self._gallery = gallery
 
-    async def upload(self, number: int) -> str:
+    async def upload(self, number: int, body: bytes = JPEG, *, content_type: str = "image/jpeg") -> str:
         """Uploads a file and returns the item's id, once completing it was acknowledged."""
-        declared = {"filename": f"{number}.jpg", "size": len(JPEG), "content_type": "image/jpeg"}
+        declared = {"filename": f"{number}.jpg", "size": len(body), "content_type": content_type}
         path = f"/v1/galleries/{self._gallery.id}/uploads"
         promised = (await self._insist("POST", path, {"files": [declared]}))["uploads"][0]
         single = promised["single"]
-        async with self._session.put(single["url"], data=JPEG, headers=single["headers"]) as answer:
+        async with self._session.put(single["url"], data=body, headers=single["headers"]) as answer:
             assert answer.status == 200, await answer.text()
         item = await self._insist("POST", f"/v1/uploads/{promised['id']}/complete", None)
         assert item["id"] == promised["media_id"]
         return str(item["id"])
+
+    async def play(self, media_id: str) -> None:
+        """Requests the film's playlist."""
+        await self._insist("GET", f"/v1/media/{media_id}/playback.m3u8", None)
 
     async def page(self) -> Any:
         return await self._insist("GET", f"/v1/g/{self._gallery.public.code}?limit=500", None)
@@ -124,7 +138,7 @@ class Uploader:
                         method, self._address + path, json=body, headers=headers
                     ) as answer:
                         if answer.status < 500:
-                            assert answer.status in {200, 201}, await answer.text()
+                            assert answer.status in {200, 201, 202}, await answer.text()
                             return await answer.json()
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)  # it is being restarted
@@ -228,6 +242,54 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
     assert {(row["topic"], row["count"]) for row in counts} == {("UploadCompleted", 1), ("MediaReady", 1)}
     assert {row["key"] for row in counts} == set(done)
     assert await _delivered(connection, "MediaReady") >= set(done)
+
+
+async def test_a_film_whose_maker_is_killed_is_continued_by_another(
+    process: ProcessMaker,
+    served_store: ServedLocalStore,
+    session: aiohttp.ClientSession,
+    gallery: Gallery,
+    database: Any,
+    store: FaultyStore,
+    working: Callable[..., Any],
+    making: Interrupted,
+    clock: Clock,
+) -> None:
+    managed, address = process(served_store.environment(), KAPPI_MEDIA_HLS_ABOVE="PT10S")
+    seconds = 80
+    body = await asyncio.to_thread(film, FilmShape(codec="libx265", seconds=seconds, frame_rate=25))
+    with managed:
+        uploader = Uploader(session, address, gallery)
+        media_id = await uploader.upload(1, body, content_type="video/mp4")
+
+        async def ready() -> None:
+            assert (await uploader.page())["items"][0]["status"] == "ready"
+
+        await eventually(ready, TIMEOUT_S)
+        await uploader.play(media_id)
+
+        async def begun() -> None:
+            assert await database.hot.fetchval("SELECT cardinality(pieces) FROM playbacks") > 0
+
+        await eventually(begun, TIMEOUT_S)
+        managed.kill()
+    made = await database.hot.fetchrow("SELECT ticks, leased_until FROM playbacks")
+    assert 0 < made["ticks"] < seconds * 90_000, "it was killed in the middle"
+    assert made["leased_until"] is not None
+    clock.pass_by(LEASE + timedelta(seconds=1))
+    async with working():
+
+        async def streamed() -> None:
+            assert await database.hot.fetchval("SELECT count(*) FROM film_streams") == 2
+
+        await eventually(streamed, 2 * TIMEOUT_S)
+    assert making.begun == [made["ticks"]]
+    for size in (PLAYBACK_SIZE, SMALL_PLAYBACK_SIZE):
+        key = rendition_key(gallery.id, UUID(media_id), size, "mp4")
+        shown = b"".join([chunk async for chunk in store.stream(key)])
+        with av.open(io.BytesIO(shown), "r") as container:
+            times = [round((frame.time or 0.0) * 25) for frame in container.decode(video=0)]
+        assert times == list(range(seconds * 25))
 
 
 async def _delivered(connection: KafkaConnection, topic: str) -> set[str]:

@@ -10,6 +10,7 @@ import { watchItems } from "../gallery/watch.svelte";
 import { addButtons, hasPanel } from "./buttons";
 import { makeFilm } from "./films";
 import { makeWords, type Slide, slideOf } from "./slides";
+import { LEFT } from "./streams";
 
 export interface Options {
   collection: Collection;
@@ -95,6 +96,7 @@ function addContents(box: PhotoSwipe, collection: Collection): void {
     if (isWaiting) void collection.renew(id).catch(() => {}).then(() => refresh(box, collection, content.index, id));
   });
   box.on("contentDeactivate", ({ content }) => content.element?.querySelector("video")?.pause());
+  box.on("contentDestroy", ({ content }) => content.element?.querySelector("video")?.dispatchEvent(new Event(LEFT)));
   box.addFilter("isContentZoomable", (isZoomable, content) => isZoomable && content.data.type === "image");
   // The player's own controls take the pointer and the arrow keys.
   box.on("pointerDown", (event) => {

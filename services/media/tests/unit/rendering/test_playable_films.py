@@ -126,6 +126,22 @@ async def test_sound_and_pictures_stay_together() -> None:
                 assert (loudest > 0.1) == (int(second) % 2 == 1), frame.time
 
 
+async def test_sound_begins_with_its_first_sample() -> None:
+    """What the encoder adds before it is in the file, but an edit list skips it."""
+    made = joined(await pieces(film(FilmShape(seconds=4))))
+    with av.open(io.BytesIO(made), "r") as container:
+        frames = list(container.decode(audio=0))
+    with av.open(io.BytesIO(made), "r") as container:
+        stored = sum(packet.size > 0 for packet in container.demux(audio=0))
+    assert [frame.pts for frame in frames] == [1024 * number for number in range(len(frames))]
+    assert stored == len(frames) + 1
+    heard = b"".join(bytes(frame.planes[0])[: 4 * frame.samples] for frame in frames)
+    samples = memoryview(heard).cast("f")
+    # The tone begins with the second second. An encoder blurs that by some hundred samples, not a packet.
+    begin = next(number for number, sample in enumerate(samples) if abs(sample) > 0.15)
+    assert begin == pytest.approx(48_000, abs=200)
+
+
 async def test_a_later_attempt_continues_after_any_piece() -> None:
     body = film(FilmShape(seconds=20, frame_rate=5, key_every=7))
     whole = await pieces(body)
