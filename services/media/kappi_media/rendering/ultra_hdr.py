@@ -13,9 +13,9 @@ from typing import Final
 
 import pyvips
 
-from kappi_media.rendering.colour import BT_709, DISPLAY_P3, in_pq, linear
+from kappi_media.rendering.colour import in_pq, linear
+from kappi_media.rendering.gain_map import box_shrink, brightened, factors, primaries_of
 from kappi_media.rendering.hdr_avif import shrunk
-from kappi_media.rendering.profiles import PROFILE, has_primaries_of_p3, is_wide
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
@@ -31,10 +31,9 @@ _NUMBERS: Final = (
 )
 _TURNED: Final = 5  # from this EXIF orientation on
 _MAX_FILE_BYTES: Final = 64 << 20
-_SHRINKS: Final = (8, 4, 2)
 
 
-def load_gain_map(
+def load_ultra_hdr(
     file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int
 ) -> pyvips.Image | None:
     """Returns the picture in PQ and BT.2020; None if it has no gain map that can be applied."""
@@ -45,30 +44,27 @@ def load_gain_map(
     try:
         with _loaders():
             header = pyvips.Image.new_from_source(source, "", access="sequential")
-            if not _is_applicable(header, max_pixels):
+            primaries = primaries_of(header)
+            if primaries is None or not _is_applicable(header, max_pixels):
                 return None
             scale = _scale(header, sizes)
-            shrink = next((shrink for shrink in _SHRINKS if scale * shrink * 2 <= 1), 1)
+            shrink = box_shrink(scale)
             image = pyvips.Image.new_from_source(source, "", access="sequential", shrink=shrink)
-        light = shrunk(brightened(image), min(1.0, scale * header.width / image.width))
-        return in_pq(light, primaries=_primaries(header)).copy_memory()
+        light = shrunk(whole_range(image), min(1.0, scale * header.width / image.width))
+        return in_pq(light, primaries=primaries).copy_memory()
     except pyvips.Error:  # the base picture is shown, or its own decoder says what is wrong
         return None
 
 
-def brightened(image: pyvips.Image) -> pyvips.Image:
-    """Returns linear light with the gains of the map, by the formula of the standard. The function of libvips
-    for this makes pictures with gains of three channels nearly black.
+def whole_range(image: pyvips.Image) -> pyvips.Image:
+    """Returns linear light with the gains of the map. The function of libvips for this makes pictures with
+    gains of three channels nearly black.
     """
     least, most, gamma, before, after = (image.get(f"gainmap-{name}") for name in _NUMBERS)
     low, high = ([math.log(boost) for boost in boosts] for boosts in (least, most))
     gains = pyvips.Image.jpegload_buffer(image.get(_GAIN_MAP)) / 255
-    span = [top - bottom for bottom, top in zip(low, high, strict=True)]
-    factors = ((gains ** [1 / power for power in gamma]) * span + low).exp().copy_memory()
-    across, down = image.width / gains.width, image.height / gains.height
-    factors = factors.resize(across, vscale=down, kernel="linear")
-    factors = factors.embed(0, 0, image.width, image.height, extend="copy")
-    return (linear(image) + before) * factors - after
+    grown = factors(gains, low=low, high=high, gamma=gamma)
+    return brightened(linear(image), grown, before=before, after=after)
 
 
 @contextmanager
@@ -89,10 +85,7 @@ def _is_applicable(header: pyvips.Image, max_pixels: int) -> bool:
     boosts = [header.get(f"gainmap-{name}") for name in ("min-content-boost", "max-content-boost", "gamma")]
     if not header.get("gainmap-use-base-cg") or min(number for each in boosts for number in each) <= 0:
         return False
-    if max(header.width * header.height, gains.width * gains.height) > max_pixels:
-        return False
-    profile = header.get(PROFILE) if PROFILE in fields else b""
-    return not is_wide(profile) or has_primaries_of_p3(profile)
+    return bool(max(header.width * header.height, gains.width * gains.height) <= max_pixels)
 
 
 def _scale(header: pyvips.Image, sizes: Sequence[RenditionSize]) -> float:
@@ -100,8 +93,3 @@ def _scale(header: pyvips.Image, sizes: Sequence[RenditionSize]) -> float:
     if "orientation" in header.get_fields() and header.get("orientation") >= _TURNED:
         width, height = height, width
     return least_scale(sizes, width, height)
-
-
-def _primaries(header: pyvips.Image) -> int:
-    wide = PROFILE in header.get_fields() and is_wide(header.get(PROFILE))
-    return DISPLAY_P3 if wide else BT_709
