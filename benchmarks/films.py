@@ -193,7 +193,7 @@ async def _main(stack: EmbeddedStack, film: Film, options: argparse.Namespace) -
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=20, help="length of each film")
+    parser.add_argument("--seconds", type=int, default=30, help="length of each film")
     parser.add_argument("--photographs", type=int, default=48, help="in each turn, by four")
     options = parser.parse_args()
     print(f"{machine()}, commit {commit()}, load {os.getloadavg()[0]:.1f}")

@@ -39,7 +39,7 @@ _TABLE_STEPS: Final = _TABLE_LEVEL**2
 _TABLE_SIDE: Final = _TABLE_LEVEL**3
 _DEEP: Final = "rgb48le"  # in planes, the filter confuses the colours of its table
 _TIME_BASE: Final = Fraction(1, TICKS)
-_LEAST_DEINTERLACED: Final = 4  # lines and columns that the filter needs
+_LEAST_DEINTERLACED: Final = 32  # the filter needs some lines and columns, of colour samples too
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:
