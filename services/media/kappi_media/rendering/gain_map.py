@@ -6,14 +6,11 @@ Imports libvips: never import it in a service.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import pyvips
 
 from kappi_media.rendering.colour import BT_709, DISPLAY_P3
 from kappi_media.rendering.profiles import PROFILE, has_primaries_of_p3, is_wide
-
-_SHRINKS: Final = (8, 4, 2)
 
 
 def factors(
@@ -35,11 +32,6 @@ def brightened(
     grown = grown.resize(across, vscale=down, kernel="linear")
     grown = grown.embed(0, 0, light.width, light.height, extend="copy")
     return (light + list(before)) * grown - list(after)
-
-
-def box_shrink(scale: float) -> int:
-    """Returns by how much a picture is made smaller before its gains are applied, which are costly."""
-    return next((shrink for shrink in _SHRINKS if scale * shrink * 2 <= 1), 1)
 
 
 def primaries_of(image: pyvips.Image) -> int | None:

@@ -20,7 +20,6 @@ from kappi_mediameta.probing.source import BlockReader
 
 from kappi_media.rendering.colour import BT_709, BT_2020, DISPLAY_P3, in_pq, in_primaries, linear, stretched
 from kappi_media.rendering.gain_map import (
-    box_shrink,
     brightened,
     factors,
     primaries_of,
@@ -77,13 +76,13 @@ def whole_range(heif: HeifFile, picture: Decoded, *, scale: float) -> pyvips.Ima
 def _applied(
     image: pyvips.Image, grown: _Growth, *, base: int, wanted: int, scale: float
 ) -> pyvips.Image | None:
-    box = box_shrink(scale)
-    light = in_primaries(linear(image.shrink(box, box)), primaries=base, wanted=wanted)
+    # It is shrunk before its gains are applied: that is several times as fast.
+    small = image.resize(scale) if scale < 1 else image
+    light = in_primaries(linear(small), primaries=base, wanted=wanted)
     if light is None:
         return None
     bright = brightened(light, grown.factors, before=grown.before, after=grown.after)
-    small = shrunk(bright, min(1.0, scale * image.width / light.width))
-    return in_pq(small, primaries=wanted).copy_memory()
+    return in_pq(shrunk(bright, 1), primaries=wanted).copy_memory()
 
 
 def _growth(heif: HeifFile, found: GainMap, *, max_pixels: int) -> _Growth:

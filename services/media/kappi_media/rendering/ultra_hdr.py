@@ -14,7 +14,7 @@ from typing import Final
 import pyvips
 
 from kappi_media.rendering.colour import in_pq, linear
-from kappi_media.rendering.gain_map import box_shrink, brightened, factors, primaries_of
+from kappi_media.rendering.gain_map import brightened, factors, primaries_of
 from kappi_media.rendering.hdr_avif import shrunk
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
@@ -31,6 +31,7 @@ _NUMBERS: Final = (
 )
 _TURNED: Final = 5  # from this EXIF orientation on
 _MAX_FILE_BYTES: Final = 64 << 20
+_SHRINKS: Final = (8, 4, 2)
 
 
 def load_ultra_hdr(
@@ -48,7 +49,7 @@ def load_ultra_hdr(
             if primaries is None or not _is_applicable(header, max_pixels):
                 return None
             scale = _scale(header, sizes)
-            shrink = box_shrink(scale)
+            shrink = next((shrink for shrink in _SHRINKS if scale * shrink * 2 <= 1), 1)
             image = pyvips.Image.new_from_source(source, "", access="sequential", shrink=shrink)
         light = shrunk(whole_range(image), min(1.0, scale * header.width / image.width))
         return in_pq(light, primaries=primaries).copy_memory()
