@@ -93,6 +93,14 @@ async def read_parts(reader: BlockReader, limits: ProbeLimits) -> tuple[Still | 
     return Still(items, shape, await _capture(reader, items)), movie
 
 
+async def another_of(reader: BlockReader, still: Still, item_id: int, limits: ProbeLimits) -> Still:
+    """Returns another picture of the file, without opacity. Raises ProbeRejected."""
+    items = replace(still.items, primary=item_id, auxiliaries=(), premultiplied=False)
+    shape = await _shape(BoxReader(reader, max_boxes=limits.max_parts), items, item_id, limits)
+    _check_whole(items, size_bytes=reader.size_bytes)
+    return Still(items, shape, still.capture)
+
+
 def _header(still: Still, movie: Movie | None, orientation: int, limits: ProbeLimits) -> PictureHeader:
     header = PictureHeader(
         stored_width=still.shape.stored_width,
@@ -190,14 +198,19 @@ def _check_whole(items: PictureItems, *, size_bytes: int) -> None:
 async def _capture(reader: BlockReader, items: PictureItems) -> CaptureFacts:
     """Returns the facts of EXIF and XMP of the primary picture."""
     metadata = Metadata()
-    block = await _body(reader, items, items.exif)
-    if len(block) > 8:  # the first number is the offset of the TIFF header behind it
-        metadata.exif = exif_tags(block[4 + int.from_bytes(block[:4], "big") :])
-    metadata.xmp = [await _body(reader, items, items.xmp)]
+    metadata.exif = exif_tags(await exif_block(reader, items))
+    metadata.xmp = [await item_body(reader, items, items.xmp)]
     return metadata.capture()
 
 
-async def _body(reader: BlockReader, items: PictureItems, item_id: int | None) -> bytes:
+async def exif_block(reader: BlockReader, items: PictureItems) -> bytes:
+    """Returns the EXIF of the primary picture, or nothing."""
+    block = await item_body(reader, items, items.exif)
+    # The first number is the offset of the TIFF header behind it.
+    return block[4 + int.from_bytes(block[:4], "big") :] if len(block) > 8 else b""
+
+
+async def item_body(reader: BlockReader, items: PictureItems, item_id: int | None) -> bytes:
     """Returns the body of an item of metadata, or nothing where it is too long or missing."""
     extents = items.places.get(item_id, ()) if item_id is not None else ()
     if len(extents) != 1 or not _is_readable(extents[0], size_bytes=reader.size_bytes):

@@ -13,7 +13,7 @@ from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 
 _MAX_TABLE_BYTES: Final = 512 << 10
 _MAX_ITEMS: Final = 8_192
-_XMP: Final = b"mime XMP"
+XMP_KIND: Final = b"mime XMP"
 """The kind of a `mime` item whose content type is XMP's."""
 _MAX_SHARED_BYTES: Final = 64 << 20
 
@@ -34,9 +34,9 @@ class Extent:
 class PictureItems:
     """Kinds, places, parts (of a grid: its tiles) and properties in the order they apply, by item id.
 
-    primary: the item that is shown; where the file names a thumbnail, its picture. named: position of the
-    name in the file. exif, xmp: the items of its metadata. auxiliaries: its opacity and depth. premultiplied:
-    by its opacity.
+    primary: the item that is shown; where the file names a thumbnail or a gain map, its picture. named:
+    position of the name in the file. exif, xmp: the items of its metadata. auxiliaries: its opacity, depth
+    and gains. premultiplied: by its opacity. described: what each item of metadata is about.
     """
 
     primary: int | None
@@ -49,6 +49,7 @@ class PictureItems:
     places: Mapping[int, tuple[Extent, ...]]
     parts: Mapping[int, tuple[int, ...]]
     properties: Mapping[int, tuple[Box, ...]]
+    described: Mapping[int, tuple[int, ...]]
 
 
 async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
@@ -64,7 +65,11 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
     try:
         kinds = _kinds(tables.get(b"iinf", b""))
         references = list(_references(tables.get(b"iref", b"")))
-        masters = {owner: about[0] for kind, owner, about in references if kind == b"thmb" and about}
+        masters = {
+            owner: about[0]
+            for kind, owner, about in references
+            if about and (kind == b"thmb" or (kind == b"dimg" and kinds.get(owner) == b"tmap"))
+        }
         primary = _primary(tables.get(b"pitm", b""))
         while primary in masters:
             primary = masters.pop(primary)
@@ -78,13 +83,14 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         primary=primary,
         named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
         exif=_item_about(b"Exif", kinds, references, primary),
-        xmp=_item_about(_XMP, kinds, references, primary),
+        xmp=_item_about(XMP_KIND, kinds, references, primary),
         auxiliaries=tuple(owner for kind, owner, about in references if kind == b"auxl" and primary in about),
         premultiplied=any(kind == b"prem" and owner == primary for kind, owner, _ in references),
         kinds=kinds,
         places=places,
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
         properties=await _properties(boxes, found.get(b"iprp")),
+        described={owner: about for kind, owner, about in references if kind == b"cdsc"},
     )
 
 
@@ -120,7 +126,7 @@ def _kinds(body: bytes) -> dict[int, bytes]:
             continue
         if entry.is_packed:  # decoders unpack such items, whatever their size becomes
             raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
-        kinds.setdefault(entry.item_id, _XMP if entry.is_xmp else entry.kind)
+        kinds.setdefault(entry.item_id, XMP_KIND if entry.is_xmp else entry.kind)
     return kinds
 
 

@@ -27,7 +27,7 @@ from kappi_mediameta.probing.polyglot import refuse_polyglots
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.sniffing import sniff
 from kappi_mediameta.probing.source import BlockReader, RangedSource
-from kappi_mediameta.probing.tiff import read_tiff
+from kappi_mediameta.probing.tiff import distant_raw_format, read_tiff
 from kappi_mediameta.probing.transport_stream import read_transport_stream
 from kappi_mediameta.probing.webp import read_webp
 
@@ -86,19 +86,21 @@ def identify(declared_content_type: str, head: bytes) -> MediaFormat:
 
 
 async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS) -> Probe:
-    """Returns the facts of a file whose first bytes were sniffed as `fmt`.
+    """Returns the facts of a file whose first bytes were sniffed as `fmt`. Camera RAW whose first directory
+    lies behind these bytes is sniffed as TIFF, and is found here.
 
     Reads at most `limits.max_reads` ranges of 64 KiB: usually two, or four for a video with its index at the
     end. Raises ProbeRejected; errors of the source pass through.
     """
-    read_header = HEADER_READERS.get(fmt)
-    if read_header is None:
+    if not is_supported(fmt):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, fmt.content_type)
     if source.size_bytes < 1:
         raise ProbeRejected(RejectReason.EMPTY)
     reader = BlockReader(source, max_reads=limits.max_reads, max_read_bytes=limits.max_read_bytes)
     await refuse_polyglots(reader)
-    header = await read_header(reader, limits)
+    if fmt is MediaFormat.TIFF:
+        fmt = await distant_raw_format(reader) or fmt
+    header = await HEADER_READERS[fmt](reader, limits)
     capture = header.capture
     turned = capture.orientation >= 5
     return Probe(

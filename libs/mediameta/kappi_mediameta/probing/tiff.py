@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from kappi_mediameta.containers.tiff_directories import layout_of
-from kappi_mediameta.probing.camera_raw.marks import is_camera_raw, leads_to_raw, shows_raw
+from kappi_mediameta.probing.camera_raw.marks import (
+    format_of_directory,
+    is_camera_raw,
+    leads_to_raw,
+    shows_raw,
+)
 from kappi_mediameta.probing.exif import EXIF_DIRECTORY, GPS_DIRECTORY, ExifTags
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
+from kappi_mediameta.probing.formats import MediaFormat
 from kappi_mediameta.probing.metadata import Metadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
@@ -52,6 +58,18 @@ async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
         iptc=await file.block(main.get(IPTC)),
     )
     return PictureHeader(width, height, codec, capture=metadata.capture())
+
+
+async def distant_raw_format(reader: BlockReader) -> MediaFormat | None:
+    """Returns the format of camera RAW whose first directory is behind the first bytes of the file; None for
+    other TIFFs. Raises ProbeRejected.
+    """
+    head = await reader.read_upto(0, 16)
+    layout = layout_of(head)
+    if layout is None or len(head) < 16:
+        return None
+    first_at = layout.integer(head[8:16] if layout.big else head[4:8])
+    return format_of_directory(await TiffFile(reader, layout).tags_at(first_at))
 
 
 async def _is_raw(file: TiffFile, tags: Tags, main_at: int) -> bool:

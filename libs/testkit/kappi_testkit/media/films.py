@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 from av.video.reformatter import ColorRange
+from PIL import Image
 
 from kappi_testkit.media.samples import quadrants, scheduled_as_before
 
@@ -62,6 +63,32 @@ def film(shape: FilmShape) -> bytes:
         container.mux(stream.encode(None))
         if isinstance(tone, av.AudioStream):
             container.mux(tone.encode(None))
+    return out.getvalue()
+
+
+def interlaced_film(*, seconds: int = 1, frame_rate: int = 25, pixels: str = "yuv420p") -> bytes:
+    """Returns a film of two fields a frame: a light bar moves on from field to field over the upper half, and
+    the lower half has a still pattern of single lines.
+    """
+    out = io.BytesIO()
+    width, height = 320, 240
+    with av.open(out, "w", format="mp4") as container:
+        options = {"flags": "+ilme+ildct", "top": "1"}
+        stream = container.add_stream("mpeg4", rate=frame_rate, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, pixels, 20_000_000
+        for number in range(seconds * frame_rate):
+            picture = Image.new("L", (width, height), 60)
+            for line in range(height // 2):
+                left = (2 * number + line % 2) * 8 % (width - 60)
+                picture.paste(220, (left, line, left + 60, line + 1))
+            for line in range(height // 2, height, 4):
+                picture.paste(220, (0, line, width, line + 2))
+            frame = av.VideoFrame.from_image(picture.convert("RGB"))  # type: ignore[no-untyped-call] # its stub lacks types
+            frame = frame.reformat(format=pixels, dst_color_range=ColorRange.MPEG)
+            frame.pts, frame.time_base = number, Fraction(1, frame_rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return out.getvalue()
 
 

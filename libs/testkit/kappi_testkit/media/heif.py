@@ -26,13 +26,16 @@ DEPTH: Final = b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth"
 class Item:
     """An item of a file.
 
-    properties: whole boxes. refers: kind of reference, and the numbers of the items that it refers to.
+    properties: whole boxes. refers: kind of reference, and the numbers of the items that it refers to. names:
+    the texts of its entry. hidden: it is no picture to show by itself.
     """
 
     kind: bytes
     data: bytes
     properties: tuple[bytes, ...] = ()
     refers: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
+    names: bytes = b"\x00"
+    hidden: bool = False
 
 
 def coded(picture: Image.Image, coding: Coding, **options: object) -> Item:
@@ -56,7 +59,12 @@ def grid(columns: int, rows: int, size: tuple[int, int], *, tiles: Sequence[int]
 def auxiliary(kind: bytes, item: Item, *, of: int) -> Item:
     """Returns an auxiliary picture. kind: its relation to the picture."""
     properties = (*item.properties, full_box(b"auxC", kind + b"\x00"))
-    return Item(item.kind, item.data, properties, ((b"auxl", (of,)),))
+    return Item(item.kind, item.data, properties, (*item.refers, (b"auxl", (of,))))
+
+
+def xmp(packet: bytes, *, of: int) -> Item:
+    names = b"\x00application/rdf+xml\x00"
+    return Item(b"mime", packet, refers=((b"cdsc", (of,)),), names=names)
 
 
 def range_of(*, full: bool) -> bytes:
@@ -64,22 +72,29 @@ def range_of(*, full: bool) -> bytes:
     return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, full << 7))
 
 
-def heif(items: Sequence[tuple[int, Item]], *, primary: int, exif: bytes = b"") -> bytes:
-    """Returns a file of items by number, in the given order. exif: a TIFF block, of the primary picture."""
+def heif(
+    items: Sequence[tuple[int, Item]], *, primary: int, exif: bytes = b"", alternatives: Sequence[int] = ()
+) -> bytes:
+    """Returns a file of items by number, in the given order. exif: a TIFF block, of the primary picture.
+    alternatives: items of which one is shown, the best first.
+    """
     listed = list(items)
     if exif:
         number = 1 + max(number for number, _ in listed)
         listed.append((number, Item(b"Exif", bytes(4) + exif, refers=((b"cdsc", (primary,)),))))
-    start = _assembled(listed, primary, 0).index(b"mdat") + 4
-    return _assembled(listed, primary, start)
+    group = struct.pack(f">II{len(alternatives)}I", 1 << 16, len(alternatives), *alternatives)
+    groups = full_box(b"grpl", full_box(b"altr", group)) if alternatives else b""
+    start = _assembled(listed, primary, 0, groups).index(b"mdat") + 4
+    return _assembled(listed, primary, start, groups)
 
 
-def _assembled(items: Sequence[tuple[int, Item]], primary: int, data_at: int) -> bytes:
+def _assembled(items: Sequence[tuple[int, Item]], primary: int, data_at: int, groups: bytes) -> bytes:
     entries = places = associated = references = b""
     properties: list[bytes] = []
     position = data_at
     for number, item in items:
-        entries += full_box(b"infe", struct.pack(">HH", number, 0), item.kind, b"\x00", version=2)
+        entry = struct.pack(">HH", number, 0) + item.kind + item.names
+        entries += full_box(b"infe", entry, version=2, flags=int(item.hidden))
         places += struct.pack(">HHHII", number, 0, 1, position, len(item.data))
         position += len(item.data)
         properties += [part for part in item.properties if part not in properties]  # shared, as encoders do
@@ -99,9 +114,11 @@ def _assembled(items: Sequence[tuple[int, Item]], primary: int, data_at: int) ->
             box(b"ipco", *properties),
             full_box(b"ipma", struct.pack(">I", len(items)), associated),
         ),
+        groups,
     )
     brand = b"avif" if any(item.kind == b"av01" for _, item in items) else b"heic"
-    start = box(b"ftyp", brand, bytes(4), b"mif1", brand)
+    toned = b"tmap" if any(item.kind == b"tmap" for _, item in items) else b""
+    start = box(b"ftyp", brand, bytes(4), b"mif1", brand, toned)
     return start + meta + box(b"mdat", *(item.data for _, item in items))
 
 

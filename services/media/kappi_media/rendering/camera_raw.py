@@ -1,19 +1,17 @@
 """Shows camera RAW, in a decoder process: by an embedded preview, or developed by LibRaw.
 
 A preview is what the camera itself shows, and costs a tenth of developing. The sensor data are developed
-where no preview is large enough. Imports libvips and LibRaw: never import it in a service.
+where no preview is large enough. Imports libvips: never import it in a service.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 import pyvips
-import rawpy
 from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
 from kappi_mediameta.probing.camera_raw.picture import Preview, RawPicture, preview_header
@@ -24,10 +22,8 @@ from kappi_mediameta.probing.probe import DEFAULT_LIMITS
 from kappi_mediameta.probing.rejection import Rejected, RejectReason, RenderRejected
 from kappi_mediameta.probing.source import BlockReader
 
-from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.picture import check_pixels, load_picture
 from kappi_media.rendering.pieces import Bytes, spliced
-from kappi_media.rendering.profiles import SRGB
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
@@ -35,8 +31,6 @@ from kappi_media.rendering.sizes import RenditionSize, least_scale
 _SHAPE: Final = 0.03
 _WHOLE: Final = 0.9
 """A preview with this share of the picture's height counts as the whole picture."""
-# LibRaw needs about 13 bytes a pixel, and a decoder has 2 GiB.
-_MAX_FULL_PIXELS: Final = 100_000_000
 _EXIF_WITH_ORIENTATION: Final = (
     b"\xff\xe1\x00\x22Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00%b\x00\x00\x00"
     b"\x00\x00\x00\x00"
@@ -62,7 +56,7 @@ def load_raw(
     fmt: RenditionFormat,
 ) -> pyvips.Image:
     """Returns the picture, upright, in colours of that format of renditions, or grey. Raises Rejected,
-    pyvips.Error.
+    pyvips.Error, and ImportError where LibRaw is needed and not loaded.
     """
     reader = _reader(file)
     raw = at_once(read_raw(reader, DEFAULT_LIMITS, raw_format))
@@ -133,38 +127,6 @@ def _shown(
 
 
 def _developed(file: RangedFile, header: PictureHeader, *, needed: float) -> pyvips.Image:
-    """Returns the developed picture. needed: its least height in pixels, as displayed."""
-    width, height = header.stored_width, header.stored_height
-    half = 2 * needed <= _displayed(header)[1] or width * height > _MAX_FULL_PIXELS
-    file.seek(0)
-    try:
-        with rawpy.RawPy() as raw:
-            raw.open_buffer(io.BytesIO(file.readall()))
-            colours = raw.postprocess(half_size=half, use_camera_wb=True, output_bps=8, user_flip=0)
-    except rawpy.LibRawUnsufficientMemoryError as error:
-        raise RenderRejected(RejectReason.TOO_COMPLEX, "LibRaw needs more memory") from error
-    except rawpy.LibRawError as error:
-        raise RenderRejected(RejectReason.CORRUPT, "LibRaw cannot develop it") from error
-    rows, columns, bands = colours.shape
-    image = pyvips.Image.new_from_memory(colours.tobytes(), columns, rows, bands, "uchar")
-    image = image.copy(interpretation=SRGB)
-    if image.max() == 0:  # LibRaw develops a file without its sensor data, too
-        raise RenderRejected(RejectReason.CORRUPT, "camera RAW without sensor data")
-    upright = _upright(_cropped(image, width / height), header.capture.orientation)
-    return in_memory(upright.thumbnail_image(ANY_WIDTH, height=max(1, math.ceil(needed)), size="down"))
+    from kappi_media.rendering.raw_development import developed  # most files need no LibRaw
 
-
-def _cropped(image: pyvips.Image, shape: float) -> pyvips.Image:
-    """Returns the middle of that shape. LibRaw develops the edges that cameras crop."""
-    width, height = (
-        min(image.width, round(image.height * shape)),
-        min(image.height, round(image.width / shape)),
-    )
-    return image.crop((image.width - width) // 2, (image.height - height) // 2, width, height)
-
-
-def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
-    """Returns the picture turned by an EXIF orientation."""
-    turned = image.copy()
-    turned.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return turned.autorot()
+    return developed(file, header, needed=needed)

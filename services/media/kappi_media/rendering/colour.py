@@ -27,6 +27,8 @@ _TO_BT_2020: Final = {
     BT_709: [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]],
     DISPLAY_P3: [[0.7538, 0.1986, 0.0476], [0.0457, 0.9418, 0.0125], [-0.0012, 0.0176, 0.9836]],
 }
+_TO_DISPLAY_P3: Final = {BT_709: [[0.8225, 0.1775, 0.0], [0.0332, 0.9668, 0.0], [0.0171, 0.0724, 0.9105]]}
+_WIDER: Final = {BT_2020: _TO_BT_2020, DISPLAY_P3: _TO_DISPLAY_P3}
 _LUMINANCE_2020: Final = [[0.2627, 0.6780, 0.0593]]
 _WHITE_NITS: Final = 203.0  # the luminance to which diffuse white is graded (BT.2408)
 _PEAK: Final = 1000.0 / _WHITE_NITS
@@ -67,8 +69,7 @@ def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Ima
         alpha = alpha >> 8 if image.format == "ushort" else alpha
         opaque = to_srgb(image.extract_band(0, n=3), transfer=transfer, primaries=primaries)
         return opaque.bandjoin(alpha.cast("uchar"))
-    deep = image if image.format == "ushort" else (image * 257).cast("ushort")
-    light = _light(deep, transfer=transfer)
+    light = _light(_deep(image), transfer=transfer)
     matrix = _TO_BT_709.get(primaries)
     if matrix is not None:
         light = light.recomb(matrix)
@@ -78,15 +79,24 @@ def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Ima
 
 
 def linear(image: pyvips.Image) -> pyvips.Image:
-    """Returns the light of eight bits in the curve of sRGB, which Display P3 shares."""
-    return _light((image * 257).cast("ushort"), transfer=0)
+    """Returns the light of eight or sixteen bits in the curve of sRGB, which Display P3 shares."""
+    return _light(_deep(image), transfer=0)
+
+
+def in_primaries(light: pyvips.Image, *, primaries: int, wanted: int) -> pyvips.Image | None:
+    """Returns linear light in other primaries; None where they are not wider."""
+    if primaries == wanted:
+        return light
+    matrix = _WIDER.get(wanted, {}).get(primaries)
+    return None if matrix is None else light.recomb(matrix)
 
 
 def in_pq(light: pyvips.Image, *, primaries: int) -> pyvips.Image:
     """Returns PQ and BT.2020 of sixteen bits, with its numbers. light: linear, with diffuse white as 1.0, in
-    BT.709 or Display P3.
+    BT.709, Display P3 or BT.2020.
     """
-    wide = light.recomb(_TO_BT_2020[primaries]) * (_WHITE_NITS / 10_000)
+    wide = light if primaries == BT_2020 else light.recomb(_TO_BT_2020[primaries])
+    wide = wide * (_WHITE_NITS / 10_000)
     # A table by fourth roots: they cost a tenth of powers, and are as fine as PQ in dark parts.
     roots = ((wide > 0).ifthenelse(wide, 0) ** 0.5) ** 0.5
     power = (pyvips.Image.identity(ushort=True) / _SIGNALS) ** (4 * 0.1593017578125)
@@ -105,6 +115,10 @@ def stretched(image: pyvips.Image) -> pyvips.Image:
     wide = (image.extract_band(0, n=bands) - _BLACK * top / 255) * (255 / _SPAN)
     wide = wide.rint().cast(image.format).copy(interpretation=image.interpretation)
     return wide if bands == image.bands else wide.bandjoin(image.extract_band(bands))
+
+
+def _deep(image: pyvips.Image) -> pyvips.Image:
+    return image if image.format == "ushort" else (image * 257).cast("ushort")
 
 
 def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:

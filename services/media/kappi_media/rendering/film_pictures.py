@@ -41,6 +41,7 @@ _TABLE_STEPS: Final = _TABLE_LEVEL**2
 _TABLE_SIDE: Final = _TABLE_LEVEL**3
 _DEEP: Final = "rgb48le"  # in planes, the filter confuses the colours of its table
 _TIME_BASE: Final = Fraction(1, TICKS)
+_LEAST_DEINTERLACED: Final = 32  # the filter needs some lines and columns, of colour samples too
 
 
 def shown_size(
@@ -63,15 +64,23 @@ class FilmPictures:
         turns = _TURNS.get(orientation)
         self._turn = None if turns is None else _Filter("yuv420p", self._stored, turns)
         self._tables: dict[tuple[int, int], _Filter] = {}
+        self._deinterlacer: _Deinterlacer | None = None
 
     def prepared(self, frame: VideoFrame, ticks: int) -> VideoFrame:
         """Returns the picture of a frame, to be shown at that time."""
+        if frame.interlaced_frame and min(frame.width, frame.height) >= _LEAST_DEINTERLACED:
+            frame = self._progressive(frame)
         picture = self._in_709(frame)
         picture.pts, picture.time_base = ticks, _TIME_BASE
         if self._turn is not None:
             picture = self._turn(picture)
             picture.pts, picture.time_base = ticks, _TIME_BASE
         return picture
+
+    def _progressive(self, frame: VideoFrame) -> VideoFrame:
+        if self._deinterlacer is None or not self._deinterlacer.takes(frame):
+            self._deinterlacer = _Deinterlacer(frame)
+        return self._deinterlacer(frame)
 
     def _in_709(self, frame: VideoFrame) -> VideoFrame:
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
@@ -168,6 +177,38 @@ class _Filter:
         filtered = self._sink.pull()
         assert isinstance(filtered, VideoFrame)
         return filtered
+
+
+class _Deinterlacer(_Filter):
+    """Makes whole pictures of frames of two fields, of one size and format."""
+
+    def __init__(self, frame: VideoFrame) -> None:
+        super().__init__(frame.format.name, (frame.width, frame.height), ("bwdif=mode=send_frame",))
+        self._key = _key(frame)
+        self._pushed = 0
+
+    def takes(self, frame: VideoFrame) -> bool:
+        return _key(frame) == self._key
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """Returns the picture of the first field. The filter waits for the frame that follows; it gets the
+        same one again, and looks for movement in the one before.
+        """
+        frame.time_base = _TIME_BASE
+        for _ in range(2):
+            frame.pts = self._pushed
+            self._source.push(frame)
+            self._pushed += 1
+        for _ in range(1 if self._pushed == 2 else 2):
+            filtered = self._sink.pull()
+        assert isinstance(filtered, VideoFrame)
+        filtered.colorspace, filtered.color_range = frame.colorspace, frame.color_range
+        filtered.color_trc, filtered.color_primaries = frame.color_trc, frame.color_primaries
+        return filtered
+
+
+def _key(frame: VideoFrame) -> tuple[str, int, int]:
+    return frame.format.name, frame.width, frame.height
 
 
 def _colour_table(transfer: int, primaries: int) -> VideoFrame:

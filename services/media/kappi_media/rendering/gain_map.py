@@ -1,107 +1,46 @@
-"""Decodes a JPEG with a gain map (Ultra HDR, ISO 21496-1) to its whole range, in a decoder process.
+"""Applies a gain map (ISO 21496-1) to a picture of standard range, in a decoder process.
 
-Such a JPEG is a picture of standard range. A smaller one behind it says how much brighter each part was.
 Imports libvips: never import it in a service.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Sequence
 
 import pyvips
 
-from kappi_media.rendering.colour import BT_709, DISPLAY_P3, in_pq, linear
-from kappi_media.rendering.hdr_avif import shrunk
+from kappi_media.rendering.colour import BT_709, DISPLAY_P3
 from kappi_media.rendering.profiles import PROFILE, has_primaries_of_p3, is_wide
-from kappi_media.rendering.ranged_file import RangedFile
-from kappi_media.rendering.sizes import RenditionSize, least_scale
-
-LOADERS: Final = "VipsForeignLoadUhdr"
-_LOADER: Final = "uhdrload_source"
-_GAIN_MAP: Final = "gainmap-data"
-_NUMBERS: Final = (
-    "min-content-boost",
-    "max-content-boost",
-    "gamma",
-    "offset-sdr",
-    "offset-hdr",
-)
-_TURNED: Final = 5  # from this EXIF orientation on
-_MAX_FILE_BYTES: Final = 64 << 20
-_SHRINKS: Final = (8, 4, 2)
 
 
-def load_gain_map(
-    file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int
-) -> pyvips.Image | None:
-    """Returns the picture in PQ and BT.2020; None if it has no gain map that can be applied."""
-    if file.size_bytes > _MAX_FILE_BYTES:
-        return None
-    file.seek(0)
-    source = pyvips.Source.new_from_memory(file.readall())
-    try:
-        with _loaders():
-            header = pyvips.Image.new_from_source(source, "", access="sequential")
-            if not _is_applicable(header, max_pixels):
-                return None
-            scale = _scale(header, sizes)
-            shrink = next((shrink for shrink in _SHRINKS if scale * shrink * 2 <= 1), 1)
-            image = pyvips.Image.new_from_source(source, "", access="sequential", shrink=shrink)
-        light = shrunk(brightened(image), min(1.0, scale * header.width / image.width))
-        return in_pq(light, primaries=_primaries(header)).copy_memory()
-    except pyvips.Error:  # the base picture is shown, or its own decoder says what is wrong
-        return None
-
-
-def brightened(image: pyvips.Image) -> pyvips.Image:
-    """Returns linear light with the gains of the map, by the formula of the standard. The function of libvips
-    for this makes pictures with gains of three channels nearly black.
+def factors(
+    gains: pyvips.Image, *, low: Sequence[float], high: Sequence[float], gamma: Sequence[float]
+) -> pyvips.Image:
+    """Returns by how much light is multiplied. gains: from 0 to 1. low, high: natural logarithms of the least
+    and the largest factor.
     """
-    least, most, gamma, before, after = (image.get(f"gainmap-{name}") for name in _NUMBERS)
-    low, high = ([math.log(boost) for boost in boosts] for boosts in (least, most))
-    gains = pyvips.Image.jpegload_buffer(image.get(_GAIN_MAP)) / 255
     span = [top - bottom for bottom, top in zip(low, high, strict=True)]
-    factors = ((gains ** [1 / power for power in gamma]) * span + low).exp().copy_memory()
-    across, down = image.width / gains.width, image.height / gains.height
-    factors = factors.resize(across, vscale=down, kernel="linear")
-    factors = factors.embed(0, 0, image.width, image.height, extend="copy")
-    return (linear(image) + before) * factors - after
+    return ((gains ** [1 / power for power in gamma]) * span + list(low)).exp()
 
 
-@contextmanager
-def _loaders() -> Iterator[None]:
-    """Allows the loader for a moment: libvips would take it for any JPEG that has a gain map."""
-    pyvips.operation_block_set(LOADERS, False)
-    try:
-        yield
-    finally:
-        pyvips.operation_block_set(LOADERS, True)
+def brightened(
+    light: pyvips.Image, grown: pyvips.Image, *, before: Sequence[float], after: Sequence[float]
+) -> pyvips.Image:
+    """Returns linear light multiplied by the factors, by the formula of the standard. grown: of any size."""
+    grown = grown.copy_memory()
+    across, down = light.width / grown.width, light.height / grown.height
+    grown = grown.resize(across, vscale=down, kernel="linear")
+    grown = grown.embed(0, 0, light.width, light.height, extend="copy")
+    return (light + list(before)) * grown - list(after)
 
 
-def _is_applicable(header: pyvips.Image, max_pixels: int) -> bool:
-    fields = header.get_fields()
-    if header.get("vips-loader") != _LOADER or _GAIN_MAP not in fields or header.bands != 3:
-        return False
-    gains = pyvips.Image.jpegload_buffer(header.get(_GAIN_MAP))
-    boosts = [header.get(f"gainmap-{name}") for name in ("min-content-boost", "max-content-boost", "gamma")]
-    if not header.get("gainmap-use-base-cg") or min(number for each in boosts for number in each) <= 0:
-        return False
-    if max(header.width * header.height, gains.width * gains.height) > max_pixels:
-        return False
-    profile = header.get(PROFILE) if PROFILE in fields else b""
-    return not is_wide(profile) or has_primaries_of_p3(profile)
+def primaries_of(image: pyvips.Image) -> int | None:
+    """Returns the primaries of a picture by its profile; None for other wide colours."""
+    profile = image.get(PROFILE) if PROFILE in image.get_fields() else b""
+    return primaries_of_profile(profile)
 
 
-def _scale(header: pyvips.Image, sizes: Sequence[RenditionSize]) -> float:
-    width, height = header.width, header.height
-    if "orientation" in header.get_fields() and header.get("orientation") >= _TURNED:
-        width, height = height, width
-    return least_scale(sizes, width, height)
-
-
-def _primaries(header: pyvips.Image) -> int:
-    wide = PROFILE in header.get_fields() and is_wide(header.get(PROFILE))
-    return DISPLAY_P3 if wide else BT_709
+def primaries_of_profile(profile: bytes) -> int | None:
+    if not is_wide(profile):
+        return BT_709
+    return DISPLAY_P3 if has_primaries_of_p3(profile) else None

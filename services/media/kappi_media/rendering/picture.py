@@ -13,13 +13,13 @@ from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import for_format, needs_conversion
 from kappi_media.rendering.encoding import ANY_WIDTH, in_memory
 from kappi_media.rendering.essentials import essentials
-from kappi_media.rendering.gain_map import load_gain_map
 from kappi_media.rendering.hdr_avif import shrunk
 from kappi_media.rendering.png_colour import ColourNumbers, colour_numbers
 from kappi_media.rendering.profiles import PROFILE, SRGB, output_profile
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
+from kappi_media.rendering.ultra_hdr import load_ultra_hdr
 
 LOADERS: Final = {  # content type: libvips' class of loaders, and the loader that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
@@ -66,7 +66,7 @@ def load_picture(
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
     if content_type == "image/jpeg" and fmt == "avif":
-        whole = load_gain_map(file, sizes=sizes, max_pixels=max_pixels)
+        whole = load_ultra_hdr(file, sizes=sizes, max_pixels=max_pixels)
         if whole is not None:
             return whole
     shown = essentials(file, content_type=content_type)

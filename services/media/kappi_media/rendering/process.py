@@ -55,6 +55,7 @@ _SETTINGS: Final = {
 NICENESS: Final = 10
 _EXIT_WAIT: Final = timedelta(seconds=5)
 _WORKER: Final = "kappi_media.rendering.worker"
+_WITH_LIBRAW: Final = "libraw"
 # A file cannot make its decoder send itself one of these signals. The first is how a machine frees memory.
 _FROM_OUTSIDE: Final = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 # The signals with which libraries end a process that lacks memory, or that is in an impossible state.
@@ -65,36 +66,29 @@ _OUT_OF_TIME: Final = -signal.SIGPROF  # the timer that the decoder sets for eac
 class DecoderProcess:
     """Runs one job at a time. After any error except a refusal its state is unknown, and it must be
     closed.
+
+    develops: whether it has loaded LibRaw.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, develops: bool = False) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process = process
         self._stdin = process.stdin
         self._stdout = process.stdout
         self._ready = False
+        self.develops = develops
         self.jobs_done = 0
 
     @classmethod
     async def start(cls, *, memory_bytes: int, niceness: int = NICENESS) -> DecoderProcess:
         """niceness: how far its priority for the processor is below that of services."""
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-B",
-            "-m",
-            _WORKER,
-            str(memory_bytes),
-            str(niceness),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env=environment | _SETTINGS,
-            start_new_session=True,  # the parent alone handles Ctrl-C
-        )
-        return cls(process)
+        return cls(await _started(str(memory_bytes), str(niceness)))
+
+    @classmethod
+    async def start_developing(cls, *, memory_bytes: int) -> DecoderProcess:
+        """Returns a process that has loaded LibRaw, too."""
+        return cls(await _started(str(memory_bytes), str(NICENESS), _WITH_LIBRAW), develops=True)
 
     @property
     def pid(self) -> int:
@@ -249,6 +243,20 @@ class DecoderProcess:
         if ended in _FROM_OUTSIDE:
             return DecoderKilled(f"ended with {ended}")
         return DecoderCrashed(f"ended with {ended}")
+
+
+async def _started(*arguments: str) -> Process:
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-B", "-m", _WORKER),
+        *arguments,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env=environment | _SETTINGS,
+        start_new_session=True,  # the parent alone handles Ctrl-C
+    )
 
 
 async def _needed(source: RangedSource, need: Need, *, left_bytes: int) -> bytes:

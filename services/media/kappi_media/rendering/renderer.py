@@ -23,7 +23,7 @@ from kappi_mediameta.probing.source import BytesSource, RangedSource
 from kappi_media import metrics
 from kappi_media.domain.shares import NO_SHARE, DecoderBudget, Share
 from kappi_media.fair_places import FairPlaces
-from kappi_media.rendering.failures import DecoderCrashed
+from kappi_media.rendering.failures import DecoderCrashed, DecoderLacksLibrary
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.rendering.wire import (
@@ -224,21 +224,26 @@ class Renderer:
         """Returns the result; None when the file crashed its decoder.
 
         A process that has worked on other files may crash because of those. Then a new process gets the job
-        with the rest of its time. After a crash of a new process, another one would crash too.
+        with the rest of its time. After a crash of a new process, another one would crash too. A job that
+        lacks a library gets a process with LibRaw.
         """
         with step(_STEPS[type(job)], attributes={"kappi.size_bytes": job.size_bytes}):
             return await self._answer_in_turn(job, source, share)
 
     async def _answer_in_turn(self, job: Job, source: RangedSource, share: Share) -> Result | None:
         time_limit = self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time
-        fresh = False
+        fresh = develops = False
         async with self._place(share):
             while not fresh:
-                process = await self._take()
+                process = await self._take(develops=develops)
                 fresh = not process.jobs_done
                 started = time.monotonic()
                 try:
                     return await self._run(process, job, source, time_limit=time_limit)
+                except DecoderLacksLibrary:
+                    if process.develops:
+                        raise
+                    fresh, develops = False, True
                 except DecoderCrashed:
                     time_limit -= timedelta(seconds=time.monotonic() - started)
                 if time_limit <= timedelta(0):
@@ -280,13 +285,18 @@ class Renderer:
             else:
                 await process.close()
 
-    async def _take(self) -> DecoderProcess:
-        while self._idle:
-            process, timer = self._idle.popitem()
+    async def _take(self, *, develops: bool) -> DecoderProcess:
+        """Returns a process. develops: one with LibRaw; others may have it, too."""
+        for process in [idle for idle in reversed(self._idle) if idle.develops or not develops]:
+            timer = self._idle.pop(process, None)
+            if timer is None:
+                continue  # another call took it while this one waited
             timer.cancel()
             if process.running:
                 return process
             await process.close()
+        if develops:
+            return await DecoderProcess.start_developing(memory_bytes=self._limits.memory_bytes)
         return await DecoderProcess.start(memory_bytes=self._limits.memory_bytes)
 
     def _give_back(self, process: DecoderProcess) -> None:

@@ -1,10 +1,10 @@
-"""A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes> <niceness>`.
+"""A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes> <niceness> [libraw]`.
 
 Orders arrive on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. The process
-loads what any job needs, confines itself, and is ready when it has shown that it can still decode. From then
-on it opens no file, no socket and no program: originals arrive through the pipe. It has no credentials and
-exits with its parent. It does not catch unexpected errors: it dies, and if it was ready before, the renderer
-counts that against the item.
+loads what any job needs, and LibRaw if asked, confines itself, and is ready when it has shown that it can
+still decode. From then on it opens no file, no socket and no program: originals arrive through the pipe. It
+has no credentials and exits with its parent. It does not catch unexpected errors: it dies, and if it was
+ready before, the renderer counts that against the item.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
 # The messages of libraries for a valid file for which they lack a feature.
 _NOT_BUILT: Final = ("not supported", "unsupported", "Unsupported", "not configured", "size out of range")
+_WITH_LIBRAW: Final = "libraw"
 _SHORTEST_S: Final = 1e-6  # a timer of zero would never fire
 # The modules that jobs import, and those that they import for a file that needs it.
 _LIBRARIES: Final = (
@@ -83,6 +84,8 @@ _LIBRARIES: Final = (
     "av.subtitles.stream",
     "av.subtitles.codeccontext",
 )
+# A fifth of the time of a start, and few files need it.
+_LIBRAW: Final = "kappi_media.rendering.raw_development"
 
 
 class _Parent:
@@ -261,10 +264,12 @@ _not_loaded: list[str] = []
 """The reasons why libraries could not be loaded: files of other kinds do not need them."""
 
 
-def _load_libraries() -> None:
+def _load_libraries(*, without_libraw: bool) -> None:
     """Load everything that a job of any kind imports: later, no file can be opened."""
     time.strptime("2000", "%Y")  # imports its own code when it is first called
-    for name in _LIBRARIES:
+    if without_libraw:
+        sys.modules[_LIBRAW] = None  # type: ignore[assignment] # its import raises ImportError from now on
+    for name in _LIBRARIES if without_libraw else (*_LIBRARIES, _LIBRAW):
         try:
             importlib.import_module(name)
         except ImportError as missing:
@@ -314,7 +319,7 @@ def main() -> None:
     os.dup2(2, 1)  # a library that prints must not write to the pipe of answers
     _close_all_but({0, 1, 2, outgoing.fileno()})
     _limit(int(sys.argv[1]), niceness=int(sys.argv[2]))
-    _load_libraries()
+    _load_libraries(without_libraw=_WITH_LIBRAW not in sys.argv)
     from kappi_media.rendering.picture import harden
 
     harden()

@@ -15,9 +15,11 @@ from kappi_media.rendering.sizes import RenditionSize
 from kappi_mediameta.probing import (
     SNIFF_BYTES,
     BytesSource,
+    MediaFormat,
     Probe,
     ProbeRejected,
     Rejected,
+    identify,
     probe,
     sniff,
 )
@@ -36,6 +38,7 @@ from kappi_testkit.media.corpus.raws import (
     strip_tags,
     upright,
 )
+from kappi_testkit.media.rendering import assert_upright
 from kappi_testkit.media.tiff import Pixels
 from kappi_testkit.media.tiff_structure import LONG, Below, Data, Directory, tiff_structure
 from PIL import Image
@@ -139,6 +142,30 @@ async def test_a_file_that_ends_within_its_sensor_data_is_truncated(
     assert fmt is not None
     with pytest.raises(ProbeRejected, match="truncated"):
         await probe(BytesSource(body[: len(body) // 5]), fmt)
+
+
+@pytest.mark.parametrize(
+    ("make", "content_type"),
+    [("NIKON CORPORATION", "image/x-nikon-nef"), ("PENTAX", "image/x-pentax-pef"), ("", "image/x-adobe-dng")],
+)
+async def test_the_first_directory_may_be_anywhere(make: str, content_type: str, renderer: Renderer) -> None:
+    """By its first bytes such a file is a TIFF, and named so until its header is read."""
+    first = camera_tags(make or "Kappi", "Z", 6) | jpeg_tags(preview(6)) | {254: (LONG, [1])}
+    first |= {330: Below([{**sensor_tags(6), **DNG_SENSOR_TAGS}])}
+    if not make:
+        first |= DNG_TAGS
+    body = tiff_structure([first], gap=bytes(3 << 20))
+    assert identify(content_type, body[:SNIFF_BYTES]) is MediaFormat.TIFF
+    facts = await facts_of(body)
+    assert (facts.content_type, facts.width, facts.height) == (content_type, HEIGHT, WIDTH)
+    assert await renderer.probe(BytesSource(body), MediaFormat.TIFF) == facts
+    assert_upright(await shown(renderer, body, 100))
+
+
+async def test_a_distant_directory_of_another_maker_is_refused() -> None:
+    first = camera_tags("Kappi", "Z") | jpeg_tags(preview()) | {330: Below([sensor_tags()])}
+    with pytest.raises(ProbeRejected, match="unsupported_type"):
+        await facts_of(tiff_structure([first], gap=bytes(5_000)))
 
 
 DNG_KINDS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {

@@ -53,7 +53,12 @@ def raw_format(head: bytes) -> MediaFormat | None:
         assert sign.lastindex is not None
         return list(_SIGNS)[sign.lastindex - 1]
     tags = _first_directory(head)
-    if tags is None or not leads_to_raw(tags):
+    return None if tags is None else format_of_directory(tags)
+
+
+def format_of_directory(tags: Tags) -> MediaFormat | None:
+    """Returns the format of camera RAW by its first directory, or None as `raw_format` does."""
+    if not leads_to_raw(tags):
         return None
     if DNG_VERSION in tags:
         return MediaFormat.DNG

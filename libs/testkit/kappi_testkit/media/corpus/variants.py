@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from kappi_testkit.media.bmp import MASKS, of_masks
 from kappi_testkit.media.corpus.oracles import run
+from kappi_testkit.media.gain_maps import GainNumbers, apple, toned
 from kappi_testkit.media.samples import Shot, encode, quadrants, register_heif
 from kappi_testkit.media.tiff import Tiff, colours, written
 
@@ -84,4 +85,7 @@ VARIANTS: Final[Mapping[str, Make]] = {
     "limited-grey.avif": _limited_grey,
     "clear-animated.avif": _clear_animation,
     "turned-by-exif.heic": _bytes(_turned_by_exif),
+    "gain-map.heic": _bytes(lambda: toned("HEIF", numbers=GainNumbers())),
+    "gain-map.avif": _bytes(lambda: toned("AVIF", numbers=GainNumbers())),
+    "phone-gain-map.heic": _bytes(lambda: apple(headroom=4.5, tiles=2)),
 }

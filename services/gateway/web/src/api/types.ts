@@ -38,6 +38,12 @@ export interface Item {
   /** 1 to 5; 0 for no rating, -1 for a picture that is rejected. */
   rating?: number | null;
   title?: string | null;
+  /** How a panorama or a spherical film maps what is around it. */
+  projection?: "cubemap" | "cylindrical" | "equirectangular" | null;
+  /** Whether there is a film in this picture; `playback` leads to it. */
+  motion?: boolean;
+  /** The camera RAW of the same shot, or its picture. */
+  raw_partner_id?: string | null;
   gps?: { latitude: number; longitude: number; altitude: number | null } | null;
   caption?: string | null;
   tags: string[];

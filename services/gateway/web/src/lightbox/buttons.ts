@@ -9,11 +9,14 @@ import { isCounted, original } from "../gallery/sources";
 import { t as common } from "../i18n/common";
 import { t } from "../i18n/lightbox";
 import Details from "./Details.svelte";
+import type { Motion } from "./motion";
 
 interface Context {
   collection: Collection;
   current: () => string;
   ondownload: (id: string) => void;
+  onturn: (id: string) => void;
+  motion: Motion;
 }
 
 /** Largest file that is sent by the share sheet together with the link. */
@@ -22,6 +25,7 @@ const SHARED_MS = 3000;
 const ICONS = {
   details: "M16 6a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm1.2 15h-2.4v-6.6h2.4zm0-8.6h-2.4V10h2.4z",
   download: "M14.8 6h2.4v10.4l3.5-3.5 1.7 1.7-6.4 6.4-6.4-6.4 1.7-1.7 3.5 3.5zM7 23.2h18v2.4H7z",
+  film: "M16 6a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm-2.8 5.2 7.6 4.8-7.6 4.8z",
   share: "M22 19.6a3.4 3.4 0 0 0-2.5 1.1l-6.7-3.9a3.5 3.5 0 0 0 0-1.6l6.7-3.9A3.4 3.4 0 1 0 18.6 9l-6.8 4a3.4 3.4 0 1 0 0 6l6.8 4a3.4 3.4 0 1 0 3.4-3.4z",
 } as const;
 
@@ -40,6 +44,7 @@ export function addButtons(box: PhotoSwipe, context: Context): void {
   box.on("uiRegister", () => {
     addCounter(box, context);
     const toggle = addDetails(box, context);
+    addMotion(box, context);
     button(box, "details", 7, t("details"), toggle);
     button(box, "share", 8, t("share"), () => void send(box, context));
     button(box, "download", 9, t("download"), () => context.ondownload(context.current()));
@@ -74,7 +79,7 @@ function addCounter(box: PhotoSwipe, { collection, current }: Context): void {
 }
 
 /** Adds the panel of the details. Returns what shows or hides it. */
-function addDetails(box: PhotoSwipe, { collection, current }: Context): () => void {
+function addDetails(box: PhotoSwipe, { collection, current, onturn }: Context): () => void {
   const panel = document.createElement("aside");
   panel.className = "details";
   panel.hidden = true;
@@ -85,7 +90,12 @@ function addDetails(box: PhotoSwipe, { collection, current }: Context): () => vo
   const fill = (): void => {
     if (shown) void unmount(shown);
     const item = collection.items.get(current());
-    shown = item && !panel.hidden ? mount(Details, { target: panel, props: { item, gallery: collection.gallery } }) : undefined;
+    if (!item || panel.hidden) {
+      shown = undefined;
+      return;
+    }
+    const partner = collection.items.get(item.raw_partner_id ?? "");
+    shown = mount(Details, { target: panel, props: { item, gallery: collection.gallery, partner, onturn } });
   };
   const toggle = (): void => {
     panel.hidden = !panel.hidden;
@@ -107,6 +117,17 @@ function addDetails(box: PhotoSwipe, { collection, current }: Context): () => vo
     if (originalEvent.key === "i" && !originalEvent.ctrlKey && !originalEvent.metaKey) toggle();
   });
   return toggle;
+}
+
+/** Adds what plays the film of a motion photo in place of its picture, and shows the picture again. */
+function addMotion(box: PhotoSwipe, { collection, current, motion }: Context): void {
+  button(box, "film", 7, t("playFilm"), () => motion.toggle(current()));
+  const tell = (): void => {
+    box.element?.classList.toggle("has-film", collection.items.get(current())?.motion === true);
+    box.element?.querySelector(".pswp__button--film")?.setAttribute("aria-pressed", String(motion.plays(current())));
+  };
+  motion.onchange = tell;
+  box.on("change", tell);
 }
 
 async function send(box: PhotoSwipe, { collection, current }: Context): Promise<void> {

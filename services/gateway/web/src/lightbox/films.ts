@@ -58,6 +58,13 @@ function showOriginal(slide: HTMLElement, collection: Collection, id: string): v
   slide.replaceChildren(film);
 }
 
+/** Makes the player of the film in a motion photo. */
+export function makeMotion(collection: Collection, id: string): HTMLDivElement {
+  const made = element("div", "slide-film");
+  whenShown(made, () => prepare(made, collection, id));
+  return made;
+}
+
 function player(item: Item, preload: "none" | "metadata"): HTMLVideoElement {
   const film = element("video", "");
   film.controls = true;

@@ -9,6 +9,7 @@ import type { Collection } from "../gallery/collection.svelte";
 import { watchItems } from "../gallery/watch.svelte";
 import { addButtons, hasPanel } from "./buttons";
 import { makeFilm } from "./films";
+import { Motion } from "./motion";
 import { makeWords, type Slide, slideOf } from "./slides";
 import { LEFT } from "./streams";
 
@@ -53,10 +54,19 @@ export function open(options: Options): Lightbox {
   });
   const current = (): string => ids[box.currIndex] ?? id;
   box.addFilter("numItems", () => ids.length);
-  box.addFilter("itemData", (_, index) => slideOf(collection, ids[index] ?? "", failures.get(ids[index] ?? "") ?? 0));
+  const motion = new Motion((shown) => box.refreshSlideContent(ids.indexOf(shown)));
+  box.addFilter("itemData", (_, index): Slide => {
+    const shown = ids[index] ?? "";
+    return motion.plays(shown) ? { id: shown, type: "motion" } : slideOf(collection, shown, failures.get(shown) ?? 0);
+  });
   box.addFilter("placeholderSrc", (_, content) => content.data.msrc ?? false);
-  addContents(box, collection);
-  addButtons(box, { collection, current, ondownload: options.ondownload });
+  addContents(box, collection, motion);
+  const turn = (other: string): void => {
+    const index = ids.indexOf(other);
+    if (index >= 0 && index !== box.currIndex) box.goTo(index);
+  };
+  addButtons(box, { collection, current, motion, ondownload: options.ondownload, onturn: turn });
+  box.on("change", () => motion.leave(current()));
   mendFailures(box, { collection, failures });
   followTurns(box, { collection, ids, current, onturn: options.onturn });
   const stopWatching = watchItems(collection, follow(box, collection, ids));
@@ -75,21 +85,19 @@ export function open(options: Options): Lightbox {
       if (box.opener.isOpen) box.close();
       else box.on("openingAnimationEnd", () => box.close()); // PhotoSwipe does not close while it opens
     },
-    turn: (other) => {
-      const index = ids.indexOf(other);
-      if (index >= 0 && index !== box.currIndex) box.goTo(index);
-    },
+    turn,
   };
 }
 
 /** Adds the slides that are no pictures. */
-function addContents(box: PhotoSwipe, collection: Collection): void {
+function addContents(box: PhotoSwipe, collection: Collection, motion: Motion): void {
   box.on("contentLoad", (event) => {
     const { content } = event;
     const { id, type, words } = content.data as Slide;
     if (type === "image") return;
     event.preventDefault();
-    content.element = type === "film" ? makeFilm(collection, id) : makeWords(words ?? "");
+    if (type === "motion") content.element = motion.slide(collection, id);
+    else content.element = type === "film" ? makeFilm(collection, id) : makeWords(words ?? "");
     content.state = "loading";
     content.onLoaded();
     const isWaiting = type === "words" && !words;

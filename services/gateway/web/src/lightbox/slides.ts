@@ -8,7 +8,7 @@ import { GRID_PIXELS, pictures, rendition } from "../gallery/sources";
 
 export interface Slide extends SlideData {
   id: string;
-  type: "image" | "film" | "words";
+  type: "image" | "film" | "motion" | "words";
   words?: string;
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import msgspec
+import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from kappi_media.domain.playback import plays
@@ -24,7 +25,7 @@ from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Piece
 from kappi_mediameta.probing import BytesSource, MediaFormat, RejectReason, probe
 from kappi_mediameta.probing.rejection import RenderRejected
-from kappi_testkit.media.films import FilmShape, film
+from kappi_testkit.media.films import FilmShape, film, interlaced_film
 from kappi_testkit.media.rendering import assert_upright, corners
 from kappi_testkit.media.samples import MovieShape, movie
 from PIL import Image
@@ -305,3 +306,20 @@ async def test_films_that_browsers_play_are_recognised(shape: FilmShape, *, play
     finally:
         await renderer.close()
     assert plays(content_type, coding) is played
+
+
+def torn(picture: Image.Image, *, top: int, bottom: int) -> float:
+    """Returns how far lines differ from those above and below them, on average."""
+    lines = np.asarray(picture.convert("L"), "f8")[top:bottom]
+    return float(np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2).mean())
+
+
+async def test_two_fields_become_one_picture() -> None:
+    original = interlaced_film()
+    shown = pictures(joined(await pieces(original)))
+    assert len(shown) == len(pictures(original)) == 25
+    for (_, before), (_, after) in zip(pictures(original)[1:], shown[1:], strict=True):
+        assert torn(before, top=10, bottom=110) > 4, "the trial would not notice torn pictures"
+        assert torn(after, top=10, bottom=110) < 1
+        # What does not move keeps its lines.
+        assert torn(after, top=130, bottom=230) > 0.7 * torn(before, top=130, bottom=230)

@@ -13,8 +13,8 @@ import pytest
 import pyvips
 from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.rendering import colour
-from kappi_media.rendering.gain_map import brightened
 from kappi_media.rendering.profiles import display_p3, is_wide
+from kappi_media.rendering.ultra_hdr import whole_range
 from kappi_media.rendering.wire import Done, WireSize
 from kappi_testkit.media.high_range import (
     BT_709,
@@ -244,7 +244,7 @@ def test_gains_are_those_of_the_standard() -> None:
     gain = 2 ** (np.log2(least) + (np.log2(most) - np.log2(least)) * share)
     signal = base / 255
     light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
-    assert brightened(image).numpy() == pytest.approx((light + before) * gain - after, rel=0.01, abs=0.002)
+    assert whole_range(image).numpy() == pytest.approx((light + before) * gain - after, rel=0.01, abs=0.002)
 
 
 @pytest.mark.parametrize("primaries", [BT_709, DISPLAY_P3])

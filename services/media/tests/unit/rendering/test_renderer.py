@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from kappi_media.rendering.process import DecoderProcess
@@ -14,6 +16,7 @@ from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_mediameta.probing import BytesSource, MediaFormat, Probe, RejectReason, RenderRejected, probe
 from kappi_testkit.eventually import eventually
+from kappi_testkit.media.corpus.raws import RAWS
 from kappi_testkit.media.samples import CountingSource, MovieShape, encode, movie, quadrants
 
 SMALL = (RenditionSize(height=50),)
@@ -42,7 +45,14 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
         known.started.append(await start(memory_bytes=memory_bytes))
         return known.started[-1]
 
+    start_developing = DecoderProcess.start_developing
+
+    async def remembering_that(*, memory_bytes: int) -> DecoderProcess:
+        known.started.append(await start_developing(memory_bytes=memory_bytes))
+        return known.started[-1]
+
     monkeypatch.setattr(DecoderProcess, "start", remembering)
+    monkeypatch.setattr(DecoderProcess, "start_developing", remembering_that)
     return known
 
 
@@ -229,3 +239,42 @@ async def test_native_libraries_stay_out_of_this_package_until_a_decoder_imports
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
+
+
+async def raw(name: str, folder: Path) -> tuple[BytesSource, Probe]:
+    RAWS[name](folder / name)
+    source = BytesSource((folder / name).read_bytes())
+    return source, await probe(source, MediaFormat.DNG)
+
+
+async def test_libraw_is_loaded_for_a_file_that_has_to_be_developed(
+    tmp_path: Path, processes: Processes, renderer: Renderer
+) -> None:
+    previewed, developed = await raw("previews.dng", tmp_path), await raw("developed.dng", tmp_path)
+    await renderer.render(*previewed, SMALL)
+    assert [process.develops for process in processes.started] == [False]
+    for _ in range(2):
+        await renderer.render(*developed, SMALL)
+    await renderer.render(*previewed, SMALL)
+    assert [process.develops for process in processes.started] == [False, True]
+    assert processes.running() == 1
+
+
+async def test_libraw_is_started_once_for_files_at_once(
+    tmp_path: Path, processes: Processes, renderer: Renderer
+) -> None:
+    developed = await raw("developed.dng", tmp_path)
+    for _ in range(3):
+        await asyncio.gather(*(renderer.render(*developed, SMALL) for _ in range(4)))
+    assert sum(process.develops for process in processes.started) <= 2
+
+
+def test_other_decoders_load_no_numpy() -> None:
+    """Its start takes a fifth of that of a decoder."""
+    code = (
+        "import sys; from kappi_media.rendering import worker; "
+        "worker._load_libraries(without_libraw={}); sys.exit('numpy' in sys.modules)"
+    )
+    for without, loaded in ((True, 0), (False, 1)):
+        done = subprocess.run([sys.executable, "-c", code.format(without)], check=False)
+        assert done.returncode == loaded
