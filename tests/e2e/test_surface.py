@@ -88,6 +88,8 @@ async def _send_a_sidecar(phone: Phone, gallery: Gallery, call: Callable[..., Aw
         assert (item["status"], item["sidecar"] and item["sidecar"]["filename"]) == ("ready", "a.xmp")
 
     await eventually(ready, 30)
+
+
 async def _ready(phone: Phone, gallery: Gallery, file: File) -> str:
     """Returns the path of an item once it is ready."""
     (media_id,) = await phone.upload(gallery, file)
