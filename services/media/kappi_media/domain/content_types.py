@@ -41,6 +41,12 @@ def is_camera_raw_type(content_type: str) -> bool:
     return content_type in _CAMERA_RAW
 
 
+def is_camera_raw_name(filename: str) -> bool:
+    """Returns whether a file is camera RAW by the ending of its name."""
+    named = _BY_EXTENSION.get(PurePosixPath(filename).suffix.lower())
+    return named is not None and named.is_camera_raw
+
+
 def partner_types_of(content_type: str) -> list[str]:
     """Returns the types of what a camera stores for the same shot beside a file of this type."""
     if is_camera_raw_type(content_type):

@@ -9,6 +9,8 @@ from kappi_chassis.problems import FieldError
 from kappi_mediameta.probing import format_of
 from kappi_mediameta.probing.xmp import MAX_XMP_BYTES
 
+from kappi_media.domain.content_types import is_camera_raw_name
+
 SIDECAR_TYPE: Final = "application/rdf+xml"
 """The type under which sidecars are stored and served, whatever was declared."""
 MAX_SIDECAR_BYTES: Final = MAX_XMP_BYTES
@@ -67,6 +69,7 @@ def _pictures_by_name(files: Sequence[Declared]) -> tuple[dict[str, list[int]], 
         stem = name.rpartition(".")[0] or name
         by_name.setdefault(name, []).append(at)
         by_stem.setdefault(stem, []).append(at)
-        if fmt.is_camera_raw:
+        # Some clients declare a camera RAW as the TIFF that it is, too.
+        if fmt.is_camera_raw or is_camera_raw_name(name):
             raw_by_stem.setdefault(stem, []).append(at)
     return by_name, raw_by_stem, by_stem

@@ -18,7 +18,7 @@ RAW, JPEG, FILM = "image/x-canon-cr3", "image/jpeg", "video/mp4"
 
 
 def declared(name: str) -> Declared:
-    types = {"cr3": RAW, "jpg": JPEG, "mp4": FILM, "txt": "text/plain"}
+    types = {"cr3": RAW, "jpg": JPEG, "mp4": FILM, "nef": "image/tiff", "txt": "text/plain"}
     return Declared(name, types.get(name.rpartition(".")[2].lower(), "application/xml"))
 
 
@@ -32,6 +32,7 @@ def declared(name: str) -> Declared:
         (["IMG_1.jpg", "IMG_1.xmp"], {0: 1}),
         (["IMG_1.jpg", "IMG_1.CR3", "IMG_1.xmp"], {1: 2}),
         (["IMG_1.jpg", "IMG_1.CR3", "IMG_1.jpg.xmp", "IMG_1.xmp"], {0: 2, 1: 3}),
+        (["IMG_1.jpg", "IMG_1.NEF", "IMG_1.xmp"], {1: 2}),
         (["a.b.CR3", "a.b.xmp"], {0: 1}),
         (["day 1/IMG_1.CR3", "day 2/IMG_1.CR3", "day 2/IMG_1.xmp"], {1: 2}),
         (["IMG_1.CR3", "IMG_2.CR3"], {}),
