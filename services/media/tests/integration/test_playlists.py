@@ -16,12 +16,15 @@ import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
+from kappi_contracts.events import AccountCreated
 from kappi_contracts.keys import media_prefix
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.playback import Films
+from kappi_media.bootstrap.use_cases import build_mover
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
+from kappi_media.use_cases import move_items
 from kappi_media.use_cases.make_film import FAILURE_KEPT, LEASE
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_testkit.asgi import Answer
@@ -29,7 +32,7 @@ from kappi_testkit.eventually import eventually
 from kappi_testkit.faulty_store import FaultyStore
 from kappi_testkit.media.film_making import Interrupted
 from kappi_testkit.media.films import FilmShape, film
-from kappi_testkit.media.harness import Client, Clock, Gallery, Http
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Teller
 from kappi_testkit.media.motion_photos import google_photo
 from kappi_testkit.media.playlists import MediaPlaylist, media, variants
 from kappi_testkit.media.samples import encode, quadrants
@@ -256,6 +259,37 @@ async def test_playlists_are_sent_compressed(
     answer = await ask(http, gallery, media_id, "?size=playback", **headers)
     assert answer.headers["content-encoding"] == "gzip"
     assert len(media(zlib.decompress(answer.body, 31).decode()).segments) == 3
+
+
+async def test_a_film_in_two_sizes_moves_with_its_item(
+    http: Http,
+    make_gallery: Callable[..., Gallery],
+    bearer: Callable[[UUID], dict[str, str]],
+    deps: Dependencies,
+    ready: Ready,
+    working: Working,
+    making: Interrupted,
+    tell: Teller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner_id = new_id()
+    await tell(AccountCreated(account_id=owner_id, tier="Enterprise", created_at=utc_now()))
+    home, album = (make_gallery(owner_id=owner_id, code=code, expires_at=None) for code in ("h2me", "a2bm"))
+    media_id = await ready(home, LONG)
+    await ask(http, home, media_id)
+    async with working():
+        await listed(http, home, media_id)
+    query = (await ask(http, home, media_id, "?signed=true")).json["url"].partition("?")[2]
+    monkeypatch.setattr(move_items, "WAIT_S", 0.0)
+    body = {"ids": [media_id], "action": "move", "gallery_id": str(album.id)}
+    await http("POST", "/v1/media/bulk", grant=album.grant(), headers=bearer(owner_id), body=body)
+    mover = asyncio.create_task(build_mover(deps).run())
+    for uri, _ in variants(await listed(http, album, media_id)):
+        assert len(frames(await played(await of_size(http, media_id, uri)))) == 100
+    mover.cancel()
+    await asyncio.wait((mover,))
+    assert making.begun == [0], "it is copied, and not made again"
+    assert (await http("GET", path(media_id, f"?{query}"))).code == "playlist_url_invalid"
 
 
 async def test_a_film_whose_small_size_is_lost_is_made_again(

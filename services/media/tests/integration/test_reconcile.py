@@ -21,6 +21,7 @@ from kappi_contracts.keys import (
     post_prefix,
     rendition_key,
     sidecar_key,
+    small_piece,
 )
 from kappi_contracts.reconciliation import Named
 from kappi_media.bootstrap.dependencies import Dependencies
@@ -218,7 +219,8 @@ async def test_pieces_of_a_film_that_is_being_made_are_named(
 ) -> None:
     media_id = await ready(gallery)
     key = playback_pieces_prefix(gallery.id, media_id) + "00000-a"
-    await store.put(key, b"piece", content_type="application/octet-stream")
+    for each in (key, small_piece(key)):
+        await store.put(each, b"piece", content_type="application/octet-stream")
     await database.hot.execute(
         "INSERT INTO playbacks (media_id, gallery_id, tenant, anonymous, address, max_seconds, requested_at, "
         "due_at, pieces) VALUES ($1, $2, $2, true, 0, 60, now(), now(), '{00000-a,00001-a}')",
@@ -227,7 +229,8 @@ async def test_pieces_of_a_film_that_is_being_made_are_named(
     )
     assert await found(checks["media-objects"], gallery.id) == []
     await database.hot.execute("DELETE FROM playbacks")
-    assert await found(checks["media-objects"], gallery.id) == [("object_unnamed", key)]
+    unnamed = [("object_unnamed", key), ("object_unnamed", small_piece(key))]
+    assert await found(checks["media-objects"], gallery.id) == unnamed
 
 
 async def test_an_unknown_key_is_told_and_left(
