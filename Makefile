@@ -18,7 +18,8 @@ $(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGE
 	@command -v $(PYTHON) >/dev/null || { echo "Kappi needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || .ci/venv-module $(PYTHON) $(VENV)
 	@echo "Installing the locked packages (about a minute the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@# pyvips would build itself against headers of the system's libvips, and then not use the one that is locked.
+	@PKG_CONFIG=false $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
