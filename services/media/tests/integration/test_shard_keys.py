@@ -26,6 +26,7 @@ KEYS = ShardKeys(
         "promise_budgets": {"holder": "address or gallery"},
         "renditions": {"media_id": "item"},
         "location_free_copies": {"media_id": "item"},
+        "sidecars": {"media_id": "item"},
     },
     # An event goes out from the database of its aggregate, which has a relay of its own.
     local=frozenset({"outbox"}),
